@@ -1,0 +1,49 @@
+# Trifecta. `make` alone prints what there is.
+
+GO       ?= go
+BIN      := bin/trifecta
+# makes tests 5 to 10 times slower, hence the timeout; a package prints its line
+# only when it is done, so a silent minute is normal.
+TESTFLAGS ?= -race -shuffle=on -timeout 10m
+LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
+GOFUMPT  := $(GO) tool -modfile=tools/go.mod gofumpt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test test-tools sim lint fmt fmt-check docs-check ci clean
+
+help: ## print this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build ## build, then run the whole thing on this machine: sandbox providers, gateway, demo shop
+	./$(BIN) demo
+
+build: ## build bin/trifecta
+	$(GO) build -trimpath -o $(BIN) ./cmd/trifecta
+
+test: ## run all tests with the race detector, in random order (TESTFLAGS=… to change)
+	$(GO) test $(TESTFLAGS) ./...
+
+test-tools: ## test the Stripe judge, which lives in a module of its own
+	$(GO) -C tools/stripemock test ./...
+
+sim: ## run the simulator (ARGS=… are passed on)
+	$(GO) run ./cmd/sim $(ARGS)
+
+lint: ## vet, house rules and room boundaries (the first run compiles the linter: 1 to 2 minutes)
+	$(LINT) run ./...
+
+fmt: ## format all Go code
+	$(GOFUMPT) -w $$(git ls-files -co --exclude-standard '*.go')
+
+fmt-check: ## fail if any Go file is not formatted
+	@out=$$($(GOFUMPT) -l $$(git ls-files -co --exclude-standard '*.go')); \
+	  if [ -n "$$out" ]; then echo "not formatted (run make fmt):"; echo "$$out"; exit 1; fi
+
+docs-check: ## fail if a page that is printed from code, or the dependency page, is out of date
+	$(GO) test -run 'Docs|Dependencies|Example' ./docs/... ./config/... ./gateway/payment/...
+
+ci: ## exactly what CI runs
+	bash .ci/run
+
+clean: ## remove what was built
+	rm -rf bin dist
