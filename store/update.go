@@ -1,0 +1,102 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrUnchanged is returned by the function given to Update to say that there is nothing to write.
+var ErrUnchanged = errors.New("store: unchanged")
+
+// updateTries bounds Update: with more than 32 writers winning in a row something is wrong.
+const updateTries = 32
+
+// Update changes one document by compare-and-swap: read, fn, replace if the version is still the one read; on a
+// conflict again, at once, up to 32 times, then ErrConflict. It returns the document as it was written.
+//
+// fn may run several times, so it must be pure: no I/O, no clock, no change to what it doesn't return (the Doc it gets
+// is its own copy). It must keep the ID; the version it returns is ignored. Its error ends Update and is returned as
+// is, except ErrUnchanged: then nothing is written, and the document just read comes back with a nil error.
+//
+// An unknown outcome (ErrUnavailable from Replace) is read back. The old version: send the same write again, only one
+// of the two can win. The next version: the body says whether it is ours or another writer's. Later versions, or no
+// answer: ErrUnavailable comes back, ours may be among them, and the caller repeats its command; therefore fn must
+// recognise its own earlier effect (by an operation or event id in the document) and answer ErrUnchanged.
+//
+// Errors: ErrNotFound, ErrConflict, ErrUnavailable, ErrTooLarge, ErrInvalid, fn's own.
+func Update(ctx context.Context, e Engine, coll, id string, fn func(Doc) (Doc, error)) (Doc, error) {
+	old, err := e.Get(ctx, coll, id)
+	if err != nil {
+		return Doc{}, err
+	}
+	var next Doc
+	unknown := false // next was sent and may have been written
+	for range updateTries {
+		if !unknown {
+			next, err = fn(old.Clone())
+			if errors.Is(err, ErrUnchanged) {
+				return old, nil
+			}
+			if err != nil {
+				return Doc{}, err
+			}
+			if next.ID != id {
+				return Doc{}, fmt.Errorf("%w: update of %s %s changed the id to %q", ErrInvalid, coll, id, next.ID)
+			}
+			next.Version = old.Version + 1
+		}
+		werr := e.Replace(ctx, coll, next, old.Version)
+		if werr == nil {
+			return next, nil
+		}
+		if !errors.Is(werr, ErrUnavailable) && !errors.Is(werr, ErrConflict) {
+			return Doc{}, werr
+		}
+		unknown = unknown || errors.Is(werr, ErrUnavailable)
+		if old, err = e.Get(ctx, coll, id); err != nil {
+			return Doc{}, err
+		}
+		if !unknown || old.Version < next.Version {
+			continue
+		}
+		if old.Version > next.Version {
+			return Doc{}, fmt.Errorf("%w: %s %s: unknown whether version %d is ours", ErrUnavailable, coll, id, next.Version)
+		}
+		if bytes.Equal(old.Body, next.Body) {
+			return old, nil
+		}
+		unknown = false // another writer made this version, so ours can never be
+	}
+	return Doc{}, fmt.Errorf("%w: %s %s: gave up after %d tries", ErrConflict, coll, id, updateTries)
+}
+
+// InsertOnce inserts d, or returns the document that has its id already (created false). An unknown outcome is read
+// back: a document with version 1 and our very body counts as created. Two writers that insert equal bodies may
+// therefore both be told created; where that matters, the body must say whose it is.
+//
+// Errors: ErrUnavailable (still unknown: call again with the same d), ErrTooLarge, ErrInvalid.
+func InsertOnce(ctx context.Context, e Engine, coll string, d Doc) (stored Doc, created bool, err error) {
+	unknown := false
+	for range updateTries {
+		err = e.Insert(ctx, coll, d)
+		if err == nil {
+			d.Version = 1
+			return d, true, nil
+		}
+		unknown = unknown || errors.Is(err, ErrUnavailable)
+		if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrExists) {
+			return Doc{}, false, err
+		}
+		stored, gerr := e.Get(ctx, coll, d.ID)
+		if gerr == nil {
+			return stored, unknown && stored.Version == 1 && bytes.Equal(stored.Body, d.Body), nil
+		}
+		if !errors.Is(gerr, ErrNotFound) {
+			return Doc{}, false, gerr
+		}
+		// Not there: the insert did not happen, or the document was deleted in between. Insert again.
+	}
+	return Doc{}, false, fmt.Errorf("insert %s %s, %d tries: %w", coll, d.ID, updateTries, err)
+}
