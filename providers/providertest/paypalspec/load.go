@@ -1,0 +1,89 @@
+package paypalspec
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// documents are the files of PayPal's public API that we use.
+var documents = []string{
+	"checkout_orders_v2.json",
+	"payments_payment_v2.json",
+	"reporting_transactions_v1.json",
+	"notifications_webhooks_v1.json",
+	"customer_disputes_v1.json",
+}
+
+// cache holds the loaded documents: about a second of work that never changes.
+var cache struct {
+	sync.Mutex
+	dir string
+	v   *Validator
+	err error
+}
+
+func loadOnce(dir string) (*Validator, error) {
+	cache.Lock()
+	defer cache.Unlock()
+	if cache.dir != dir {
+		cache.dir = dir
+		cache.v, cache.err = load(dir)
+	}
+	return cache.v, cache.err
+}
+
+// findSpecs walks up from the working directory to go.mod and looks beside the
+// repository for the shared documents.
+func findSpecs() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("working directory: %w", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("no go.mod above the working directory")
+		}
+		dir = up
+	}
+	specs := filepath.Join(dir, "..", "shared", "specs", "paypal")
+	if _, err := os.Stat(specs); err != nil {
+		return "", fmt.Errorf("no folder of documents: %w", err)
+	}
+	return specs, nil
+}
+
+func load(dir string) (*Validator, error) {
+	v := &Validator{}
+	for _, name := range documents {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return nil, fmt.Errorf("reading a document: %w", err)
+		}
+		var doc map[string]any
+		if err := json.Unmarshal(raw, &doc); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if err := patch(name, doc); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if raw, err = json.Marshal(doc); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		t, err := openapi3.NewLoader().LoadFromData(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		v.tables = append(v.tables, newTable(t))
+	}
+	return v, nil
+}
