@@ -1,0 +1,234 @@
+package payment
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Command is one request of an app or operator that orders an operation.
+type Command struct {
+	ID          string // id of the operation it makes; the same request has the same id
+	Fingerprint string // of the request's values
+	By          Actor
+	Now         time.Time
+}
+
+func (c Command) operation(kind OpKind, n int, target string) Operation {
+	return Operation{
+		ID: c.ID, Kind: kind, N: n, Target: target, Key: ProviderKey(c.ID, 0),
+		Fingerprint: c.Fingerprint, By: c.By, CreatedAt: c.Now, State: OpPending, NextAt: c.Now,
+	}
+}
+
+// order adds an ordered operation. Where the same order stands there already,
+// certainly without effect, this one takes its place with a new key.
+func (p *Payment) order(op Operation) Operation {
+	for i, old := range p.Operations {
+		if old.ID == op.ID {
+			op.Run, op.Generation = old.Run+1, old.Generation+1
+			op.Key = ProviderKey(op.ID, op.Generation)
+			p.Operations = slices.Delete(p.Operations, i, i+1)
+			break
+		}
+	}
+	p.Operations = append(p.Operations, op)
+	return op
+}
+
+// OpenAttempt writes down the next attempt at a provider account and the
+// operation that creates its checkout. It is refused while another attempt is
+// live, so that two checkouts can't be paid.
+func (p *Payment) OpenAttempt(provider, account string, c Command) error {
+	if s := p.Status(); s != StatusRequiresAction {
+		return NewError(CodeConflict, "A new checkout can't be opened: %s.", describe(s))
+	}
+	if live, ok := p.Facts.Live(); ok {
+		return NewError(CodeConflict, "A new checkout can't be opened: attempt %d at %s is still open.", live.N, live.Provider)
+	}
+	if !c.Now.Before(p.ExpiresAt) {
+		return NewError(CodeConflict, "The time to pay is over.")
+	}
+	if len(p.Facts.Opened) >= MaxAttempts {
+		return NewError(CodeConflict, "This payment has opened %d checkouts already; create a new payment.", MaxAttempts)
+	}
+	n := len(p.Facts.Opened) + 1
+	p.Facts = p.Facts.Merge(Facts{Opened: []Attempt{{N: n, Provider: provider, Account: account, CreatedAt: c.Now}}})
+	op := c.operation(OpCreate, n, "")
+	op.ID = DeriveID("op", p.ID, string(OpCreate), pad(n))
+	op.Key = ProviderKey(op.ID, 0)
+	op.Amount = p.Facts.Terms.Amount
+	p.Operations = append(p.Operations, op)
+	return nil
+}
+
+// RequestCapture orders the capture of an authorization. amount is in minor
+// units, 0 for all that is capturable.
+func (p *Payment) RequestCapture(amount int64, final bool, c Command) error {
+	if !p.Facts.Terms.Manual {
+		return NewError(CodeConflict, "This payment captures automatically; there is nothing to capture.")
+	}
+	if s := p.Status(); s != StatusAuthorized {
+		return NewError(CodeConflict, "Capture needs an authorized payment; %s.", describe(s))
+	}
+	if p.Unfinished(0, OpCapture, OpVoid) != nil {
+		return NewError(CodeConflict, "Another capture or cancel of this payment has no outcome yet; wait for it.")
+	}
+	for _, auth := range p.Facts.effectiveAuthorizations() {
+		if auth.State != AuthActive {
+			continue
+		}
+		if amount == 0 {
+			amount = auth.Capturable
+		}
+		if amount > auth.Capturable {
+			return NewError(CodeConflict, "Only %d minor units can still be captured.", auth.Capturable)
+		}
+		op := c.operation(OpCapture, auth.N, auth.Key.ID)
+		op.Amount, op.Final = Money{Minor: amount, Currency: auth.Amount.Currency}, final
+		op = p.order(op)
+		p.decide(Decision{ID: "capture_asked:" + op.run(), Kind: DecisionCaptureAsked, N: auth.N, Operation: op.run(), Amount: amount, By: c.By, At: c.Now})
+		return nil
+	}
+	return NewError(CodeConflict, "Nothing is left to capture.")
+}
+
+// RequestRefund orders a refund. amount is in minor units, 0 for all that is
+// refundable. One refund gives back one capture.
+func (p *Payment) RequestRefund(amount int64, reason string, c Command) error {
+	if s := p.Status(); s == StatusConflicted {
+		return NewError(CodeConflict, "The payment is held as conflicted; an operator must resolve it first.")
+	}
+	refundable := p.Amounts().Refundable
+	if amount == 0 {
+		amount = refundable
+	}
+	if refundable == 0 || amount > refundable {
+		return NewError(CodeConflict, "Only %d minor units can be refunded.", refundable)
+	}
+	var largest int64
+	for _, capture := range p.Facts.Captures {
+		if capture.State != CaptureCompleted || capture.Amount.Currency != p.Facts.Terms.Amount.Currency {
+			continue
+		}
+		left := p.captureLeft(capture)
+		largest = max(largest, left)
+		if left < amount {
+			continue
+		}
+		op := c.operation(OpRefund, capture.N, capture.Key.ID)
+		op.Amount, op.Reason = Money{Minor: amount, Currency: capture.Amount.Currency}, reason
+		p.order(op)
+		return nil
+	}
+	return NewError(CodeConflict, "The money was taken in several captures; refund at most %d minor units at a time.", largest)
+}
+
+// RequestCancel makes the payment impossible to pay, or releases what is held.
+// It returns the operation that must run first, or nil where the payment could
+// be canceled at once.
+func (p *Payment) RequestCancel(c Command) (*Operation, error) {
+	s := p.Status()
+	switch s {
+	case StatusAuthorized, StatusRequiresAction:
+	case StatusCanceled:
+		return nil, nil
+	default:
+		return nil, NewError(CodeConflict, "The payment can't be canceled any more: it is %s.", s)
+	}
+	if p.Unfinished(0, OpCreate, OpClose, OpAuthorize, OpCapture, OpVoid) != nil {
+		return nil, NewError(CodeConflict, "Another operation of this payment has no outcome yet; wait for it, then cancel.")
+	}
+	if s == StatusAuthorized {
+		for _, auth := range p.Facts.effectiveAuthorizations() {
+			if auth.State == AuthActive {
+				op := c.operation(OpVoid, auth.N, auth.Key.ID)
+				op.Reason = "cancel"
+				op = p.order(op)
+				return p.Operation(op.ID), nil
+			}
+		}
+	}
+	live, ok := p.Facts.Live()
+	if !ok {
+		p.decide(Decision{ID: "canceled", Kind: DecisionCanceled, By: c.By, Reason: "canceled by the app", At: c.Now})
+		return nil, nil
+	}
+	return p.closeLive(live, "cancel", c)
+}
+
+// RequestSwitch closes the live attempt so that another one may open. It
+// returns nil where no attempt is live.
+func (p *Payment) RequestSwitch(c Command) (*Operation, error) {
+	live, ok := p.Facts.Live()
+	if !ok {
+		return nil, nil
+	}
+	if p.Unfinished(live.N) != nil {
+		return nil, NewError(CodeConflict, "The open checkout has an operation without outcome; try again in a moment.")
+	}
+	return p.closeLive(live, "switch", c)
+}
+
+func (p *Payment) closeLive(live Attempt, reason string, c Command) (*Operation, error) {
+	fact, known := p.Facts.AttemptFact(live.N)
+	if !known {
+		return nil, NewError(CodeConflict, "The checkout's creation has no outcome yet; try again in a moment.")
+	}
+	op := c.operation(OpClose, live.N, fact.Key.ID)
+	op.Reason = reason
+	op = p.order(op)
+	return p.Operation(op.ID), nil
+}
+
+// Resolve is the operator's way out of a conflict. It covers exactly the listed
+// captures: accept keeps them, refund gives them back in full; what remains
+// must equal the expected amount or be nothing.
+func (p *Payment) Resolve(action string, captures []string, reason string, c Command) error {
+	if s := p.Status(); s != StatusConflicted {
+		return NewError(CodeConflict, "Only a conflicted payment can be resolved; %s.", describe(s))
+	}
+	if action != "accept" && action != "refund" {
+		return Invalid("/action", "must be accept or refund")
+	}
+	listed := map[string]bool{}
+	for i, id := range captures {
+		if !p.hasCapture(id) {
+			return Invalid(fmt.Sprintf("/captures/%d", i), "is not a completed capture of this payment")
+		}
+		listed[id] = true
+	}
+	var remainder int64
+	var left []string
+	for _, capture := range p.Facts.acceptedCaptures() {
+		if action == "refund" && listed[capture.Key.ID] {
+			continue
+		}
+		if action == "accept" && !listed[capture.Key.ID] {
+			return Invalid("/captures", "must list every capture that is to be kept; %s is missing", capture.Key.ID)
+		}
+		left = append(left, capture.Key.ID)
+		remainder += capture.Amount.Minor
+	}
+	if action == "refund" {
+		if expected := p.Amounts().Expected; remainder != 0 && remainder != expected {
+			return Invalid("/captures", "would leave %d, which is neither nothing nor the expected %d", remainder, expected)
+		}
+		p.decide(Decision{ID: c.ID, Kind: DecisionRefund, Objects: captures, By: c.By, Reason: reason, At: c.Now})
+		if len(left) > 0 {
+			p.decide(Decision{ID: c.ID + ":keep", Kind: DecisionAccept, Objects: left, By: c.By, Reason: reason, At: c.Now})
+		}
+		return nil
+	}
+	p.decide(Decision{ID: c.ID, Kind: DecisionAccept, Objects: captures, By: c.By, Reason: reason, At: c.Now})
+	return nil
+}
+
+func (p *Payment) hasCapture(id string) bool {
+	for _, c := range p.Facts.Captures {
+		if c.Key.ID == id && c.State == CaptureCompleted {
+			return true
+		}
+	}
+	return false
+}

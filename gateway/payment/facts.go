@@ -1,0 +1,274 @@
+package payment
+
+import "time"
+
+// ObjectKey names one object at one provider account. Ids of different
+// accounts may collide, so the account is always part of the key.
+type ObjectKey struct {
+	Provider string // "stripe", "paypal"
+	Account  string // configured account name, such as "stripe-eu"
+	ID       string // the provider's id
+}
+
+func (k ObjectKey) text() string { return k.Provider + "\x00" + k.Account + "\x00" + k.ID }
+
+// Stamp is the pair of times every fact carries, both in provider time, never
+// by our clock.
+type Stamp struct {
+	Created time.Time // the object's immutable creation time
+	AsOf    time.Time // when the provider said this; orders two sightings
+}
+
+// AttemptState is how far one checkout at a provider got, as the provider sees it.
+type AttemptState string
+
+// Attempt states in rank order: of two sightings with the same as_of the later
+// in this list wins.
+const (
+	AttemptOpen       AttemptState = "open"       // the customer can still pay
+	AttemptApproved   AttemptState = "approved"   // the customer agreed, no money moved: our capture or authorize call is due
+	AttemptProcessing AttemptState = "processing" // money is on its way (bank debit, review)
+	AttemptAuthorized AttemptState = "authorized" // funds are held, capture is the app's decision
+	AttemptExpired    AttemptState = "expired"    // dead, nobody paid
+	AttemptCanceled   AttemptState = "canceled"   // voided, or the authorization lapsed
+	AttemptFailed     AttemptState = "failed"     // denied for good
+	AttemptComplete   AttemptState = "complete"   // executed: the captures tell the amounts
+)
+
+// attemptStates is the rank order of AttemptState.
+var attemptStates = []AttemptState{
+	AttemptOpen, AttemptApproved, AttemptProcessing, AttemptAuthorized,
+	AttemptExpired, AttemptCanceled, AttemptFailed, AttemptComplete,
+}
+
+// Dead says that no customer can pay this attempt any more and none has.
+func (s AttemptState) Dead() bool {
+	return s == AttemptExpired || s == AttemptCanceled || s == AttemptFailed
+}
+
+// Failure is why a try at paying did not work. Message is for people and is
+// written by us; provider texts are never passed on.
+type Failure struct {
+	Code        string // card_declined, instrument_declined, authorization_expired, capture_denied ...
+	DeclineCode string // the provider's finer code, such as insufficient_funds
+	Message     string
+}
+
+// Refs are the provider's ids for one attempt; empty where there is none.
+type Refs struct {
+	CheckoutSession string
+	PaymentIntent   string
+	Charge          string
+	Order           string
+	Authorization   string
+	Capture         string
+	Subscription    string
+}
+
+// AttemptFact is what a provider reports of one checkout: a Checkout Session,
+// an order, or an off-session charge. It merges by greatest (as_of, rank,
+// digest); CompleteAsOf merges by maximum.
+type AttemptFact struct {
+	Key   ObjectKey // the attempt's root object
+	N     int       // which of the payment's attempts this is
+	Kind  string    // checkout_session | order | payment_intent
+	State AttemptState
+	Total Money // what the provider takes when it is paid
+	// Discount, Tax and Shipping are minor units of Total's currency, by the
+	// provider's own breakdown.
+	Discount, Tax, Shipping int64
+	Refs                    Refs
+	URL                     string    // where the customer continues while it is open
+	ApprovedAt              time.Time // when the customer agreed, zero if not
+	ExpiresAt               time.Time // when the provider closes it, zero if unknown
+	Failure                 Failure   // the last failed try at paying, if any
+	PayerID, PayerEmail     string
+	Stamp
+	CompleteAsOf time.Time // newest complete snapshot seen of this root
+}
+
+// AuthState is the state of one authorization.
+type AuthState string
+
+// Authorization states in rank order.
+const (
+	AuthPending  AuthState = "pending"
+	AuthActive   AuthState = "active"   // capturable > 0
+	AuthCaptured AuthState = "captured" // nothing left to capture
+	AuthVoided   AuthState = "voided"
+	AuthExpired  AuthState = "expired"
+	AuthDenied   AuthState = "denied"
+)
+
+var authStates = []AuthState{AuthPending, AuthActive, AuthCaptured, AuthVoided, AuthExpired, AuthDenied}
+
+// Authorization is a hold on the customer's money.
+type Authorization struct {
+	Key        ObjectKey
+	N          int // attempt
+	Amount     Money
+	Capturable int64 // minor units that can still be captured
+	State      AuthState
+	ExpiresAt  time.Time
+	Replaces   string // id of the authorization this one renews; that one no longer counts
+	Stamp
+}
+
+// CaptureState is the state of one capture.
+type CaptureState string
+
+// Capture states in rank order.
+const (
+	CapturePending   CaptureState = "pending"
+	CaptureDeclined  CaptureState = "declined"
+	CaptureCompleted CaptureState = "completed"
+)
+
+var captureStates = []CaptureState{CapturePending, CaptureDeclined, CaptureCompleted}
+
+// Capture is money taken. It merges by (rank, amount, as_of, digest), because a
+// charge that is captured several times grows.
+type Capture struct {
+	Key     ObjectKey
+	N       int    // attempt
+	Auth    string // id of the authorization it was taken from, if any
+	Amount  Money
+	State   CaptureState
+	Failure Failure
+	Stamp
+}
+
+// RefundState is the state of one refund.
+type RefundState string
+
+// Refund states in rank order: a refund that succeeded can fail later.
+const (
+	RefundPending        RefundState = "pending"
+	RefundRequiresAction RefundState = "requires_action"
+	RefundSucceeded      RefundState = "succeeded"
+	RefundCanceled       RefundState = "canceled"
+	RefundFailed         RefundState = "failed"
+)
+
+var refundStates = []RefundState{RefundPending, RefundRequiresAction, RefundSucceeded, RefundCanceled, RefundFailed}
+
+// Refund is money given back. It merges by (rank, as_of, digest).
+type Refund struct {
+	Key         ObjectKey
+	Capture     string // id of the capture it gives back
+	Amount      Money
+	State       RefundState
+	Reason      string
+	FailureCode string
+	Operation   string // id of our refund operation, read from the provider's metadata; empty if made outside
+	Stamp
+}
+
+// Reversal is money a provider took back by itself.
+type Reversal struct {
+	Key     ObjectKey
+	Capture string
+	Amount  Money
+	Dispute string // id of the dispute that explains it, if known
+	Stamp
+}
+
+// DisputeStatus is the unified state of a dispute.
+type DisputeStatus string
+
+// Dispute states in rank order. None is final: a lost dispute can be appealed.
+const (
+	DisputeNeedsResponse DisputeStatus = "needs_response"
+	DisputeUnderReview   DisputeStatus = "under_review"
+	DisputeClosed        DisputeStatus = "closed"
+	DisputeWon           DisputeStatus = "won"
+	DisputeLost          DisputeStatus = "lost"
+)
+
+var disputeStates = []DisputeStatus{DisputeNeedsResponse, DisputeUnderReview, DisputeClosed, DisputeWon, DisputeLost}
+
+// Dispute is a customer's or a bank's objection to a capture.
+type Dispute struct {
+	Key      ObjectKey
+	Capture  string
+	Amount   Money
+	Stage    string // inquiry | chargeback | pre_arbitration | arbitration
+	Status   DisputeStatus
+	Reason   string
+	DueBy    time.Time // zero: no answer is possible or needed
+	Withheld int64     // minor units the provider holds back or has taken for good
+	Stamp
+}
+
+// Fee is what one movement cost and netted, by the provider's balance
+// transaction, in settlement currency.
+type Fee struct {
+	Key    ObjectKey // balance transaction id, or the capture's id where the provider has none
+	Object string    // the capture, refund or dispute it belongs to
+	Fee    Money
+	Net    Money
+}
+
+// DecisionKind says what was decided on our side.
+type DecisionKind string
+
+// Decisions. They are never undone by an observation.
+const (
+	DecisionRefused      DecisionKind = "attempt_refused"   // creating this attempt's checkout certainly failed
+	DecisionAbandoned    DecisionKind = "attempt_abandoned" // this attempt must not be paid or captured any more
+	DecisionCanceled     DecisionKind = "canceled"          // the app canceled, nothing was left open
+	DecisionDeadline     DecisionKind = "deadline_passed"   // expires_in went by with nobody paid or authorised
+	DecisionCaptureAsked DecisionKind = "capture_asked"     // the app asked to capture Amount
+	DecisionCaptureDone  DecisionKind = "capture_done"      // that request took effect in capture Objects[0]
+	DecisionCaptureFail  DecisionKind = "capture_refused"   // that request certainly had no effect
+	DecisionAccept       DecisionKind = "accept"            // an operator accepts exactly the captures in Objects
+	DecisionRefund       DecisionKind = "refund"            // an operator gives back exactly the captures in Objects
+	DecisionDeclined     DecisionKind = "capture_declined"  // the provider declined our capture of an approved attempt
+	DecisionReturned     DecisionKind = "returned"          // the customer came back after a decline and may be tried again
+)
+
+// Decision is a local fact. Decisions form a set keyed by ID.
+type Decision struct {
+	ID        string
+	Kind      DecisionKind
+	N         int    // attempt concerned, 0 if none
+	Operation string // operation concerned, if any
+	Amount    int64  // minor units, DecisionCaptureAsked only
+	Objects   []string
+	By        Actor
+	Reason    string
+	At        time.Time // our clock: a decision is ours
+}
+
+// Terms are what the app asked for. They never change once a provider object
+// may exist.
+type Terms struct {
+	Amount   Money
+	Manual   bool // capture: manual
+	Flexible bool // promotion codes, tax or shipping may change the final amount
+}
+
+// Attempt is our own record of one try at one provider account. Its provider
+// state, once known, is the AttemptFact with the same N.
+type Attempt struct {
+	N         int
+	Provider  string
+	Account   string
+	CreatedAt time.Time
+}
+
+// Facts are everything known about a payment: terms, our decisions, and the
+// provider's objects as sets. All slices are kept sorted by key, so two Facts
+// with the same content are deeply equal.
+type Facts struct {
+	Terms          Terms
+	Opened         []Attempt
+	Decisions      []Decision
+	Attempts       []AttemptFact
+	Authorizations []Authorization
+	Captures       []Capture
+	Refunds        []Refund
+	Reversals      []Reversal
+	Disputes       []Dispute
+	Fees           []Fee
+}

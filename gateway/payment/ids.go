@@ -1,0 +1,38 @@
+package payment
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"strings"
+)
+
+// DeriveID makes an id such as "rfd_4k2n…" from what it stands for. The same
+// parts always give the same id, which is what makes "create once" the
+// uniqueness of an id. 130 bits: ids are not secrets, but they do not collide.
+func DeriveID(prefix string, parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	text := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil))
+	return prefix + "_" + strings.ToLower(text[:26])
+}
+
+// ProviderKey derives the idempotency key of one generation of an operation. It
+// has 29 characters: PayPal once cut keys to 38.
+func ProviderKey(operation string, generation int) string {
+	return DeriveID("tf", "v1", operation, pad(generation))
+}
+
+// RefundID is the id of a refund: our operation's id where we made it, else
+// derived from the provider's object.
+func RefundID(r Refund) string {
+	if r.Operation != "" {
+		return r.Operation
+	}
+	return DeriveID("rfd", r.Key.Provider, r.Key.Account, r.Key.ID)
+}
+
+// DisputeID is the id of a dispute, derived from the provider's object.
+func DisputeID(k ObjectKey) string { return DeriveID("dsp", k.Provider, k.Account, k.ID) }

@@ -1,0 +1,168 @@
+package payment
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Observation is what an adapter reports: provider facts, never a status. A
+// complete observation is a whole snapshot of one attempt's root; a fragment
+// tells of single objects only.
+type Observation struct {
+	Provider string
+	Account  string
+	N        int       // attempt the snapshot was fetched for; 0 for a fragment about several
+	Complete bool      // everything below the root was read
+	AsOf     time.Time // provider time of the read; becomes CompleteAsOf
+	Facts    Facts     // Terms, Opened and Decisions are ignored
+}
+
+// Merge is the union of two sets of provider facts and decisions. It is
+// commutative, associative and idempotent. Terms are taken from f.
+func (f Facts) Merge(o Facts) Facts {
+	return Facts{
+		Terms:          f.Terms,
+		Opened:         mergeSets(f.Opened, o.Opened, func(a Attempt) string { return pad(a.N) }, nil, nil),
+		Decisions:      mergeSets(f.Decisions, o.Decisions, func(d Decision) string { return d.ID }, nil, nil),
+		Attempts:       mergeSets(f.Attempts, o.Attempts, func(a AttemptFact) string { return a.Key.text() }, compareAttempts, joinAttempts),
+		Authorizations: mergeSets(f.Authorizations, o.Authorizations, func(a Authorization) string { return a.Key.text() }, compareAuthorizations, nil),
+		Captures:       mergeSets(f.Captures, o.Captures, func(c Capture) string { return c.Key.text() }, compareCaptures, nil),
+		Refunds:        mergeSets(f.Refunds, o.Refunds, func(r Refund) string { return r.Key.text() }, compareRefunds, nil),
+		Reversals:      mergeSets(f.Reversals, o.Reversals, func(r Reversal) string { return r.Key.text() }, compareReversals, nil),
+		Disputes:       mergeSets(f.Disputes, o.Disputes, func(d Dispute) string { return d.Key.text() }, compareDisputes, nil),
+		Fees:           mergeSets(f.Fees, o.Fees, func(x Fee) string { return x.Key.text() }, nil, nil),
+	}
+}
+
+// Observe merges one observation. A complete one also advances CompleteAsOf of
+// its root.
+func (f Facts) Observe(o Observation) Facts {
+	seen := o.Facts
+	seen.Opened, seen.Decisions = nil, nil
+	if o.Complete {
+		seen.Attempts = slices.Clone(seen.Attempts)
+		for i := range seen.Attempts {
+			if seen.Attempts[i].N == o.N && o.AsOf.After(seen.Attempts[i].CompleteAsOf) {
+				seen.Attempts[i].CompleteAsOf = o.AsOf
+			}
+		}
+	}
+	return f.Merge(seen)
+}
+
+// mergeSets is the union of two sets by key, sorted by key. Of two entries with
+// one key the greater by compare stays, and by digest where compare finds them
+// equal; join then carries over what merges on its own.
+func mergeSets[T any](a, b []T, key func(T) string, compare func(T, T) int, join func(winner *T, loser T)) []T {
+	byKey := make(map[string]T, len(a)+len(b))
+	for _, entry := range slices.Concat(a, b) {
+		k := key(entry)
+		old, ok := byKey[k]
+		if !ok {
+			byKey[k] = entry
+			continue
+		}
+		winner, loser := old, entry
+		order := 0
+		if compare != nil {
+			order = compare(old, entry)
+		}
+		if order == 0 {
+			order = strings.Compare(digest(old), digest(entry))
+		}
+		if order < 0 {
+			winner, loser = entry, old
+		}
+		if join != nil {
+			join(&winner, loser)
+		}
+		byKey[k] = winner
+	}
+	if len(byKey) == 0 {
+		return nil
+	}
+	out := make([]T, 0, len(byKey))
+	for _, entry := range byKey {
+		out = append(out, entry)
+	}
+	slices.SortFunc(out, func(x, y T) int { return strings.Compare(key(x), key(y)) })
+	return out
+}
+
+// digest breaks ties between two different sightings that claim the same
+// moment: any total order will do, as long as everyone uses the same.
+func digest(v any) string {
+	if a, ok := v.(AttemptFact); ok {
+		a.CompleteAsOf = time.Time{} // merges on its own
+		v = a
+	}
+	b, err := json.Marshal(v)
+	if err != nil { // plain structs of strings, ints and times always marshal
+		panic("payment: digest: " + err.Error())
+	}
+	sum := sha256.Sum256(b)
+	return string(sum[:])
+}
+
+func rank[S comparable](order []S, s S) int { return slices.Index(order, s) }
+
+func compareStamped[S comparable](a, b Stamp, order []S, sa, sb S) int {
+	if c := a.AsOf.Compare(b.AsOf); c != 0 {
+		return c
+	}
+	return rank(order, sa) - rank(order, sb)
+}
+
+func compareAttempts(a, b AttemptFact) int {
+	return compareStamped(a.Stamp, b.Stamp, attemptStates, a.State, b.State)
+}
+
+func joinAttempts(winner *AttemptFact, loser AttemptFact) {
+	if loser.CompleteAsOf.After(winner.CompleteAsOf) {
+		winner.CompleteAsOf = loser.CompleteAsOf
+	}
+}
+
+func compareAuthorizations(a, b Authorization) int {
+	return compareStamped(a.Stamp, b.Stamp, authStates, a.State, b.State)
+}
+
+func compareDisputes(a, b Dispute) int {
+	return compareStamped(a.Stamp, b.Stamp, disputeStates, a.Status, b.Status)
+}
+
+func compareReversals(a, b Reversal) int { return a.AsOf.Compare(b.AsOf) }
+
+func compareCaptures(a, b Capture) int {
+	if c := rank(captureStates, a.State) - rank(captureStates, b.State); c != 0 {
+		return c
+	}
+	if a.Amount.Minor != b.Amount.Minor {
+		if a.Amount.Minor < b.Amount.Minor {
+			return -1
+		}
+		return 1
+	}
+	return a.AsOf.Compare(b.AsOf)
+}
+
+func compareRefunds(a, b Refund) int {
+	if c := rank(refundStates, a.State) - rank(refundStates, b.State); c != 0 {
+		return c
+	}
+	return a.AsOf.Compare(b.AsOf)
+}
+
+// pad makes attempt numbers sort as text.
+func pad(n int) string {
+	const digits = "0123456789"
+	out := []byte("0000")
+	for i := len(out) - 1; i >= 0 && n > 0; i-- {
+		out[i] = digits[n%10]
+		n /= 10
+	}
+	return string(out)
+}

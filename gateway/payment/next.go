@@ -1,0 +1,242 @@
+package payment
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// maxDeclinedCaptures is how often a capture of one approved attempt is tried
+// again after a decline, each time only because the customer came back.
+const maxDeclinedCaptures = 5
+
+// Next says what is due by itself: capture this approved order, close that
+// checkout, void what nobody wants any more, pay back what an operator ordered.
+// It never repeats what an unsettled operation is already doing, and while a
+// payment is conflicted only what an operator decided is due.
+func (p *Payment) Next(now time.Time) []Operation {
+	var due []Operation
+	c := p.Facts.Conditions()
+	for _, a := range p.Facts.Opened {
+		fact, known := p.Facts.AttemptFact(a.N)
+		if !known || p.Unfinished(a.N, OpCreate, OpClose, OpAuthorize, OpCapture, OpVoid) != nil {
+			continue
+		}
+		switch {
+		case p.Facts.Abandoned(a.N):
+			due = append(due, p.dueVoids(a.N, now)...)
+		case c.Conflict:
+		case fact.State == AttemptApproved:
+			if p.captureDue(fact, c) {
+				due = append(due, p.dueCapture(fact, now))
+			}
+		case fact.State == AttemptOpen && c.Paid:
+			due = append(due, p.newOperation(OpClose, a.N, fact.Key.ID, "switch", now))
+		case fact.State == AttemptOpen && !now.Before(p.ExpiresAt):
+			due = append(due, p.newOperation(OpClose, a.N, fact.Key.ID, "deadline", now))
+		}
+	}
+	return append(due, p.dueOperatorRefunds(now)...)
+}
+
+// addDue stores what is due as operations, in the same write that made it due.
+func (p *Payment) addDue(now time.Time) {
+	p.Operations = append(p.Operations, p.Next(now)...)
+}
+
+// newOperation writes down an operation that is due by itself.
+func (p *Payment) newOperation(kind OpKind, n int, target, reason string, now time.Time) Operation {
+	count := 0
+	for _, op := range p.Operations {
+		if op.Kind == kind && op.N == n && op.Target == target {
+			count++
+		}
+	}
+	id := DeriveID("op", p.ID, string(kind), pad(n), target, pad(count))
+	return Operation{
+		ID: id, Kind: kind, N: n, Target: target, Reason: reason, Key: ProviderKey(id, 0),
+		By: Actor{Type: "worker"}, CreatedAt: now, State: OpPending, NextAt: now,
+	}
+}
+
+// captureDue guards against charging twice and against capturing again what was
+// declined: only a customer who came back, or a newer approval, makes it due.
+func (p *Payment) captureDue(fact AttemptFact, c Conditions) bool {
+	if c.Paid || c.Authorized || len(p.Facts.uncounted()) > 0 {
+		return false
+	}
+	var declines []Decision
+	for _, d := range p.Facts.Decisions {
+		if d.Kind == DecisionDeclined && d.N == fact.N {
+			declines = append(declines, d)
+		}
+	}
+	if len(declines) == 0 {
+		return true
+	}
+	if len(declines) >= maxDeclinedCaptures {
+		return false
+	}
+	last := slices.MaxFunc(declines, func(a, b Decision) int { return a.At.Compare(b.At) })
+	for _, d := range p.Facts.Decisions {
+		if d.Kind == DecisionReturned && d.ID == returnedID(last) {
+			return true
+		}
+	}
+	return len(last.Objects) == 1 && fact.ApprovedAt.Format(time.RFC3339Nano) > last.Objects[0]
+}
+
+func returnedID(decline Decision) string { return "returned:" + decline.ID }
+
+func (p *Payment) dueCapture(fact AttemptFact, now time.Time) Operation {
+	kind := OpCapture
+	if p.Facts.Terms.Manual {
+		kind = OpAuthorize
+	}
+	op := p.newOperation(kind, fact.N, fact.Key.ID, "approved", now)
+	op.Amount, op.Final = fact.Total, true
+	return op
+}
+
+func (p *Payment) dueVoids(n int, now time.Time) []Operation {
+	var due []Operation
+	for _, auth := range p.Facts.Authorizations {
+		if auth.N == n && auth.State == AuthActive {
+			due = append(due, p.newOperation(OpVoid, n, auth.Key.ID, "abandoned", now))
+		}
+	}
+	return due
+}
+
+func (p *Payment) dueOperatorRefunds(now time.Time) []Operation {
+	var due []Operation
+	refunds := p.Facts.decidedObjects(DecisionRefund)
+	for _, c := range p.Facts.Captures {
+		if !refunds[c.Key.ID] || c.State != CaptureCompleted {
+			continue
+		}
+		id := DeriveID("rfd", p.ID, "resolve", c.Key.ID)
+		left := p.captureLeft(c)
+		if p.Operation(id) != nil || left <= 0 {
+			continue
+		}
+		due = append(due, Operation{
+			ID: id, Kind: OpRefund, N: c.N, Target: c.Key.ID, Amount: Money{Minor: left, Currency: c.Amount.Currency},
+			Reason: "duplicate", Key: ProviderKey(id, 0), By: Actor{Type: "operator"}, CreatedAt: now, State: OpPending, NextAt: now,
+		})
+	}
+	return due
+}
+
+// captureLeft is what can still be refunded of one capture, in minor units.
+func (p *Payment) captureLeft(c Capture) int64 {
+	left := c.Amount.Minor
+	observed := map[string]bool{}
+	for _, r := range p.Facts.Refunds {
+		observed[r.Operation] = true
+		if r.Capture != c.Key.ID {
+			continue
+		}
+		switch r.State {
+		case RefundPending, RefundRequiresAction, RefundSucceeded:
+			left -= r.Amount.Minor
+		case RefundCanceled, RefundFailed:
+		}
+	}
+	for _, op := range p.Operations {
+		if op.Kind == OpRefund && op.Target == c.Key.ID && !op.State.Settled() && !observed[op.ID] {
+			left -= op.Amount.Minor
+		}
+	}
+	for _, d := range p.Facts.Disputes {
+		if d.Capture == c.Key.ID && d.Stage != "inquiry" {
+			left -= d.Withheld
+		}
+	}
+	return max(0, left)
+}
+
+// WorkAt is when a worker must look at the payment next, zero if never: an
+// unsettled operation, the deadline of an open payment, or an alert to store.
+func (p *Payment) WorkAt() time.Time {
+	var at time.Time
+	sooner := func(t time.Time) {
+		if at.IsZero() || t.Before(at) {
+			at = t
+		}
+	}
+	for _, op := range p.Operations {
+		if op.State.Settled() {
+			continue
+		}
+		next := op.NextAt
+		if op.LeaseUntil.After(next) {
+			next = op.LeaseUntil
+		}
+		sooner(next)
+	}
+	if len(p.Alerts) > 0 {
+		sooner(p.UpdatedAt)
+	}
+	if s := p.Status(); s == StatusRequiresAction {
+		sooner(p.ExpiresAt)
+	}
+	return at
+}
+
+// Returned notes that the customer is back from the provider, which makes a
+// declined capture due once more.
+func (p *Payment) Returned(now time.Time) {
+	a, ok := p.Facts.Live()
+	if !ok {
+		return
+	}
+	for _, d := range p.Facts.Decisions {
+		if d.Kind != DecisionDeclined || d.N != a.N {
+			continue
+		}
+		p.decide(Decision{ID: returnedID(d), Kind: DecisionReturned, N: a.N, By: Actor{Type: "customer"}, At: now})
+	}
+}
+
+// NextSync is the first point of a widening schedule after now, counted from
+// when the attempt was opened; past its end, daily for thirty days. Zero means
+// that nothing can change any more.
+func (p *Payment) NextSync(schedule []time.Duration, now time.Time) time.Time {
+	latest, ok := p.Facts.Latest()
+	if !ok || !p.mayChange() {
+		return time.Time{}
+	}
+	for _, after := range schedule {
+		if at := latest.CreatedAt.Add(after); at.After(now) {
+			return at
+		}
+	}
+	if next := now.Add(24 * time.Hour); next.Before(latest.CreatedAt.Add(30*24*time.Hour)) || p.Status() == StatusAuthorized {
+		return next
+	}
+	return time.Time{}
+}
+
+// mayChange says whether the provider can still move this payment by itself.
+func (p *Payment) mayChange() bool {
+	switch p.Status() {
+	case StatusProcessing, StatusRequiresAction, StatusAuthorized, StatusConflicted:
+		return true
+	case StatusSucceeded, StatusCanceled, StatusExpired, StatusFailed:
+	}
+	for _, r := range p.Facts.Refunds {
+		if r.State == RefundPending || r.State == RefundRequiresAction {
+			return true
+		}
+	}
+	for _, d := range p.Facts.Disputes {
+		if d.Status == DisputeNeedsResponse || d.Status == DisputeUnderReview {
+			return true
+		}
+	}
+	return len(p.Facts.Captures) > 0 && len(p.Facts.Fees) == 0
+}
+
+// describe is the message of a refused command.
+func describe(s Status) string { return fmt.Sprintf("the payment is %s", s) }

@@ -1,0 +1,177 @@
+package payment
+
+import "time"
+
+// OpKind is what an operation tells a provider to do.
+type OpKind string
+
+// The operations. Only gateway.Operations executes them.
+const (
+	OpCreate    OpKind = "create_checkout" // open attempt N
+	OpClose     OpKind = "close_checkout"  // make attempt N impossible to pay, or find that it was paid
+	OpAuthorize OpKind = "authorize"       // authorize an approved attempt
+	OpCapture   OpKind = "capture"         // capture an approved attempt, or an authorization
+	OpVoid      OpKind = "void"            // release an authorization
+	OpRefund    OpKind = "refund"
+)
+
+// OpState is how far an operation got.
+type OpState string
+
+// Operation states.
+const (
+	OpPending OpState = "pending" // written down, not certainly sent
+	OpUnknown OpState = "unknown" // sent, the answer was lost: it may have happened
+	OpDone    OpState = "done"    // it happened
+	OpFailed  OpState = "failed"  // it certainly did not happen and will not be tried again
+)
+
+// Settled says that the outcome is known.
+func (s OpState) Settled() bool { return s == OpDone || s == OpFailed }
+
+// Operation is one thing a provider is told, written down before it is told.
+type Operation struct {
+	ID         string
+	Kind       OpKind
+	N          int    // attempt
+	Target     string // provider object acted on: order, authorization, capture, charge, intent
+	Amount     Money  // capture and refund
+	Final      bool   // capture: release what is left
+	Reason     string // refund reason; cancel | deadline | switch for a close or void
+	Key        string // the provider's idempotency key, at most 38 characters
+	Generation int    // counts keys: a new one only after a certain refusal or two look-ups
+	Run        int    // counts how often the app ordered it again after a certain refusal
+	Params     []byte // the whole provider request, so that a repeat is byte-equal
+
+	Fingerprint string // of the API request that ordered it, empty if it was due by itself
+	By          Actor
+	CreatedAt   time.Time
+
+	State        OpState
+	Tries        int
+	FirstTriedAt time.Time // of this generation: the key's age counts from here
+	NextAt       time.Time // when the worker looks at it again
+	LookUps      int       // look-ups that found nothing, in this generation
+	LookedUpAt   time.Time
+	MustLookUp   bool // the provider stored a failure under this key: repeating it proves nothing
+	Ambiguous    bool // some try of this generation may have taken effect unseen
+	LeaseOwner   string
+	LeaseUntil   time.Time
+
+	Ref     string // the provider object it made
+	Code    Code   // why it failed, for the caller
+	Failure Failure
+	DoneAt  time.Time
+}
+
+// Ordered says that an app, an operator or a customer asked for it and waits
+// for the answer. What certainly did not happen is then told to them and not
+// tried again behind their back.
+func (o Operation) Ordered() bool { return o.By.Type != "worker" }
+
+// run names this run of the operation in decisions.
+func (o Operation) run() string { return o.ID + "#" + pad(o.Run) }
+
+// LookUpGap is the least time between the two look-ups that must both find
+// nothing before an operation whose key may be dead is tried with a new key.
+const LookUpGap = 15 * time.Minute
+
+// Plan is how to go on with an operation.
+type Plan string
+
+// The plans.
+const (
+	PlanCall   Plan = "call"    // send it with its key
+	PlanLookUp Plan = "look_up" // read by our own reference first
+	PlanRenew  Plan = "renew"   // certainly absent: take a new key, then call
+)
+
+// Plan decides how to finish an operation. keyLife is how long the provider
+// remembers this kind of key: within it the same call with the same key is
+// safe; past it, or after a stored failure, only a look-up is.
+func (o Operation) Plan(now time.Time, keyLife time.Duration) Plan {
+	if o.Tries == 0 {
+		return PlanCall
+	}
+	if !o.MustLookUp && now.Before(o.FirstTriedAt.Add(keyLife)) {
+		return PlanCall
+	}
+	if o.LookUps >= 2 {
+		return PlanRenew
+	}
+	return PlanLookUp
+}
+
+// Leased says whether somebody else may be executing it at this moment.
+func (o Operation) Leased(now time.Time) bool {
+	return o.LeaseOwner != "" && now.Before(o.LeaseUntil)
+}
+
+// Backoff is how long to wait before looking at an unsettled operation again,
+// after the given number of tries.
+func Backoff(tries int) time.Duration {
+	steps := []time.Duration{
+		2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute,
+		10 * time.Minute, 20 * time.Minute, 30 * time.Minute, time.Hour,
+	}
+	return steps[min(max(tries, 1), len(steps))-1]
+}
+
+// Layer names which of the feeds brought a change.
+type Layer string
+
+// The layers.
+const (
+	LayerReturn    Layer = "return"
+	LayerWebhook   Layer = "webhook"
+	LayerReconcile Layer = "reconcile"
+	LayerAPI       Layer = "api"
+)
+
+// Actor is who caused a change.
+type Actor struct {
+	Type string // api_key | operator | customer | webhook | job | worker
+	ID   string // key id, event id, run id ...
+}
+
+// Source is who, through which layer, and why.
+type Source struct {
+	Layer  Layer
+	Actor  Actor
+	Reason string
+}
+
+// HistoryEntry says who changed what, when and why.
+type HistoryEntry struct {
+	At      time.Time
+	Source  Source
+	Before  Snapshot
+	After   Snapshot
+	Version int64
+}
+
+// Snapshot is the part of a payment that history compares.
+type Snapshot struct {
+	Status  Status
+	Amounts Amounts
+}
+
+// Event is something an app is told. Its id never changes.
+type Event struct {
+	ID     string
+	Type   string // payment.succeeded, refund.created ...
+	At     time.Time
+	Object string // id of the payment, refund or dispute it is about
+	Body   []byte // the object as JSON at that moment, rendered by the caller of Apply
+}
+
+// Alert is something a human must hear. It travels inside the payment until it
+// is stored as a record of its own, so it can't be lost between two writes.
+type Alert struct {
+	Kind        string // conflicted_payment | late_money | outside_capture | refund_failed | dispute_opened | operation_stuck
+	Severity    string // critical | warning | info
+	Fingerprint string // one incident, one fingerprint
+	Message     string
+	Dispute     string
+	At          time.Time
+}

@@ -1,0 +1,337 @@
+package payment
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Mode keeps test and live apart.
+type Mode string
+
+// The modes.
+const (
+	ModeTest Mode = "test"
+	ModeLive Mode = "live"
+)
+
+// Limits of one payment document.
+const (
+	MaxHistory  = 20 // entries kept in the document; older ones are spilled to pages
+	MaxAttempts = 50 // checkouts one payment may open in its life
+)
+
+// Customer is who pays, as the app names them.
+type Customer struct {
+	ID    string // a stored customer
+	Ref   string // the app's own customer id
+	Email string
+	Name  string
+}
+
+// LineItem is one line of the order. UnitAmount is in minor units.
+type LineItem struct {
+	Name       string
+	Quantity   int64
+	UnitAmount int64
+	SKU        string
+}
+
+// Request is what the app asked for, beside the Terms.
+type Request struct {
+	Provider            string // empty: the customer chooses
+	Account             string
+	ReturnURL           string
+	CancelURL           string
+	Reference           string
+	Description         string
+	Locale              string
+	Metadata            map[string]string
+	StatementDescriptor string
+	Customer            Customer
+	LineItems           []LineItem
+	AllowPromotionCodes bool
+	AutomaticTax        bool
+	Shipping            bool
+	ExpiresIn           time.Duration
+}
+
+// Payment is one payment: what was asked, everything known about it, what was
+// told to providers, and what is still to be told to others. It is stored as
+// one document and changed only by compare-and-swap on Version.
+type Payment struct {
+	ID          string
+	App         string
+	Mode        Mode
+	Version     int64
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	ExpiresAt   time.Time // when the customer may no longer pay
+	Request     Request
+	Fingerprint string // of the creating request's values
+	Answered    bool   // a 2xx or 402 may have reached the app: the request can't change any more
+	Token       string // the customer's unguessable token
+	Facts       Facts
+	Operations  []Operation
+	Outbox      []Event
+	EventSeq    int64
+	Alerts      []Alert
+	History     []HistoryEntry
+	SettledBy   Layer
+	NextSyncAt  time.Time // zero: settled for good
+}
+
+// New is a payment as it was asked for, with nothing told to any provider yet.
+// It is not stored: its Version is 0.
+func New(id, app string, mode Mode, terms Terms, req Request, token string, now time.Time) *Payment {
+	return &Payment{
+		ID: id, App: app, Mode: mode, CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(req.ExpiresIn),
+		Request: req, Token: token, Facts: Facts{Terms: terms},
+	}
+}
+
+// Status is the payment's status, read off its facts.
+func (p *Payment) Status() Status { return p.Facts.Status() }
+
+// Amounts are the payment's sums.
+func (p *Payment) Amounts() Amounts { return p.Facts.Amounts(p.Operations) }
+
+// Snapshot is the status and sums at this moment.
+func (p *Payment) Snapshot() Snapshot { return Snapshot{Status: p.Status(), Amounts: p.Amounts()} }
+
+// Clone is a deep copy: changing it never changes p.
+func (p *Payment) Clone() *Payment {
+	c := *p
+	c.Facts = p.Facts.Merge(Facts{}) // rebuilds every slice
+	c.Operations = slices.Clone(p.Operations)
+	c.Outbox = slices.Clone(p.Outbox)
+	c.Alerts = slices.Clone(p.Alerts)
+	c.History = slices.Clone(p.History)
+	return &c
+}
+
+// Operation finds an operation by id; nil if there is none. The pointer is into
+// the payment.
+func (p *Payment) Operation(id string) *Operation {
+	for i := range p.Operations {
+		if p.Operations[i].ID == id {
+			return &p.Operations[i]
+		}
+	}
+	return nil
+}
+
+// Unfinished is the first unsettled operation of attempt n (0: of any), nil if none.
+func (p *Payment) Unfinished(n int, kinds ...OpKind) *Operation {
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.State.Settled() || (n != 0 && op.N != n) {
+			continue
+		}
+		if len(kinds) == 0 || slices.Contains(kinds, op.Kind) {
+			return op
+		}
+	}
+	return nil
+}
+
+// Equal says whether two payments would be stored as the same document.
+func (p *Payment) Equal(o *Payment) bool {
+	a, errA := json.Marshal(p)
+	b, errB := json.Marshal(o)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
+}
+
+// Change runs fn on a copy of the payment and returns the copy with everything
+// that follows from the change: what is due next, events, alerts and a history
+// entry. It returns p itself where fn changed nothing. An error from fn changes
+// nothing.
+func (p *Payment) Change(src Source, now time.Time, fn func(*Payment) error) (*Payment, error) {
+	before := p.Snapshot()
+	next := p.Clone()
+	if err := fn(next); err != nil {
+		return nil, err
+	}
+	next.settleDeadline(now)
+	next.addDue(now)
+	if next.Equal(p) {
+		return p, nil
+	}
+	after := next.Snapshot()
+	next.UpdatedAt = now
+	next.tell(p, before, after, now)
+	next.alert(p, before, after, now)
+	if before.Status != after.Status && settledStatus(after.Status) {
+		next.SettledBy = src.Layer
+	}
+	if before.Status != after.Status || !sameAmounts(before.Amounts, after.Amounts) || len(p.History) == 0 {
+		next.History = append(next.History, HistoryEntry{At: now, Source: src, Before: before, After: after, Version: p.Version + 1})
+	}
+	return next, nil
+}
+
+// Apply merges what a provider reported.
+func (p *Payment) Apply(obs Observation, src Source, now time.Time) (*Payment, error) {
+	return p.Change(src, now, func(c *Payment) error {
+		c.Facts = c.Facts.Observe(obs)
+		return nil
+	})
+}
+
+func sameAmounts(a, b Amounts) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+func settledStatus(s Status) bool {
+	switch s {
+	case StatusProcessing, StatusRequiresAction:
+		return false
+	case StatusConflicted, StatusSucceeded, StatusAuthorized, StatusCanceled, StatusExpired, StatusFailed:
+		return true
+	}
+	return false
+}
+
+// decide adds a local fact. The id makes a repetition harmless.
+func (p *Payment) decide(d Decision) {
+	p.Facts = p.Facts.Merge(Facts{Decisions: []Decision{d}})
+}
+
+// settleDeadline closes a payment whose time is up and that nobody can pay.
+func (p *Payment) settleDeadline(now time.Time) {
+	if now.Before(p.ExpiresAt) || p.Facts.decided(DecisionDeadline, 0) {
+		return
+	}
+	c := p.Facts.Conditions()
+	if c.Conflict || c.Paid || c.Authorized || c.Processing || c.Open || c.Canceled || c.Failed || p.Unfinished(0) != nil {
+		return
+	}
+	p.decide(Decision{ID: "deadline", Kind: DecisionDeadline, By: Actor{Type: "worker"}, Reason: "expires_in went by", At: now})
+}
+
+// tell adds the events that follow from the difference between before and after.
+func (p *Payment) tell(old *Payment, before, after Snapshot, now time.Time) {
+	if before.Status != after.Status || (old.Version == 0 && after.Status != StatusProcessing) {
+		p.emit("payment."+string(after.Status), p.ID, now)
+	}
+	if after.Amounts.Captured > before.Amounts.Captured {
+		p.emit("payment.captured", p.ID, now)
+	}
+	p.tellRefunds(old, now)
+	p.tellDisputes(old, now)
+}
+
+func (p *Payment) tellRefunds(old *Payment, now time.Time) {
+	was := map[string]RefundState{}
+	for _, r := range old.Refunds() {
+		was[r.ID] = r.State
+	}
+	for _, r := range p.Refunds() {
+		state, known := was[r.ID]
+		if !known {
+			p.emit("refund.created", r.ID, now)
+		}
+		if r.State == state {
+			continue
+		}
+		switch r.State {
+		case RefundSucceeded, RefundFailed, RefundCanceled:
+			p.emit("refund."+string(r.State), r.ID, now)
+		case RefundPending, RefundRequiresAction:
+		}
+	}
+}
+
+func (p *Payment) tellDisputes(old *Payment, now time.Time) {
+	was := map[ObjectKey]Dispute{}
+	for _, d := range old.Facts.Disputes {
+		was[d.Key] = d
+	}
+	for _, d := range p.Facts.Disputes {
+		before, known := was[d.Key]
+		id := DisputeID(d.Key)
+		switch {
+		case !known:
+			p.emit("dispute.opened", id, now)
+			if d.Status == DisputeWon || d.Status == DisputeLost || d.Status == DisputeClosed {
+				p.emit("dispute."+string(d.Status), id, now)
+			}
+		case before == d:
+		case before.Status == d.Status:
+			p.emit("dispute.updated", id, now)
+		case d.Status == DisputeNeedsResponse && before.Status != DisputeUnderReview:
+			p.emit("dispute.reopened", id, now)
+		case d.Status == DisputeWon || d.Status == DisputeLost || d.Status == DisputeClosed:
+			p.emit("dispute."+string(d.Status), id, now)
+		default:
+			p.emit("dispute.updated", id, now)
+		}
+	}
+}
+
+func (p *Payment) emit(kind, object string, now time.Time) {
+	p.EventSeq++
+	p.Outbox = append(p.Outbox, Event{
+		ID:   DeriveID("evt", p.ID, fmt.Sprint(p.EventSeq)),
+		Type: kind, At: now, Object: object,
+	})
+}
+
+// alert adds what a human must hear.
+func (p *Payment) alert(old *Payment, before, after Snapshot, now time.Time) {
+	if conflicts := p.Facts.Conflicts(); len(conflicts) > 0 && !slices.Equal(conflicts, old.Facts.Conflicts()) {
+		p.raise(Alert{Kind: "conflicted_payment", Severity: "critical", Message: "Payment held: " + conflicts[0] + ".", At: now}, conflicts...)
+	}
+	dead := before.Status == StatusCanceled || before.Status == StatusExpired || before.Status == StatusFailed
+	if dead && (after.Status == StatusSucceeded || after.Status == StatusAuthorized) {
+		p.raise(Alert{Kind: "late_money", Severity: "critical", At: now,
+			Message: fmt.Sprintf("Money arrived on a payment that was %s.", before.Status)}, string(after.Status))
+	}
+	known := map[ObjectKey]bool{}
+	for _, c := range old.Facts.Captures {
+		known[c.Key] = c.State == CaptureCompleted
+	}
+	for _, c := range p.Facts.Captures {
+		if c.State != CaptureCompleted || known[c.Key] {
+			continue
+		}
+		if p.Facts.Abandoned(c.N) {
+			p.raise(Alert{Kind: "late_money", Severity: "critical", Message: "Money was captured on an abandoned attempt.", At: now}, c.Key.ID)
+		} else if asked, _, _ := p.Facts.askedCaptures(c.N); p.Facts.Terms.Manual && len(asked) == 0 {
+			p.raise(Alert{Kind: "outside_capture", Severity: "warning", Message: "An authorization was captured outside this API.", At: now}, c.Key.ID)
+		}
+	}
+	failed := map[string]bool{}
+	for _, r := range old.Refunds() {
+		failed[r.ID] = r.State == RefundFailed
+	}
+	for _, r := range p.Refunds() {
+		if r.State == RefundFailed && !failed[r.ID] {
+			p.raise(Alert{Kind: "refund_failed", Severity: "warning", Message: "A refund failed: the customer was not paid back.", At: now}, r.ID)
+		}
+	}
+	open := map[ObjectKey]bool{}
+	for _, d := range old.Facts.Disputes {
+		open[d.Key] = true
+	}
+	for _, d := range p.Facts.Disputes {
+		if !open[d.Key] {
+			p.raise(Alert{Kind: "dispute_opened", Severity: "warning", Message: "A customer disputes a payment (" + d.Stage + ", " + d.Reason + ").", Dispute: DisputeID(d.Key), At: now}, d.Key.ID)
+		}
+	}
+}
+
+// raise queues an alert once per incident.
+func (p *Payment) raise(a Alert, parts ...string) {
+	a.Fingerprint = DeriveID("inc", append([]string{p.ID, a.Kind}, parts...)...)
+	for _, have := range p.Alerts {
+		if have.Fingerprint == a.Fingerprint {
+			return
+		}
+	}
+	p.Alerts = append(p.Alerts, a)
+}

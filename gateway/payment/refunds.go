@@ -1,0 +1,78 @@
+package payment
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// RefundView is one refund as an app sees it: our operation and what the
+// provider reports of it are one thing.
+type RefundView struct {
+	ID          string
+	Amount      Money
+	State       RefundState
+	Reason      string
+	FailureCode string
+	Provider    string
+	Account     string
+	ProviderRef string
+	Capture     string
+	CreatedAt   time.Time
+}
+
+// Refunds lists every refund once, oldest first, whether ordered through us,
+// seen at the provider, or both.
+func (p *Payment) Refunds() []RefundView {
+	var out []RefundView
+	observed := map[string]bool{}
+	for _, r := range p.Facts.Refunds {
+		v := RefundView{
+			ID: RefundID(r), Amount: r.Amount, State: r.State, Reason: r.Reason, FailureCode: r.FailureCode,
+			Provider: r.Key.Provider, Account: r.Key.Account, ProviderRef: r.Key.ID, Capture: r.Capture, CreatedAt: r.Created,
+		}
+		if op := p.Operation(r.Operation); op != nil {
+			v.Reason, v.CreatedAt = op.Reason, op.CreatedAt
+		}
+		observed[v.ID] = true
+		out = append(out, v)
+	}
+	for _, op := range p.Operations {
+		if op.Kind != OpRefund || observed[op.ID] {
+			continue
+		}
+		a, _ := p.Facts.opened(op.N)
+		v := RefundView{
+			ID: op.ID, Amount: op.Amount, State: RefundPending, Reason: op.Reason,
+			Provider: a.Provider, Account: a.Account, ProviderRef: op.Ref, Capture: op.Target, CreatedAt: op.CreatedAt,
+		}
+		if op.State == OpFailed {
+			v.State, v.FailureCode = RefundFailed, op.Failure.Code
+		}
+		out = append(out, v)
+	}
+	slices.SortStableFunc(out, func(a, b RefundView) int {
+		if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return out
+}
+
+// Failure is why nobody has paid yet, or why the payment ended without money;
+// the zero value if there is nothing to say.
+func (p *Payment) Failure() Failure {
+	switch p.Status() {
+	case StatusSucceeded, StatusAuthorized, StatusConflicted, StatusProcessing:
+		return Failure{}
+	case StatusRequiresAction, StatusCanceled, StatusExpired, StatusFailed:
+	}
+	for i := len(p.Facts.Opened) - 1; i >= 0; i-- {
+		fact, ok := p.Facts.AttemptFact(p.Facts.Opened[i].N)
+		if ok && fact.Failure != (Failure{}) {
+			return fact.Failure
+		}
+	}
+	return Failure{}
+}

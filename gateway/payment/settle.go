@@ -1,0 +1,169 @@
+package payment
+
+import "time"
+
+// Outcome is what came of one try at an operation.
+type Outcome struct {
+	State      OpState // done, failed, unknown; pending: certainly not done, try again with the same key
+	Ref        string  // the provider object made
+	Code       Code    // with failed or pending: why, for the caller
+	Failure    Failure
+	Declined   bool // failed because the money was refused, not because the request was wrong
+	MustLookUp bool // the provider stored a failure under this key
+	LookedUp   bool // this try was a look-up that found nothing
+	RetryAfter time.Duration
+}
+
+// Start leases an operation to one worker and counts the try. The lease only
+// saves work: what keeps a repeat harmless is the key. It returns false while
+// somebody else holds it or it is settled.
+func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now time.Time) bool {
+	op := p.Operation(id)
+	if op == nil || op.State.Settled() || (op.Leased(now) && op.LeaseOwner != owner) {
+		return false
+	}
+	op.LeaseOwner, op.LeaseUntil = owner, now.Add(lease)
+	switch plan {
+	case PlanRenew:
+		op.Generation++
+		op.Key = ProviderKey(op.ID, op.Generation)
+		op.Tries, op.LookUps, op.MustLookUp, op.Ambiguous, op.FirstTriedAt = 0, 0, false, false, time.Time{}
+		fallthrough
+	case PlanCall:
+		if op.Tries == 0 {
+			op.FirstTriedAt = now
+		} else if op.State == OpUnknown {
+			op.Ambiguous = true // the try before left no outcome
+		}
+		op.Tries++
+		op.State = OpUnknown // from here on a crash leaves the outcome unknown
+	case PlanLookUp:
+	}
+	return true
+}
+
+// Settle records the outcome of a try, with the observation it brought, if any.
+// What the outcome decides (an attempt refused or abandoned, a payment
+// canceled) is recorded in the same change.
+func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time) {
+	if obs != nil {
+		p.Facts = p.Facts.Observe(*obs)
+	}
+	op := p.Operation(id)
+	if op == nil || op.State.Settled() {
+		return
+	}
+	op.LeaseOwner, op.LeaseUntil = "", time.Time{}
+	op.Code, op.Failure = out.Code, out.Failure
+	if out.Ref != "" {
+		op.Ref = out.Ref
+	}
+	op.MustLookUp = op.MustLookUp || out.MustLookUp
+	switch state := op.resulting(out); state {
+	case OpDone, OpFailed:
+		op.State, op.DoneAt = state, now
+		p.concluded(*op, out, now)
+	case OpUnknown, OpPending:
+		op.State = state
+		p.postpone(op, out, now)
+	}
+}
+
+// resulting is the operation's state after a try. A try that certainly did
+// nothing says nothing about earlier ones without an answer; where there are
+// none, whoever ordered it is told that it failed.
+func (o Operation) resulting(out Outcome) OpState {
+	switch {
+	case out.State == OpDone, out.State == OpFailed:
+		return out.State
+	case out.State == OpUnknown, o.Ambiguous, out.LookedUp:
+		return OpUnknown
+	case o.Ordered():
+		return OpFailed
+	default:
+		return OpPending
+	}
+}
+
+// postpone says when a worker looks again.
+func (p *Payment) postpone(op *Operation, out Outcome, now time.Time) {
+	wait := max(Backoff(op.Tries+op.LookUps), out.RetryAfter)
+	if out.LookedUp {
+		if op.LookUps == 0 || !now.Before(op.LookedUpAt.Add(LookUpGap)) {
+			op.LookUps++
+			op.LookedUpAt = now
+		}
+		wait = max(wait, LookUpGap)
+	} else if out.State == OpUnknown {
+		op.Ambiguous = true
+	}
+	op.NextAt = now.Add(wait)
+	if op.Tries >= 10 && op.Tries%10 == 0 {
+		p.raise(Alert{
+			Kind: "operation_stuck", Severity: "critical", At: now,
+			Message: "A " + string(op.Kind) + " has had no outcome for a long time.",
+		}, op.ID)
+	}
+}
+
+// concluded draws the consequences of a settled operation.
+func (p *Payment) concluded(op Operation, out Outcome, now time.Time) {
+	note := func(kind DecisionKind, objects ...string) {
+		p.decide(Decision{ID: string(kind) + ":" + op.run(), Kind: kind, N: op.N, Operation: op.run(), Objects: objects, By: op.By, At: now})
+	}
+	done := op.State == OpDone
+	switch op.Kind {
+	case OpCreate:
+		if !done {
+			note(DecisionRefused)
+		}
+	case OpCapture, OpAuthorize:
+		if p.Facts.asked(op.run()) {
+			if done {
+				note(DecisionCaptureDone, op.Ref)
+			} else {
+				note(DecisionCaptureFail)
+			}
+		} else if !done && out.Declined {
+			fact, _ := p.Facts.AttemptFact(op.N)
+			note(DecisionDeclined, fact.ApprovedAt.Format(time.RFC3339Nano))
+		}
+	case OpClose:
+		if done {
+			note(DecisionAbandoned)
+			p.afterClose(op, now)
+		}
+	case OpVoid:
+		if done && op.Reason == "cancel" {
+			p.decide(Decision{ID: "canceled", Kind: DecisionCanceled, By: op.By, Reason: "canceled by the app", At: now})
+		}
+	case OpRefund:
+	}
+}
+
+func (p *Payment) afterClose(op Operation, now time.Time) {
+	switch op.Reason {
+	case "cancel":
+		p.decide(Decision{ID: "canceled", Kind: DecisionCanceled, By: op.By, Reason: "canceled by the app", At: now})
+	case "deadline":
+		p.decide(Decision{ID: "deadline", Kind: DecisionDeadline, By: op.By, Reason: "expires_in went by", At: now})
+	}
+}
+
+// asked says whether the app asked for this capture operation.
+func (f Facts) asked(run string) bool {
+	for _, d := range f.Decisions {
+		if d.Kind == DecisionCaptureAsked && d.Operation == run {
+			return true
+		}
+	}
+	return false
+}
+
+// Closable says whether attempt n may be abandoned after a fresh look: only
+// while the provider still shows it open or already dead. Anything later is
+// adopted instead.
+func (f Facts) Closable(n int) bool {
+	fact, ok := f.AttemptFact(n)
+	return ok && (fact.State == AttemptOpen || fact.State.Dead())
+}

@@ -1,0 +1,328 @@
+package payment
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Status is what a payment is, for the app.
+type Status string
+
+// The statuses, in order of precedence.
+const (
+	StatusConflicted     Status = "conflicted"
+	StatusSucceeded      Status = "succeeded"
+	StatusAuthorized     Status = "authorized"
+	StatusProcessing     Status = "processing"
+	StatusRequiresAction Status = "requires_action"
+	StatusCanceled       Status = "canceled"
+	StatusExpired        Status = "expired"
+	StatusFailed         Status = "failed"
+)
+
+// Conditions are the yes-or-no questions that decide a status. Each is read off
+// facts by Facts.Conditions.
+type Conditions struct {
+	Conflict   bool // captured money differs from what was asked, in a way no operator has settled
+	Paid       bool // what was asked is captured, or a complete attempt asked for nothing
+	Authorized bool // funds are held and can still be captured
+	Processing bool // an outcome is on its way: creation unknown, approved, pending
+	Open       bool // some customer can still pay
+	Canceled   bool // the app canceled, or the authorization was voided or lapsed
+	Deadline   bool // expires_in went by
+	Failed     bool // an attempt was denied for good after processing
+}
+
+// StatusRow is one row of the status table. The first row whose When holds
+// decides.
+type StatusRow struct {
+	Status Status
+	When   func(Conditions) bool
+	Means  string // for docs/state-machine.md
+}
+
+// StatusTable is the whole of the state machine's decision, in precedence order.
+// It is printed into docs/state-machine.md and every row is tested.
+func StatusTable() []StatusRow {
+	return []StatusRow{
+		{StatusConflicted, func(c Conditions) bool { return c.Conflict },
+			"Captured money differs from what was asked (amount, currency, account, a second capture). Held until an operator accepts or refunds."},
+		{StatusSucceeded, func(c Conditions) bool { return c.Paid },
+			"The expected amount is captured. Refunds and disputes do not change this; late money reaches it from any dead status."},
+		{StatusAuthorized, func(c Conditions) bool { return c.Authorized },
+			"Funds are held and capturable, also while partly captured."},
+		{StatusProcessing, func(c Conditions) bool { return c.Processing },
+			"The outcome is on its way: a creation without an answer, an approval being captured, money pending."},
+		{StatusRequiresAction, func(c Conditions) bool { return c.Open || !(c.Canceled || c.Deadline || c.Failed) },
+			"The customer can pay: at the provider's page, or on our page where the next attempt opens."},
+		{StatusCanceled, func(c Conditions) bool { return c.Canceled },
+			"Canceled before money moved, or the authorization was voided or lapsed."},
+		{StatusExpired, func(c Conditions) bool { return c.Deadline },
+			"Nobody paid or authorised before expires_in."},
+		{StatusFailed, func(Conditions) bool { return true },
+			"The provider denied the money after processing. A retry is a new payment."},
+	}
+}
+
+// Status decides. It is the only place in the program that does.
+func (f Facts) Status() Status { return f.Conditions().Status() }
+
+// Status is the table's answer to these conditions.
+func (c Conditions) Status() Status {
+	for _, row := range StatusTable() {
+		if row.When(c) {
+			return row.Status
+		}
+	}
+	return StatusFailed
+}
+
+// Conditions answers the table's questions from the facts.
+func (f Facts) Conditions() Conditions {
+	c := Conditions{
+		Conflict: len(f.Conflicts()) > 0,
+		Canceled: f.decided(DecisionCanceled, 0),
+		Deadline: f.decided(DecisionDeadline, 0),
+	}
+	for _, a := range f.Opened {
+		if f.Abandoned(a.N) || f.decided(DecisionRefused, a.N) {
+			continue
+		}
+		fact, known := f.AttemptFact(a.N)
+		switch {
+		case !known:
+			c.Processing = true // its creation has no answer yet
+		case fact.State == AttemptOpen:
+			c.Open = true
+		case fact.State == AttemptApproved, fact.State == AttemptProcessing:
+			c.Processing = true
+		case fact.State == AttemptCanceled:
+			c.Canceled = true
+		case fact.State == AttemptFailed:
+			c.Failed = true
+		case fact.State == AttemptComplete && fact.Total.Minor > 0 && !f.executed(a.N):
+			c.Processing = true
+		}
+	}
+	captured := f.acceptedCaptures()
+	c.Authorized = f.capturable() > 0
+	c.Paid = len(captured) > 0 || f.completeForNothing()
+	switch {
+	case f.Terms.Manual:
+		c.Paid = c.Paid && !c.Authorized && !f.captureOutstanding()
+		c.Processing = c.Processing || f.captureOutstanding()
+	case len(f.uncounted()) > 0:
+		c.Paid = false
+	}
+	c.Processing = c.Processing || len(f.uncounted()) > 0 || f.pendingCapture()
+	if f.refundedByOperator() && len(captured) == 0 {
+		c.Canceled = true
+	}
+	return c
+}
+
+// executed says whether a complete attempt's outcome is already told by other
+// facts: a capture of any state, or an authorization.
+func (f Facts) executed(n int) bool {
+	for _, c := range f.Captures {
+		if c.N == n {
+			return true
+		}
+	}
+	for _, a := range f.Authorizations {
+		if a.N == n {
+			return true
+		}
+	}
+	return false
+}
+
+func (f Facts) completeForNothing() bool {
+	for _, a := range f.Attempts {
+		if a.State == AttemptComplete && a.Total.Minor == 0 && a.Total.Currency == f.Terms.Amount.Currency && !f.executed(a.N) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f Facts) pendingCapture() bool {
+	for _, c := range f.Captures {
+		if c.State == CapturePending {
+			return true
+		}
+	}
+	return false
+}
+
+func (f Facts) refundedByOperator() bool {
+	for _, d := range f.Decisions {
+		if d.Kind == DecisionRefund {
+			return true
+		}
+	}
+	return false
+}
+
+// decided says whether a decision of this kind was taken for attempt n (0: for
+// the payment as a whole).
+func (f Facts) decided(kind DecisionKind, n int) bool {
+	for _, d := range f.Decisions {
+		if d.Kind == kind && d.N == n {
+			return true
+		}
+	}
+	return false
+}
+
+// Abandoned says whether attempt n must not be paid or captured any more.
+func (f Facts) Abandoned(n int) bool { return f.decided(DecisionAbandoned, n) }
+
+// Refused says whether creating attempt n certainly failed.
+func (f Facts) Refused(n int) bool { return f.decided(DecisionRefused, n) }
+
+// AttemptFact is the provider's report of attempt n. The newest one counts
+// should there ever be two roots.
+func (f Facts) AttemptFact(n int) (AttemptFact, bool) {
+	var found AttemptFact
+	ok := false
+	for _, a := range f.Attempts {
+		if a.N == n && (!ok || compareAttempts(found, a) < 0) {
+			found, ok = a, true
+		}
+	}
+	return found, ok
+}
+
+// Latest is the newest attempt, and whether there is any.
+func (f Facts) Latest() (Attempt, bool) {
+	if len(f.Opened) == 0 {
+		return Attempt{}, false
+	}
+	return f.Opened[len(f.Opened)-1], true
+}
+
+// Live is the attempt in which a customer can still pay or has agreed to: open,
+// approved, or of unknown creation. There is at most one.
+func (f Facts) Live() (Attempt, bool) {
+	for i := len(f.Opened) - 1; i >= 0; i-- {
+		a := f.Opened[i]
+		if f.Abandoned(a.N) || f.Refused(a.N) {
+			continue
+		}
+		fact, known := f.AttemptFact(a.N)
+		if !known || !fact.State.Dead() && fact.State != AttemptComplete {
+			return a, true
+		}
+	}
+	return Attempt{}, false
+}
+
+// Winner is the attempt that holds the money, else the latest.
+func (f Facts) Winner() (Attempt, bool) {
+	for _, c := range f.acceptedCaptures() {
+		if a, ok := f.opened(c.N); ok {
+			return a, true
+		}
+	}
+	for _, auth := range f.effectiveAuthorizations() {
+		if a, ok := f.opened(auth.N); ok {
+			return a, true
+		}
+	}
+	return f.Latest()
+}
+
+func (f Facts) opened(n int) (Attempt, bool) {
+	for _, a := range f.Opened {
+		if a.N == n {
+			return a, true
+		}
+	}
+	return Attempt{}, false
+}
+
+// StateMachineDoc prints the table as the Markdown of docs/state-machine.md.
+func StateMachineDoc() string {
+	var b strings.Builder
+	b.WriteString("# The state machine\n\nThis page is printed from `payment.StatusTable`; `make docs` writes it and a test compares it.\n\n")
+	b.WriteString("A status is never stored as an opinion: it is read off facts, the first matching row wins.\n\n")
+	b.WriteString("| # | status | means |\n|---|---|---|\n")
+	for i, row := range StatusTable() {
+		fmt.Fprintf(&b, "| %d | `%s` | %s |\n", i+1, row.Status, row.Means)
+	}
+	b.WriteString("\n## Which conditions lead where\n\n")
+	b.WriteString("Every combination of the eight conditions has exactly one status; these are the combinations with one condition set.\n\n")
+	b.WriteString("| condition | status |\n|---|---|\n")
+	for _, one := range SingleConditions() {
+		fmt.Fprintf(&b, "| %s | `%s` |\n", one.Name, one.Set.Status())
+	}
+	b.WriteString("\n## Which status may follow which\n\n| from | to |\n|---|---|\n")
+	for _, from := range StatusTable() {
+		var to []string
+		for _, t := range StatusTable() {
+			if MayFollow(from.Status, t.Status) && from.Status != t.Status {
+				to = append(to, "`"+string(t.Status)+"`")
+			}
+		}
+		fmt.Fprintf(&b, "| `%s` | %s |\n", from.Status, strings.Join(to, ", "))
+	}
+	b.WriteString("\n## Which capture, refund or authorization entry wins when two sightings differ\n\n| set | order, weakest first |\n|---|---|\n")
+	fmt.Fprintf(&b, "| captures | %s, then amount, then provider time |\n", join(captureStates))
+	fmt.Fprintf(&b, "| refunds | %s, then provider time |\n", join(refundStates))
+	fmt.Fprintf(&b, "| attempts | provider time, then %s |\n", join(attemptStates))
+	fmt.Fprintf(&b, "| authorizations | provider time, then %s |\n", join(authStates))
+	fmt.Fprintf(&b, "| disputes | provider time, then %s |\n", join(disputeStates))
+	return b.String()
+}
+
+func join[S ~string](states []S) string {
+	out := make([]string, len(states))
+	for i, s := range states {
+		out[i] = string(s)
+	}
+	return strings.Join(out, " < ")
+}
+
+// NamedConditions is one set of conditions with a name, for docs and tests.
+type NamedConditions struct {
+	Name string
+	Set  Conditions
+}
+
+// SingleConditions are the sets with exactly one condition, and the empty one.
+func SingleConditions() []NamedConditions {
+	return []NamedConditions{
+		{"none: nothing opened yet, or every attempt dead while the payment is open", Conditions{}},
+		{"conflict", Conditions{Conflict: true}},
+		{"paid", Conditions{Paid: true}},
+		{"authorized", Conditions{Authorized: true}},
+		{"processing", Conditions{Processing: true}},
+		{"open", Conditions{Open: true}},
+		{"canceled", Conditions{Canceled: true}},
+		{"deadline", Conditions{Deadline: true}},
+		{"failed", Conditions{Failed: true}},
+	}
+}
+
+// MayFollow is the published graph: whether a payment seen as from may next be
+// seen as to. Statuses do not only move forward: late money revives the dead,
+// and a conflict has an exit.
+func MayFollow(from, to Status) bool {
+	if from == to || to == StatusConflicted {
+		return true
+	}
+	switch from {
+	case StatusConflicted:
+		return to == StatusSucceeded || to == StatusCanceled || to == StatusAuthorized || to == StatusProcessing
+	case StatusSucceeded:
+		return false
+	case StatusAuthorized:
+		return to == StatusSucceeded || to == StatusCanceled || to == StatusProcessing
+	case StatusCanceled, StatusExpired, StatusFailed:
+		return to == StatusSucceeded || to == StatusAuthorized || to == StatusProcessing
+	case StatusProcessing, StatusRequiresAction:
+		return true
+	}
+	return false
+}
