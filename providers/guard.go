@@ -1,0 +1,276 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"golang.org/x/time/rate"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// GuardOptions are the limits of one account. Zero values take the defaults.
+type GuardOptions struct {
+	ReadTimeout  time.Duration // default 8 s
+	WriteTimeout time.Duration // default 15 s
+	PerSecond    float64       // calls a second for live traffic, default 20; sweeps take a fifth of it
+	Observe      func(op string, class Class, took time.Duration)
+	Clock        func() time.Time // for measuring only
+}
+
+// Account is one provider account behind its guard: every call gets a time
+// limit, a place in the rate budget and a breaker, and ends in an *Error or nil.
+// It is what the rest of the program holds; adapters can't forget any of it.
+type Account struct {
+	inner   Provider
+	opts    GuardOptions
+	breaker *gobreaker.CircuitBreaker[struct{}]
+	live    *rate.Limiter
+	sweep   *rate.Limiter
+}
+
+// Guard wraps an adapter.
+func Guard(p Provider, opts GuardOptions) *Account {
+	if opts.ReadTimeout == 0 {
+		opts.ReadTimeout = 8 * time.Second
+	}
+	if opts.WriteTimeout == 0 {
+		opts.WriteTimeout = 15 * time.Second
+	}
+	if opts.PerSecond == 0 {
+		opts.PerSecond = 20
+	}
+	if opts.Observe == nil {
+		opts.Observe = func(string, Class, time.Duration) {}
+	}
+	if opts.Clock == nil {
+		opts.Clock = func() time.Time { return time.Time{} }
+	}
+	burst := int(max(1, opts.PerSecond))
+	return &Account{
+		inner: p, opts: opts,
+		live:  rate.NewLimiter(rate.Limit(opts.PerSecond), burst),
+		sweep: rate.NewLimiter(rate.Limit(opts.PerSecond/5), max(1, burst/5)),
+		breaker: gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+			Name: p.Info().Account, MaxRequests: 2, Timeout: 10 * time.Second,
+			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 20 },
+			// A decline is the provider working well; only an unclear answer trips.
+			IsSuccessful: func(err error) bool { return err == nil || ClassOf(err) != Unknown },
+		}),
+	}
+}
+
+// Info describes the account.
+func (a *Account) Info() Info { return a.inner.Info() }
+
+// call runs one provider call under the guard. A call that never left the
+// process is certainly not done.
+func (a *Account) call(ctx context.Context, op string, timeout time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := a.live.Wait(ctx); err != nil {
+		return a.notSent(op, "rate_budget", err)
+	}
+	start := a.opts.Clock()
+	_, err := a.breaker.Execute(func() (struct{}, error) { return struct{}{}, a.classified(op, fn(ctx)) })
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		err = a.notSent(op, "breaker_open", err)
+	}
+	class := Class("ok")
+	if err != nil {
+		class = ClassOf(err)
+	}
+	a.opts.Observe(op, class, a.opts.Clock().Sub(start))
+	return err
+}
+
+// classified makes sure that what leaves the guard is an *Error.
+func (a *Account) classified(op string, err error) error {
+	var e *Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	return &Error{Class: Unknown, Provider: a.Info().Provider, Op: op, Cause: err}
+}
+
+func (a *Account) notSent(op, code string, cause error) error {
+	return &Error{Class: NotDone, Provider: a.Info().Provider, Op: op, Code: code, RetryAfter: time.Second, Cause: cause}
+}
+
+func guarded[T any](ctx context.Context, a *Account, op string, timeout time.Duration, fn func(context.Context) (T, error)) (T, error) {
+	var out T
+	err := a.call(ctx, op, timeout, func(ctx context.Context) error {
+		var err error
+		out, err = fn(ctx)
+		return err
+	})
+	return out, err
+}
+
+// CreateCheckout opens a checkout.
+func (a *Account) CreateCheckout(ctx context.Context, req CheckoutRequest, key string) (Result, error) {
+	return guarded(ctx, a, "create_checkout", a.opts.WriteTimeout, func(ctx context.Context) (Result, error) {
+		return a.inner.CreateCheckout(ctx, req, key)
+	})
+}
+
+// Fetch reads an attempt whole.
+func (a *Account) Fetch(ctx context.Context, at Attempt) (payment.Observation, error) {
+	return guarded(ctx, a, "fetch", a.opts.ReadTimeout, func(ctx context.Context) (payment.Observation, error) {
+		return a.inner.Fetch(ctx, at)
+	})
+}
+
+// CloseCheckout makes an attempt impossible to pay, or finds that it was paid.
+func (a *Account) CloseCheckout(ctx context.Context, at Attempt, key string) (Result, error) {
+	return guarded(ctx, a, "close_checkout", a.opts.WriteTimeout, func(ctx context.Context) (Result, error) {
+		return a.inner.CloseCheckout(ctx, at, key)
+	})
+}
+
+// Capture takes money.
+func (a *Account) Capture(ctx context.Context, req CaptureRequest, key string) (Result, error) {
+	return guarded(ctx, a, "capture", a.opts.WriteTimeout, func(ctx context.Context) (Result, error) {
+		return a.inner.Capture(ctx, req, key)
+	})
+}
+
+// Void releases an authorization.
+func (a *Account) Void(ctx context.Context, req CaptureRequest, key string) (Result, error) {
+	return guarded(ctx, a, "void", a.opts.WriteTimeout, func(ctx context.Context) (Result, error) {
+		return a.inner.Void(ctx, req, key)
+	})
+}
+
+// Refund gives money back.
+func (a *Account) Refund(ctx context.Context, req RefundRequest, key string) (Result, error) {
+	return guarded(ctx, a, "refund", a.opts.WriteTimeout, func(ctx context.Context) (Result, error) {
+		return a.inner.Refund(ctx, req, key)
+	})
+}
+
+// Authorize holds the money of an approved checkout. Providers that need no
+// such call answer Refused.
+func (a *Account) Authorize(ctx context.Context, req CaptureRequest, key string) (Result, error) {
+	authorizer, ok := a.inner.(Authorizer)
+	if !ok {
+		return Result{}, &Error{Class: Refused, Provider: a.Info().Provider, Op: "authorize", Code: "unsupported"}
+	}
+	return guarded(ctx, a, "authorize", a.opts.WriteTimeout, func(ctx context.Context) (Result, error) {
+		return authorizer.Authorize(ctx, req, key)
+	})
+}
+
+// FindCheckout looks a checkout up by our reference. can is false where the
+// provider has no way to do that.
+func (a *Account) FindCheckout(ctx context.Context, req CheckoutRequest, opened time.Time) (res Result, found, can bool, err error) {
+	finder, ok := a.inner.(CheckoutFinder)
+	if !ok {
+		return Result{}, false, false, nil
+	}
+	err = a.call(ctx, "find_checkout", a.opts.ReadTimeout, func(ctx context.Context) error {
+		var err error
+		res, found, err = finder.FindCheckout(ctx, req, opened)
+		return err
+	})
+	return res, found, true, err
+}
+
+// Verifier is the adapter's webhook check, and whether it has one. It makes no
+// call that costs budget.
+func (a *Account) Verifier() (Verifier, bool) {
+	v, ok := a.inner.(Verifier)
+	return v, ok
+}
+
+// Trace reads an object we can't place.
+func (a *Account) Trace(ctx context.Context, object Ref) (Hint, error) {
+	tracer, ok := a.inner.(Tracer)
+	if !ok {
+		return Hint{}, &Error{Class: NotFound, Provider: a.Info().Provider, Op: "trace", Code: "unsupported"}
+	}
+	return guarded(ctx, a, "trace", a.opts.ReadTimeout, func(ctx context.Context) (Hint, error) {
+		return tracer.Trace(ctx, object)
+	})
+}
+
+// Lists names the account's lists for sweeps; none where it can't list.
+func (a *Account) Lists() []string {
+	if s, ok := a.inner.(Sweeper); ok {
+		return s.Lists()
+	}
+	return nil
+}
+
+// Sweep reads one page of a list, within a fifth of the rate budget.
+func (a *Account) Sweep(ctx context.Context, list string, from, to time.Time, cursor string) (SweepPage, error) {
+	sweeper, ok := a.inner.(Sweeper)
+	if !ok {
+		return SweepPage{}, &Error{Class: Refused, Provider: a.Info().Provider, Op: "sweep", Code: "unsupported"}
+	}
+	if err := a.sweep.Wait(ctx); err != nil {
+		return SweepPage{}, a.notSent("sweep", "rate_budget", err)
+	}
+	return guarded(ctx, a, "sweep", 2*a.opts.ReadTimeout, func(ctx context.Context) (SweepPage, error) {
+		return sweeper.Sweep(ctx, list, from, to, cursor)
+	})
+}
+
+// Registry holds the configured accounts by name.
+type Registry struct {
+	accounts []*Account
+}
+
+// NewRegistry collects accounts. Two of one name are an error.
+func NewRegistry(accounts ...*Account) (*Registry, error) {
+	r := &Registry{}
+	for _, a := range accounts {
+		if _, ok := r.Account(a.Info().Account); ok {
+			return nil, fmt.Errorf("providers: account %q is configured twice", a.Info().Account)
+		}
+		r.accounts = append(r.accounts, a)
+	}
+	return r, nil
+}
+
+// Account finds an account by its configured name.
+func (r *Registry) Account(name string) (*Account, bool) {
+	for _, a := range r.accounts {
+		if a.Info().Account == name {
+			return a, true
+		}
+	}
+	return nil, false
+}
+
+// Accounts are all accounts in configured order.
+func (r *Registry) Accounts() []*Account { return slices.Clone(r.accounts) }
+
+// For lists the accounts of one mode that can take this amount, in configured
+// order; provider narrows it down where it is not empty.
+func (r *Registry) For(mode payment.Mode, provider string, amount payment.Money) []*Account {
+	var out []*Account
+	for _, a := range r.accounts {
+		info := a.Info()
+		if info.Mode == mode && (provider == "" || info.Provider == provider) && info.Supports(amount) == nil {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// Names lists the providers configured for a mode, for messages.
+func (r *Registry) Names(mode payment.Mode) string {
+	var names []string
+	for _, a := range r.accounts {
+		if info := a.Info(); info.Mode == mode && !slices.Contains(names, info.Provider) {
+			names = append(names, info.Provider)
+		}
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,227 @@
+// Package providers is the contract between Trifecta and the companies that
+// move the money, and what every adapter shares: error classes, the guard with
+// its time limit, breaker and rate budget, and the registry of accounts.
+//
+// An adapter reports facts; it never decides a status, never stores anything
+// and never retries what may have taken effect. Nothing outside an adapter may
+// know which provider it talks to.
+package providers
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// Ref names a provider object: its kind (checkout_session, order,
+// payment_intent, charge, capture, authorization, refund, dispute) and id.
+type Ref struct {
+	Kind string
+	ID   string
+}
+
+// Info describes one provider account and what its adapter can do.
+type Info struct {
+	Provider string // "stripe", "paypal": also the word in the API
+	Label    string // what customers call it, for buttons
+	Account  string // configured name
+	Mode     payment.Mode
+	// KeyLife is how long the provider remembers an idempotency key of this kind
+	// of operation. Past it a repeat could act twice.
+	KeyLife func(payment.OpKind) time.Duration
+	// SyncSchedule is when a fresh attempt is read again by id, counted from
+	// when it was opened.
+	SyncSchedule []time.Duration
+	// PartialCapture says whether a capture may leave the rest capturable.
+	PartialCapture bool
+	// Supports says whether the provider can take this amount's currency
+	// exactly; the error names what it can't do.
+	Supports func(payment.Money) error
+	// MaxCheckout is the longest a checkout stays payable there; the payment
+	// itself may live longer and open another.
+	MaxCheckout time.Duration
+}
+
+// LineItem is one line of a checkout; UnitAmount in minor units.
+type LineItem struct {
+	Name       string
+	Quantity   int64
+	UnitAmount int64
+	SKU        string
+}
+
+// CheckoutRequest is everything a checkout is created with. It is stored with
+// its operation before the call, so a repeat is byte-equal.
+type CheckoutRequest struct {
+	PaymentID           string
+	N                   int
+	Amount              payment.Money
+	Manual              bool
+	ReturnURL           string // ours, with the customer's token; providers send the customer here
+	CancelURL           string
+	ExpiresAt           time.Time
+	Reference           string
+	Description         string
+	Locale              string
+	StatementDescriptor string
+	BrandName           string
+	CustomerRef         string
+	CustomerEmail       string
+	LineItems           []LineItem
+	Metadata            map[string]string // the app's own
+	AllowPromotionCodes bool
+	AutomaticTax        bool
+	Shipping            bool
+}
+
+// AttemptID is our reference of one attempt in provider metadata.
+func (r CheckoutRequest) AttemptID() string { return AttemptID(r.PaymentID, r.N) }
+
+// AttemptID is our reference of attempt n of a payment, at most 38 characters.
+func AttemptID(paymentID string, n int) string {
+	return paymentID + "-" + itoa(n)
+}
+
+func itoa(n int) string {
+	if n < 10 {
+		return string(rune('0' + n))
+	}
+	return itoa(n/10) + string(rune('0'+n%10))
+}
+
+// Attempt tells an adapter which checkout to read or act on.
+type Attempt struct {
+	PaymentID string
+	N         int
+	Root      Ref
+	Refs      payment.Refs
+	Manual    bool
+	Asked     payment.Money
+	CreatedAt time.Time // our clock
+}
+
+// CaptureRequest captures an approved checkout (Target is its root) or an
+// authorization (Target is its id).
+type CaptureRequest struct {
+	Attempt Attempt
+	Target  string
+	Amount  payment.Money
+	Final   bool
+}
+
+// RefundRequest gives back (part of) one capture. Operation is our refund's id;
+// adapters write it into the provider's metadata so that it can be found again.
+type RefundRequest struct {
+	Attempt   Attempt
+	Capture   string
+	Amount    payment.Money
+	Reason    string
+	Operation string
+}
+
+// Result is what a mutating call brought back: the provider's id of the object
+// made or changed, and what is now known. Adapters re-read the attempt after a
+// change, so that the observation is complete; where that read failed it is a
+// fragment and the due sync completes it.
+type Result struct {
+	Ref         string
+	Observation payment.Observation
+}
+
+// Provider is what every adapter can do. All calls are safe to repeat with the
+// same key within Info().KeyLife. Errors are *Error.
+type Provider interface {
+	Info() Info
+	// CreateCheckout opens a checkout and reports it with its URL.
+	CreateCheckout(ctx context.Context, req CheckoutRequest, key string) (Result, error)
+	// Fetch reads one attempt with everything below it: a complete observation.
+	Fetch(ctx context.Context, a Attempt) (payment.Observation, error)
+	// CloseCheckout reads the attempt, makes it impossible to pay where the
+	// provider can do that, and reads it again. An attempt that turns out to be
+	// approved or paid is reported as it is, without an error.
+	CloseCheckout(ctx context.Context, a Attempt, key string) (Result, error)
+	// Capture takes the money of an approved checkout or of an authorization.
+	Capture(ctx context.Context, req CaptureRequest, key string) (Result, error)
+	// Void releases an authorization.
+	Void(ctx context.Context, req CaptureRequest, key string) (Result, error)
+	// Refund gives money back.
+	Refund(ctx context.Context, req RefundRequest, key string) (Result, error)
+}
+
+// Authorizer is an adapter whose approved checkouts need a call of ours before
+// the money is held.
+type Authorizer interface {
+	Authorize(ctx context.Context, req CaptureRequest, key string) (Result, error)
+}
+
+// CheckoutFinder is an adapter that can find a checkout by our reference after
+// the idempotency key died. found is false only after a complete look.
+type CheckoutFinder interface {
+	FindCheckout(ctx context.Context, req CheckoutRequest, opened time.Time) (res Result, found bool, err error)
+}
+
+// Hint says where an object seen at a provider may belong. Claims come from
+// metadata that anyone could have written: they say which payment to read,
+// never that the object belongs to it.
+type Hint struct {
+	PaymentID string   // claimed
+	N         int      // claimed attempt, 0 if unknown
+	Refs      []string // provider ids by which a payment of ours may know it, most specific first
+}
+
+// Event is a verified webhook. It is a hint; the object is read before anything
+// is believed.
+type Event struct {
+	Key      string    // unique per account: Stripe's event id, PayPal's signed transmission id
+	ID       string    // the provider's event id
+	Type     string    // as the provider names it
+	Created  time.Time // provider time
+	Live     bool
+	Account  string // connected account, empty for our own
+	Version  string // API version the body was rendered in
+	Object   Ref
+	Hint     Hint
+	Relevant bool // false: a type we keep and count but do not act on
+}
+
+// Verifier is an adapter that receives webhooks. Verify checks the signature of
+// the raw body against every configured secret or webhook id, and the time on
+// both sides of now; connect selects the secrets of the Connect endpoint. Its
+// errors are ErrSignature or ErrMalformed; ErrVerifyUnavailable means that the
+// check could not be made and the provider should try again.
+type Verifier interface {
+	Verify(ctx context.Context, header http.Header, body []byte, connect bool, now time.Time) (Event, error)
+}
+
+// Tracer reads an object that no payment of ours is known to hold, and says
+// where it may belong.
+type Tracer interface {
+	Trace(ctx context.Context, object Ref) (Hint, error)
+}
+
+// SweepItem is one row of a provider's own list.
+type SweepItem struct {
+	Object  Ref
+	Hint    Hint
+	Amount  payment.Money // signed for movements out; zero value where the list has none
+	Created time.Time
+	Paid    bool // money moved or is held: an unknown paid item is an orphan
+}
+
+// SweepPage is one page of a list. Next is empty on the last page.
+type SweepPage struct {
+	Items []SweepItem
+	Next  string
+	// TrustedTo is up to when the list is known to be complete; the durable
+	// cursor never moves past it.
+	TrustedTo time.Time
+}
+
+// Sweeper is an adapter whose provider can list what it holds. Lists names the
+// lists in the order in which they are walked.
+type Sweeper interface {
+	Lists() []string
+	Sweep(ctx context.Context, list string, from, to time.Time, cursor string) (SweepPage, error)
+}
