@@ -3,14 +3,13 @@ package sandbox
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 )
 
-// timer is something that happens at a moment of the virtual clock.
+// timer is something that happens at a moment of the virtual clock; without fn it
+// was cancelled.
 type timer struct {
 	at  time.Time
-	seq uint64
 	key string
 	fn  func()
 }
@@ -20,9 +19,10 @@ type timer struct {
 // with the same key replaces the first.
 func (w *World) After(at time.Time, key string, fn func()) {
 	w.inner.Lock()
-	w.removeTimer(key)
-	w.timerSeq++
-	w.timers = append(w.timers, &timer{at: at, seq: w.timerSeq, key: key, fn: fn})
+	w.cancel(key)
+	t := &timer{at: at, key: key, fn: fn}
+	w.byKey[key] = t
+	w.timers.add(at, t)
 	w.inner.Unlock()
 	w.wake()
 }
@@ -31,48 +31,42 @@ func (w *World) After(at time.Time, key string, fn func()) {
 func (w *World) Cancel(key string) {
 	w.inner.Lock()
 	defer w.inner.Unlock()
-	w.removeTimer(key)
+	w.cancel(key)
 }
 
-func (w *World) removeTimer(key string) {
-	w.timers = slices.DeleteFunc(w.timers, func(t *timer) bool { return t.key == key })
+func (w *World) cancel(key string) {
+	if t := w.byKey[key]; t != nil {
+		t.fn = nil
+		delete(w.byKey, key)
+	}
 }
 
 // nextTimer takes out the earliest timer due at now; nil if none is.
-func (w *World) nextTimer(now time.Time) *timer {
+func (w *World) nextTimer(now time.Time) func() {
 	w.inner.Lock()
 	defer w.inner.Unlock()
-	best := w.earliestTimer()
-	if best < 0 || w.timers[best].at.After(now) {
-		return nil
-	}
-	t := w.timers[best]
-	w.timers = slices.Delete(w.timers, best, best+1)
-	return t
-}
-
-// earliestTimer is the index of the earliest timer, -1 without any. Ties go to the
-// one set first, so that a seed always replays the same way.
-func (w *World) earliestTimer() int {
-	best := -1
-	for i, t := range w.timers {
-		if best < 0 || t.at.Before(w.timers[best].at) || (t.at.Equal(w.timers[best].at) && t.seq < w.timers[best].seq) {
-			best = i
+	for {
+		t, ok := w.timers.pop(now)
+		if !ok {
+			return nil
+		}
+		if t.fn != nil {
+			delete(w.byKey, t.key)
+			return t.fn
 		}
 	}
-	return best
 }
 
 // RunDue runs all timers that are due, each under Lock. Call it without Lock held.
 func (w *World) RunDue() {
 	for {
 		w.state.Lock()
-		t := w.nextTimer(w.Now())
-		if t != nil {
-			t.fn()
+		fn := w.nextTimer(w.Now())
+		if fn != nil {
+			fn()
 		}
 		w.state.Unlock()
-		if t == nil {
+		if fn == nil {
 			return
 		}
 	}
@@ -83,14 +77,9 @@ func (w *World) RunDue() {
 func (w *World) NextDue() time.Time {
 	w.inner.Lock()
 	defer w.inner.Unlock()
-	var next time.Time
-	if i := w.earliestTimer(); i >= 0 {
-		next = w.timers[i].at
-	}
-	for _, d := range w.due {
-		if next.IsZero() || d.at.Before(next) {
-			next = d.at
-		}
+	next := w.timers.next()
+	if d := w.due.next(); next.IsZero() || (!d.IsZero() && d.Before(next)) {
+		next = d
 	}
 	return next
 }
@@ -154,8 +143,8 @@ func (w *World) settle(ctx context.Context) {
 func (w *World) timerDue() bool {
 	w.inner.Lock()
 	defer w.inner.Unlock()
-	i := w.earliestTimer()
-	return i >= 0 && !w.timers[i].at.After(w.Now())
+	at := w.timers.next()
+	return !at.IsZero() && !at.After(w.Now())
 }
 
 // wake makes the loops of Run look again.

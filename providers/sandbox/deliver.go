@@ -56,7 +56,8 @@ func (w *World) queue(ev Event, ep Endpoint, at time.Time, dropped bool) {
 	d := &delivery{ev: ev, ep: ep, at: at, first: at, dropped: dropped}
 	w.sends = append(w.sends, d)
 	if !dropped {
-		w.due = append(w.due, d)
+		w.due.add(at, d)
+		w.pending[ev.API+" "+ev.ID]++
 	}
 }
 
@@ -100,22 +101,29 @@ func (w *World) claim() (*delivery, time.Time) {
 	now := w.Now()
 	w.inner.Lock()
 	defer w.inner.Unlock()
-	best := -1
-	for i, d := range w.due {
-		if best < 0 || d.at.Before(w.due[best].at) {
-			best = i
+	for {
+		d, ok := w.due.pop(now)
+		if !ok {
+			return nil, w.due.next()
 		}
+		if w.exists(d.ep) {
+			w.inFlight++
+			return d, d.at
+		}
+		w.finish(d) // a deleted endpoint's pending tries stop
 	}
-	if best < 0 {
-		return nil, time.Time{}
+}
+
+func (w *World) exists(ep Endpoint) bool {
+	return slices.ContainsFunc(w.endpoints, func(e *Endpoint) bool { return e.API == ep.API && e.ID == ep.ID })
+}
+
+// finish books that no further try of d will be made; w.inner is held.
+func (w *World) finish(d *delivery) {
+	k := d.ev.API + " " + d.ev.ID
+	if w.pending[k]--; w.pending[k] <= 0 {
+		delete(w.pending, k)
 	}
-	d := w.due[best]
-	if d.at.After(now) {
-		return nil, d.at
-	}
-	w.due = slices.Delete(w.due, best, best+1)
-	w.inFlight++
-	return d, d.at
 }
 
 // send makes one attempt and books its outcome.
@@ -128,17 +136,19 @@ func (w *World) send(ctx context.Context, d *delivery) error {
 	close(w.changed)
 	w.changed = make(chan struct{})
 	if ctx.Err() != nil && status == 0 {
-		w.due = append(w.due, d) // we were stopped, the endpoint did not fail
+		w.due.add(d.at, d) // we were stopped, the endpoint did not fail
 		return ctx.Err()
 	}
 	d.attempts = append(d.attempts, Attempt{At: now, Status: status})
 	if status >= 200 && status < 300 {
+		w.finish(d)
 		return nil
 	}
 	d.at = now.Add(backoff[min(len(d.attempts), len(backoff))-1])
-	exists := slices.ContainsFunc(w.endpoints, func(e *Endpoint) bool { return e.API == d.ep.API && e.ID == d.ep.ID })
-	if exists && d.at.Sub(d.first) <= retryFor {
-		w.due = append(w.due, d)
+	if d.at.Sub(d.first) > retryFor {
+		w.finish(d)
+	} else {
+		w.due.add(d.at, d)
 	}
 	return err
 }
@@ -221,17 +231,22 @@ func (w *World) loop(ctx context.Context, woken <-chan struct{}, timers bool) {
 		if _, _, err := w.StepDeliveries(ctx); err != nil && ctx.Err() == nil {
 			w.opt.Logger.Error("sandbox deliveries", "err", err)
 		}
-		var alarm <-chan time.Time
-		if next := w.NextDue(); !next.IsZero() {
-			// At least a moment: a timer that another worker is about to run is not ours.
-			t := time.NewTimer(max(next.Sub(w.Now()), time.Millisecond))
-			defer t.Stop()
-			alarm = t.C
-		}
-		select {
-		case <-ctx.Done():
-		case <-woken:
-		case <-alarm:
-		}
+		w.pause(ctx, woken)
+	}
+}
+
+// pause waits until something is due, the loop is woken, or ctx ends.
+func (w *World) pause(ctx context.Context, woken <-chan struct{}) {
+	var alarm <-chan time.Time
+	if next := w.NextDue(); !next.IsZero() {
+		// At least a moment: what is due may be in another worker's hands already.
+		t := time.NewTimer(max(next.Sub(w.Now()), time.Millisecond))
+		defer t.Stop()
+		alarm = t.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-woken:
+	case <-alarm:
 	}
 }

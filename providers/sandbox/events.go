@@ -69,7 +69,6 @@ func (w *World) RemoveEndpoint(api, id string) bool {
 	defer w.inner.Unlock()
 	n := len(w.endpoints)
 	w.endpoints = slices.DeleteFunc(w.endpoints, func(e *Endpoint) bool { return e.API == api && e.ID == id })
-	w.due = slices.DeleteFunc(w.due, func(d *delivery) bool { return d.ep.API == api && d.ep.ID == id })
 	return len(w.endpoints) < n
 }
 
@@ -134,16 +133,10 @@ func (w *World) Events(api string) []Event {
 
 // PendingDeliveries counts the deliveries of an event that are not finished
 // (Stripe's pending_webhooks).
-func (w *World) PendingDeliveries(event string) int {
+func (w *World) PendingDeliveries(api, event string) int {
 	w.inner.Lock()
 	defer w.inner.Unlock()
-	n := 0
-	for _, d := range w.due {
-		if d.ev.ID == event {
-			n++
-		}
-	}
-	return n
+	return w.pending[api+" "+event]
 }
 
 // Resend queues the event again, now, to every matching endpoint, or only to the

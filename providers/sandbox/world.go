@@ -56,13 +56,14 @@ type World struct {
 
 	faults    Faults
 	ledger    []LedgerRow
-	timers    []*timer
-	timerSeq  uint64
+	timers    agenda[*timer]
+	byKey     map[string]*timer
 	endpoints []*Endpoint
 	signers   map[string]Signer
 	events    []Event
-	sends     []*delivery // all, in order of emission
-	due       []*delivery // not finished, not in flight
+	sends     []*delivery       // all, in order of emission
+	due       agenda[*delivery] // not finished, not in flight
+	pending   map[string]int    // unfinished deliveries by API and event id
 	inFlight  int
 	changed   chan struct{} // closed and replaced when a delivery ends
 	wakes     []chan struct{}
@@ -85,6 +86,8 @@ func NewWorld(o Options) *World {
 		ids:     rand.New(rand.NewPCG(o.Seed, 0x1d5)),
 		draws:   rand.New(rand.NewPCG(o.Seed, 0xfa)),
 		signers: map[string]Signer{},
+		byKey:   map[string]*timer{},
+		pending: map[string]int{},
 		changed: make(chan struct{}),
 	}
 }
