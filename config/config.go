@@ -1,0 +1,145 @@
+// Package config reads the configuration once, at start, from a YAML file and
+// the environment, and refuses anything doubtful before a single payment is
+// taken, naming every fault at once.
+//
+// It imports none of our rooms and knows no provider; it must not be read from
+// anywhere but cmd, which hands each room the few values it needs.
+package config
+
+import "strings"
+
+// Provider names an account may have.
+const (
+	ProviderStripe = "stripe"
+	ProviderPayPal = "paypal"
+)
+
+// Modes of accounts and apps. Test and live never mix: a test app sees test
+// accounts only.
+const (
+	ModeTest = "test"
+	ModeLive = "live"
+)
+
+// Defaults of keys that may be left out.
+const (
+	DefaultStore        = "sqlite:./trifecta.db"
+	DefaultAddr         = ":8080"
+	DefaultInternalAddr = "127.0.0.1:8081"
+)
+
+// Config is the whole configuration. docs/trifecta.example.yaml explains each
+// key. A Config from Load is valid; one made by hand goes through Validate.
+type Config struct {
+	// PublicURL is the origin under which customers and providers reach us,
+	// without a slash at its end. https, except on loopback in test mode.
+	PublicURL string
+	// Store says where records are kept: sqlite:FILE or mongodb://…. A Secret
+	// because a MongoDB URL may hold a password. See StoreURL.
+	Store Secret
+	HTTP  HTTP
+	// Accounts are our accounts at providers, at least one.
+	Accounts []Account
+	// Apps are the product apps (tenants) that call us.
+	Apps   []App
+	Layers Layers
+	// TestClock is the base URL of a sandbox whose clock we follow; test mode
+	// only; "" means the machine's clock.
+	TestClock string
+	// AllowSQLiteLive permits a live account on the one-process store.
+	AllowSQLiteLive bool
+	// BrandName is shown to customers on our pages and at PayPal; "" leaves it
+	// to the provider's account settings. At most 127 characters.
+	BrandName string
+}
+
+// HTTP has the two listeners.
+type HTTP struct {
+	// Addr serves apps, customers and providers, as host:port.
+	Addr string
+	// InternalAddr serves health, metrics and profiles; keep it private.
+	InternalAddr string
+}
+
+// Account is one account at one provider.
+type Account struct {
+	// Name is ours, [a-z0-9-]{1,40}; it stands in webhook URLs and on payments
+	// and must never change.
+	Name string
+	// Provider is ProviderStripe or ProviderPayPal.
+	Provider string
+	// Mode is ModeTest or ModeLive.
+	Mode string
+	// SecretKey is Stripe's secret or restricted key.
+	SecretKey Secret
+	// WebhookSecrets verify Stripe's webhooks; several while one is rotated.
+	// Each at least 24 characters.
+	WebhookSecrets []Secret
+	// ConnectWebhookSecrets do so for the endpoint of connected accounts.
+	ConnectWebhookSecrets []Secret
+	// APIBase replaces the provider's own base URL; "" means the provider's.
+	APIBase string
+	// ClientID and ClientSecret are PayPal's REST credentials. (Stripe: ClientID
+	// is the platform's OAuth client id, if any.)
+	ClientID     string
+	ClientSecret Secret
+	// WebhookIDs are PayPal's ids of our webhook; several while one is replaced.
+	WebhookIDs []string
+	// WebhookRootCA is a PEM file to trust for PayPal's webhook certificates, and
+	// WebhookCertHosts (host[:port]) are where such certificates may come from.
+	// For the sandbox; refused beside any live account.
+	WebhookRootCA    string
+	WebhookCertHosts []string
+}
+
+// App is one product app.
+type App struct {
+	// Name is [a-z0-9-]{1,40}.
+	Name string
+	// Mode is ModeTest or ModeLive.
+	Mode string
+	// ReturnOrigins are the exact https origins a return_url may have. In test
+	// mode http://127.0.0.1 and http://localhost are accepted with any port, and
+	// need not be listed.
+	ReturnOrigins []string
+}
+
+// Layers says which of the three feeds run. All do unless switched off.
+type Layers struct {
+	Return, Webhook, Reconcile bool
+}
+
+// Live says whether any account or app is live: then every rule of production
+// holds.
+func (c Config) Live() bool {
+	for _, a := range c.Apps {
+		if a.Mode == ModeLive {
+			return true
+		}
+	}
+	return c.liveAccount() != ""
+}
+
+// liveAccount names one live account, "" if there is none.
+func (c Config) liveAccount() string {
+	for _, a := range c.Accounts {
+		if a.Mode == ModeLive {
+			return a.Name
+		}
+	}
+	return ""
+}
+
+// StoreURL splits Store into its scheme, "sqlite" or "mongodb" (also for
+// mongodb+srv), and what its engine wants to hear: a file path, or the whole
+// URL. The address may hold a password.
+func (c Config) StoreURL() (scheme string, address Secret) {
+	whole := c.Store.Reveal()
+	if path, ok := strings.CutPrefix(whole, "sqlite:"); ok {
+		return "sqlite", NewSecret(path)
+	}
+	if strings.HasPrefix(whole, "mongodb://") || strings.HasPrefix(whole, "mongodb+srv://") {
+		return "mongodb", c.Store
+	}
+	return "", c.Store
+}

@@ -1,0 +1,142 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// readYAML parses the file into r: it expands ${VAR}, notes every key's line and
+// every unknown key. What makes the rest meaningless sets unreadable.
+func (l *loader) readYAML(r *raw) {
+	text, _, err := readFile(l.file)
+	if err != nil {
+		l.broken(0, err.Error())
+		if errors.Is(err, os.ErrNotExist) {
+			l.faults.list[len(l.faults.list)-1].Fix = "Copy docs/trifecta.example.yaml to start from"
+		}
+		return
+	}
+	f, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		l.brokenBy(err)
+		return
+	}
+	if len(f.Docs) > 1 {
+		l.broken(0, "the file has several YAML documents")
+		return
+	}
+	if len(f.Docs) == 0 || f.Docs[0].Body == nil {
+		return
+	}
+	body := f.Docs[0].Body
+	if _, isNull := body.(*ast.NullNode); isNull {
+		return
+	}
+	l.walk(body, "", reflect.TypeFor[raw]())
+	if l.unreadable {
+		return
+	}
+	// Unknown keys have been noted by walk, all of them; Strict would stop at the
+	// first.
+	if err := yaml.NodeToValue(body, r); err != nil {
+		l.brokenBy(err)
+	}
+}
+
+func (l *loader) broken(line int, problem string) {
+	l.unreadable = true
+	l.faults.list = append(l.faults.list, Fault{Line: line, Problem: problem})
+}
+
+// brokenBy takes message and line only: the library's Error() quotes the lines
+// around the place, which may hold secrets.
+func (l *loader) brokenBy(err error) {
+	if e, ok := errors.AsType[yaml.Error](err); ok {
+		line := 0
+		if t := e.GetToken(); t != nil && t.Position != nil {
+			line = t.Position.Line
+		}
+		l.broken(line, e.GetMessage())
+		return
+	}
+	l.broken(0, "the file is not valid YAML of the expected shape")
+}
+
+// walk goes through the tree beside the type it should have.
+func (l *loader) walk(n ast.Node, path string, t reflect.Type) {
+	line := n.GetToken().Position.Line
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		for _, v := range n.Values {
+			l.walkKey(v, path, t)
+		}
+	case *ast.MappingValueNode: // A mapping of one key.
+		l.walkKey(n, path, t)
+	case *ast.SequenceNode:
+		if t.Kind() != reflect.Slice {
+			l.broken(line, fmt.Sprintf("%s must not be a list", path))
+			return
+		}
+		for i, v := range n.Values {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			l.lines[at] = v.GetToken().Position.Line
+			l.walk(v, at, t.Elem())
+		}
+	case *ast.StringNode:
+		n.Value = l.expand(n.Value, path, line)
+	case *ast.LiteralNode:
+		n.Value.Value = l.expand(n.Value.Value, path, line)
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode:
+		l.broken(line, fmt.Sprintf("%s: YAML anchors, aliases and tags are not supported", path))
+	}
+}
+
+func (l *loader) walkKey(v *ast.MappingValueNode, path string, t reflect.Type) {
+	key := v.Key.GetToken().Value
+	at := key
+	if path != "" {
+		at = path + "." + key
+	}
+	line := v.Key.GetToken().Position.Line
+	if t.Kind() != reflect.Struct {
+		l.broken(line, fmt.Sprintf("%s must not have keys of its own", path))
+		return
+	}
+	i := slices.Index(tagValues(t, "yaml"), key)
+	if i < 0 {
+		l.faults.list = append(l.faults.list, Fault{Path: at, Line: line, Problem: "unknown key",
+			Fix: "Known here are " + strings.Join(tagValues(t, "yaml"), ", ")})
+		return
+	}
+	l.lines[at] = line
+	l.walk(v.Value, at, t.Field(i).Type)
+}
+
+var reference = regexp.MustCompile(`\$\$\{|\$\{[^}]*\}`)
+
+// expand replaces ${VAR} by the environment's value, and $${ by a plain ${. A
+// variable that is not set is a fault, because an empty secret must never pass
+// for one.
+func (l *loader) expand(s, path string, line int) string {
+	return reference.ReplaceAllStringFunc(s, func(m string) string {
+		if m == "$${" {
+			return "${"
+		}
+		name := m[2 : len(m)-1]
+		if v := l.environ[name]; v != "" {
+			return v
+		}
+		l.faults.list = append(l.faults.list, Fault{Path: path, Line: line,
+			Problem: fmt.Sprintf("the environment variable %q is not set", name), Fix: "Set it, or write $${ for a plain ${"})
+		return ""
+	})
+}
