@@ -65,7 +65,7 @@ func (c Collection) check() error {
 
 // validName keeps names usable, unquoted, as part of an SQL identifier and as a MongoDB field.
 func validName(s string) bool {
-	if s == "" || len(s) > maxNameBytes || s[0] < 'a' || s[0] > 'z' || strings.Contains(s, "__") {
+	if s == "" || len(s) > maxNameBytes || s[0] < 'a' || s[0] > 'z' || strings.Contains(s+"_", "__") {
 		return false
 	}
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""

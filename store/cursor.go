@@ -14,6 +14,7 @@ import (
 
 const cursorSumBytes = 8
 
+// cursorEncoding is strict; it still skips line breaks, so decoding compares with the canonical text.
 var cursorEncoding = base64.RawURLEncoding.Strict()
 
 // mark identifies what a cursor may be used for: collection, index, order and equality values, but not range bounds.
@@ -60,7 +61,7 @@ func decodeCursor(cursor, mark string) (value any, id string, err error) {
 		return nil, "", fmt.Errorf("%w: too long", ErrBadCursor)
 	}
 	data, err := cursorEncoding.DecodeString(cursor)
-	if err != nil || len(data) < cursorSumBytes+2 {
+	if err != nil || len(data) < cursorSumBytes+2 || cursorEncoding.EncodeToString(data) != cursor {
 		return nil, "", fmt.Errorf("%w: malformed", ErrBadCursor)
 	}
 	sum, payload := data[:cursorSumBytes], data[cursorSumBytes:]

@@ -72,7 +72,7 @@ type Doc struct {
 
 // Index declares one way to search a collection.
 type Index struct {
-	// Name is unique in its collection: [a-z][a-z0-9_]*, at most 40 characters, no "__". Field names likewise.
+	// Name is unique in its collection: [a-z][a-z0-9_]*, at most 40 characters, no "__", no "_" last. Field names likewise.
 	Name string
 	// Fields in order: equality fields first, the sort (and range) field last. A query either sorts by the last field
 	// and has Eq or In on all others, or has Eq or In on all of them and comes ordered by id.
@@ -84,7 +84,7 @@ type Index struct {
 
 // Collection declares a set of documents. Collections() lists all of ours; engines receive the list when opened.
 type Collection struct {
-	// Name: [a-z][a-z0-9_]*, at most 40 characters, no "__".
+	// Name: [a-z][a-z0-9_]*, at most 40 characters, no "__", no "_" last.
 	Name    string
 	Indexes []Index
 }

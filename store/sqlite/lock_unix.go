@@ -1,0 +1,41 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/trifecta-pay/trifecta/store"
+)
+
+// lock takes the exclusive lock on the side file path. It is the operating system's, so a killed process leaves none
+// behind. The side file itself stays: removing it would let two processes lock two files of one name.
+func lock(path string) (io.Closer, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock file: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		holder := make([]byte, 32)
+		n, _ := f.ReadAt(holder, 0) // only for the message
+		return nil, fmt.Errorf("%w: %s is in use by another process (%s); stop it first, or use its operator API instead of the file",
+			store.ErrUnavailable, strings.TrimSuffix(path, lockSuffix), strings.TrimSpace(string(holder[:n])))
+	}
+	// Who holds it, for the other one's message. The lock counts, not the text.
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(fmt.Sprintf("pid %d\n", os.Getpid())), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write lock file: %w", err), f.Close())
+	}
+	return f, nil
+}

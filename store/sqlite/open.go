@@ -1,0 +1,201 @@
+// Package sqlite is the store engine with nothing to install: one process, one file, WAL with full sync. It is for
+// development, demos, tests and a small shop; production uses MongoDB. It is the only room that imports
+// modernc.org/sqlite, and it must not hold anything but the Engine: no domain rule, no query of its own.
+//
+// One table per collection holds id, version, body, the index values as JSON, and one column per indexed field; each
+// declared index is a real SQL index, or, when it has an array field, a side table with one row per element. All of
+// these but the first four columns are derived: Open creates what is missing and drops what is no longer declared.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	_ "modernc.org/sqlite" // registers the driver
+
+	"github.com/trifecta-pay/trifecta/store"
+)
+
+const (
+	applicationID  = 0x54524946 // "TRIF", in the file's header
+	formatVersion  = 1          // of this layout, as the file's user_version
+	lockSuffix     = ".lock"
+	defaultFile    = "trifecta.db"
+	readers        = 4
+	writeQueue     = 256
+	maxWriteBatch  = 128
+	busyTimeoutMS  = 5000 // the lock keeps other processes out; this covers a checkpoint beside a long read
+	synchronousMax = 2    // PRAGMA synchronous: FULL
+)
+
+// Options says what to open.
+type Options struct {
+	// Path of the database file, or of a directory (existing, or written with a slash at the end) that holds
+	// "trifecta.db". A leading "sqlite:" is dropped. File and directory are made if missing, the file readable by its
+	// owner only.
+	Path string
+	// Collections are the declared ones, normally store.Collections().
+	Collections []store.Collection
+}
+
+// Open opens or creates the file under an exclusive lock, which command-line tools get the same way. It fails with
+// store.ErrUnavailable while another process (or another Engine) has the file, and names the file and that process.
+//
+// A field that becomes indexed is found for documents written from then on; older ones are found through it after
+// their next Replace. An index over fields that were indexed before is complete at once.
+func Open(ctx context.Context, o Options) (_ *Engine, err error) {
+	if err := store.CheckCollections(o.Collections); err != nil {
+		return nil, err
+	}
+	path, err := resolve(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite store %q: %w", o.Path, err)
+	}
+	held, err := lock(path + lockSuffix)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite store: %w", err)
+	}
+	e := &Engine{lock: held, tables: map[string]*table{}, stmts: map[string]*sql.Stmt{}, queue: make(chan *write, writeQueue), done: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("sqlite store %s: %w", path, err), e.closeFiles())
+		}
+	}()
+	if err := ownerOnly(path); err != nil {
+		return nil, err
+	}
+	if err := e.openFiles(ctx, path, o.Collections); err != nil {
+		return nil, err
+	}
+	go e.writer()
+	return e, nil
+}
+
+// resolve turns the option into the real path, so that one file has one lock whatever it is called.
+func resolve(path string) (string, error) {
+	path = strings.TrimPrefix(path, "sqlite:")
+	if path == "" {
+		return "", fmt.Errorf("%w: empty path", store.ErrInvalid)
+	}
+	if info, err := os.Stat(path); strings.HasSuffix(path, "/") || err == nil && info.IsDir() {
+		path = filepath.Join(path, defaultFile)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("absolute path: %w", err)
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real, nil
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make directory: %w", err)
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", fmt.Errorf("directory: %w", err)
+	}
+	return filepath.Join(dir, filepath.Base(path)), nil
+}
+
+// ownerOnly creates the file before SQLite does, because it holds customers' data; SQLite gives its side files the
+// same mode.
+func ownerOnly(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	if err := f.Chmod(0o600); err != nil {
+		return errors.Join(fmt.Errorf("restrict to owner: %w", err), f.Close())
+	}
+	return f.Close()
+}
+
+// openFiles opens the writer's connection, brings the schema up to date, then opens the readers.
+func (e *Engine) openFiles(ctx context.Context, path string, colls []store.Collection) (err error) {
+	if e.writeDB, err = sql.Open("sqlite", dsn(path, "synchronous(FULL)")); err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	e.writeDB.SetMaxOpenConns(1)
+	if e.conn, err = e.writeDB.Conn(ctx); err != nil {
+		return classify(ctx, "open", err)
+	}
+	fresh, err := checkHeader(ctx, e.conn)
+	if err != nil {
+		return err
+	}
+	var mode string
+	if err := e.conn.QueryRowContext(ctx, "PRAGMA journal_mode=WAL").Scan(&mode); err != nil {
+		return classify(ctx, "switch to WAL", err)
+	}
+	var sync int
+	if err := e.conn.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&sync); err != nil {
+		return classify(ctx, "read synchronous", err)
+	}
+	if mode != "wal" || sync != synchronousMax {
+		return fmt.Errorf("durability settings were not taken: journal_mode %s, synchronous %d (a network file system?)", mode, sync)
+	}
+	if err := e.migrate(ctx, fresh, colls); err != nil {
+		return err
+	}
+	if e.readDB, err = sql.Open("sqlite", dsn(path, "query_only(1)")); err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	e.readDB.SetMaxOpenConns(readers)
+	e.readDB.SetMaxIdleConns(readers)
+	return e.Ping(ctx)
+}
+
+func dsn(path, pragma string) string {
+	q := url.Values{"mode": {"rw"}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeoutMS), pragma}}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+}
+
+// checkHeader refuses files that are not ours or that a newer program wrote. fresh means that nothing is in it yet.
+func checkHeader(ctx context.Context, conn *sql.Conn) (fresh bool, err error) {
+	var app, version, objects int64
+	for query, into := range map[string]*int64{
+		"PRAGMA application_id":              &app,
+		"PRAGMA user_version":                &version,
+		"SELECT count(*) FROM sqlite_master": &objects,
+	} {
+		if err := conn.QueryRowContext(ctx, query).Scan(into); err != nil {
+			return false, classify(ctx, "read header", err)
+		}
+	}
+	switch {
+	case app == 0 && objects == 0:
+		return true, nil
+	case app != applicationID:
+		return false, errors.New("the file is a database of another program")
+	case version > formatVersion:
+		return false, fmt.Errorf("the file has format %d, this program knows up to %d: use a newer one", version, formatVersion)
+	}
+	return false, nil
+}
+
+func (e *Engine) closeFiles() error {
+	var errs []error
+	add := func(c io.Closer) {
+		if err := c.Close(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if e.readDB != nil {
+		add(e.readDB)
+	}
+	if e.conn != nil {
+		add(e.conn)
+	}
+	if e.writeDB != nil {
+		add(e.writeDB)
+	}
+	add(e.lock) // last: as long as a file is open nobody else may have it
+	return errors.Join(errs...)
+}

@@ -1,0 +1,288 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/store"
+)
+
+// table is one collection's SQL: names are made from checked names, so they need no quoting.
+type table struct {
+	decl    store.Collection
+	name    string
+	fields  []string // indexed scalar fields, each with a column f_<field>
+	indexes map[string]access
+	sides   []side
+
+	insertSQL, replaceSQL, deleteSQL, getSQL string
+}
+
+// access says where an index lives: a SQL index on the table, or a side table.
+type access struct {
+	name string
+	side bool
+}
+
+// side is the side table of an index with an array field: one row (values..., id) per element.
+type side struct {
+	ix                   store.Index
+	name                 string
+	insertSQL, deleteSQL string
+}
+
+func newTable(c store.Collection) *table {
+	t := &table{decl: c, name: "c_" + c.Name, indexes: map[string]access{}}
+	array := c.ArrayField()
+	columns, marks, sets := "", "", ""
+	for _, f := range c.Fields() {
+		if f == array {
+			continue
+		}
+		t.fields = append(t.fields, f)
+		columns += ", f_" + f
+		marks += ", ?"
+		sets += ", f_" + f + " = ?"
+	}
+	for _, ix := range c.Indexes {
+		name := derivedName(c.Name, ix)
+		t.indexes[ix.Name] = access{name: "i_" + name, side: ix.Array != ""}
+		if ix.Array == "" {
+			continue
+		}
+		t.indexes[ix.Name] = access{name: "x_" + name, side: true}
+		t.sides = append(t.sides, side{
+			ix: ix, name: "x_" + name,
+			insertSQL: fmt.Sprintf("INSERT INTO x_%s VALUES (%s?)", name, strings.Repeat("?, ", len(ix.Fields))),
+			deleteSQL: fmt.Sprintf("DELETE FROM x_%s WHERE id = ?", name),
+		})
+	}
+	t.insertSQL = fmt.Sprintf("INSERT INTO %s (id, version, body, idx%s) VALUES (?, 1, ?, ?%s) ON CONFLICT (id) DO NOTHING", t.name, columns, marks)
+	t.replaceSQL = fmt.Sprintf("UPDATE %s SET version = version + 1, body = ?, idx = ?%s WHERE id = ? AND version = ?", t.name, sets)
+	t.deleteSQL = fmt.Sprintf("DELETE FROM %s WHERE id = ? AND version = ?", t.name)
+	t.getSQL = fmt.Sprintf("SELECT id, version, body, idx FROM %s WHERE id = ?", t.name)
+	return t
+}
+
+// derivedName changes when an index's fields do, so that a changed declaration builds anew.
+func derivedName(coll string, ix store.Index) string {
+	sum := sha256.Sum256([]byte(strings.Join(ix.Fields, ",") + ";" + ix.Array))
+	return coll + "__" + ix.Name + "_" + hex.EncodeToString(sum[:4])
+}
+
+// migrate makes the file match the declarations, in one transaction.
+func (e *Engine) migrate(ctx context.Context, fresh bool, colls []store.Collection) error {
+	tx, err := e.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return classify(ctx, "begin", err)
+	}
+	defer tx.Rollback() // does nothing after Commit
+	if fresh {
+		if err := exec(ctx, tx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+			return err
+		}
+		if err := exec(ctx, tx, fmt.Sprintf("PRAGMA user_version = %d", formatVersion)); err != nil {
+			return err
+		}
+	}
+	for _, c := range colls {
+		t := newTable(c)
+		if err := t.create(ctx, tx); err != nil {
+			return fmt.Errorf("collection %s: %w", c.Name, err)
+		}
+		e.tables[c.Name] = t
+	}
+	if err := tx.Commit(); err != nil {
+		return classify(ctx, "commit schema", err)
+	}
+	return nil
+}
+
+func exec(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
+	if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+		return classify(ctx, query, err)
+	}
+	return nil
+}
+
+// names returns the first column of a query as a set.
+func names(ctx context.Context, tx *sql.Tx, query string, args ...any) (map[string]bool, error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, classify(ctx, query, err)
+	}
+	defer rows.Close()
+	set := map[string]bool{}
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, classify(ctx, query, err)
+		}
+		set[name] = true
+	}
+	if err := rows.Err(); err != nil {
+		return nil, classify(ctx, query, err)
+	}
+	return set, nil
+}
+
+func (t *table) create(ctx context.Context, tx *sql.Tx) error {
+	if err := exec(ctx, tx, "CREATE TABLE IF NOT EXISTS "+t.name+
+		" (id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL, idx TEXT NOT NULL)"); err != nil {
+		return err
+	}
+	columns, err := names(ctx, tx, "SELECT name FROM pragma_table_info(?)", t.name)
+	if err != nil {
+		return err
+	}
+	for _, f := range t.fields {
+		if !columns["f_"+f] {
+			// No type: values are kept as bound, text as text and numbers as integers.
+			if err := exec(ctx, tx, "ALTER TABLE "+t.name+" ADD COLUMN f_"+f); err != nil {
+				return err
+			}
+		}
+	}
+	have, err := names(ctx, tx, "SELECT name FROM sqlite_master WHERE name GLOB ? OR name GLOB ?",
+		"i_"+t.decl.Name+"__*", "x_"+t.decl.Name+"__*")
+	if err != nil {
+		return err
+	}
+	for _, ix := range t.decl.Indexes {
+		name := t.indexes[ix.Name].name
+		if have[name] {
+			delete(have, name)
+			continue
+		}
+		if err := t.createIndex(ctx, tx, ix); err != nil {
+			return err
+		}
+	}
+	for name := range have { // declared once, no longer
+		kind := "INDEX "
+		if name[0] == 'x' {
+			kind = "TABLE "
+		}
+		if err := exec(ctx, tx, "DROP "+kind+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) createIndex(ctx context.Context, tx *sql.Tx, ix store.Index) error {
+	columns := "f_" + strings.Join(ix.Fields, ", f_") + ", id"
+	a := t.indexes[ix.Name]
+	if !a.side {
+		return exec(ctx, tx, fmt.Sprintf("CREATE INDEX %s ON %s (%s)", a.name, t.name, columns))
+	}
+	if err := exec(ctx, tx, fmt.Sprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s)) WITHOUT ROWID", a.name, columns, columns)); err != nil {
+		return err
+	}
+	if err := exec(ctx, tx, fmt.Sprintf("CREATE INDEX d_%s ON %s (id)", a.name[2:], a.name)); err != nil {
+		return err
+	}
+	return t.fill(ctx, tx, ix)
+}
+
+// fill makes the rows of a new side table from the index values of the documents that are there already.
+func (t *table) fill(ctx context.Context, tx *sql.Tx, ix store.Index) error {
+	var s side
+	for _, s = range t.sides {
+		if s.ix.Name == ix.Name {
+			break
+		}
+	}
+	for after, more := "", true; more; {
+		docs, err := readDocs(ctx, tx, "SELECT id, version, body, idx FROM "+t.name+" WHERE id > ? ORDER BY id LIMIT 500", after)
+		if err != nil {
+			return err
+		}
+		for _, d := range docs {
+			for _, tuple := range ix.Tuples(d) {
+				if err := exec(ctx, tx, s.insertSQL, rowOf(tuple, d.ID)...); err != nil {
+					return err
+				}
+			}
+			after = d.ID
+		}
+		more = len(docs) > 0
+	}
+	return nil
+}
+
+// rowOf makes the bind values of a side table's row.
+func rowOf(tuple []any, id string) []any {
+	row := make([]any, 0, len(tuple)+1)
+	for _, v := range tuple {
+		row = append(row, store.Sortable(v))
+	}
+	return append(row, id)
+}
+
+// cell keeps one index value with its type, so that Get and Scan give back what was stored.
+type cell struct {
+	String *string  `json:"s,omitempty"`
+	Int    *int64   `json:"i,omitempty"`
+	Bool   *bool    `json:"b,omitempty"`
+	TimeMS *int64   `json:"t,omitempty"` // Unix milliseconds
+	Array  []string `json:"a,omitempty"`
+}
+
+func encodeIndex(index map[string]any) (string, error) {
+	cells := make(map[string]cell, len(index))
+	for f, v := range index {
+		switch v := v.(type) {
+		case string:
+			cells[f] = cell{String: &v}
+		case int64:
+			cells[f] = cell{Int: &v}
+		case bool:
+			cells[f] = cell{Bool: &v}
+		case time.Time:
+			ms := v.UnixMilli()
+			cells[f] = cell{TimeMS: &ms}
+		case []string:
+			cells[f] = cell{Array: v}
+		}
+	}
+	data, err := json.Marshal(cells)
+	if err != nil {
+		return "", fmt.Errorf("encode index values: %w", err)
+	}
+	return string(data), nil
+}
+
+func decodeIndex(data string) (map[string]any, error) {
+	var cells map[string]cell
+	if err := json.Unmarshal([]byte(data), &cells); err != nil {
+		return nil, fmt.Errorf("decode index values: %w", err)
+	}
+	if len(cells) == 0 {
+		return nil, nil
+	}
+	index := make(map[string]any, len(cells))
+	for f, c := range cells {
+		switch {
+		case c.String != nil:
+			index[f] = *c.String
+		case c.Int != nil:
+			index[f] = *c.Int
+		case c.Bool != nil:
+			index[f] = *c.Bool
+		case c.TimeMS != nil:
+			index[f] = time.UnixMilli(*c.TimeMS).UTC()
+		case c.Array != nil:
+			index[f] = c.Array
+		default:
+			return nil, fmt.Errorf("decode index values: field %s has no known type", f)
+		}
+	}
+	return index, nil
+}
