@@ -1,0 +1,21 @@
+package store
+
+// Collections lists every collection that Trifecta keeps. Engines are opened with it, "trifecta migrate" creates and
+// copies what it names. A new collection is declared in its own file and added here.
+func Collections() []Collection {
+	return []Collection{
+		LeaseCollection(),
+		CursorCollection(),
+		ClaimCollection(),
+	}
+}
+
+// WritePoints lists the name of every durable write in the program, for the crash tests that stop before and after
+// each. A new one is declared beside the code that writes and added here.
+func WritePoints() []WritePoint {
+	return []WritePoint{
+		PointLeaseAcquire, PointLeaseRenew, PointLeaseRelease,
+		PointCursorTake, PointCursorSet,
+		PointClaim,
+	}
+}
