@@ -2,8 +2,9 @@
 
 GO       ?= go
 BIN      := bin/trifecta
-# makes tests 5 to 10 times slower, hence the timeout; a package prints its line
-# only when it is done, so a silent minute is normal.
+# The race detector makes tests 5 to 10 times slower, hence the timeout. A package
+# prints its line only when it is done, so a silent minute is normal; for more,
+# make test TESTFLAGS="-race -v".
 TESTFLAGS ?= -race -shuffle=on -timeout 10m
 LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
 GOFUMPT  := $(GO) tool -modfile=tools/go.mod gofumpt
@@ -39,8 +40,8 @@ fmt-check: ## fail if any Go file is not formatted
 	@out=$$($(GOFUMPT) -l $$(git ls-files -co --exclude-standard '*.go')); \
 	  if [ -n "$$out" ]; then echo "not formatted (run make fmt):"; echo "$$out"; exit 1; fi
 
-docs-check: ## fail if a page that is printed from code, or the dependency page, is out of date
-	$(GO) test -run 'Docs|Dependencies|Example' ./docs/... ./config/... ./gateway/payment/...
+docs-check: ## fail if a page that is printed from code, or the dependency page, is out of date (part of test)
+	$(GO) test -run 'Docs|Dependencies|Example|House' ./docs ./config ./gateway/payment
 
 ci: ## exactly what CI runs
 	bash .ci/run

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -62,17 +63,22 @@ func load(t *testing.T, text string, environ ...string) (Config, error) {
 	return Load(Options{File: write(t, "trifecta.yaml", text, 0o600), Environ: environ})
 }
 
-// faultsOf gives "path@line" of every fault, and the whole message.
+func faultList(t *testing.T, err error) []Fault {
+	t.Helper()
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		t.Fatalf("error is a %T: %v", err, err)
+	}
+	return e.Faults
+}
+
+// faultsOf gives the path of every fault, and the whole message.
 func faultsOf(t *testing.T, err error) (places []string, message string) {
 	t.Helper()
 	if err == nil {
 		t.Fatal("the configuration was accepted")
 	}
-	e, ok := err.(*Error)
-	if !ok {
-		t.Fatalf("error is a %T: %v", err, err)
-	}
-	for _, f := range e.Faults {
+	for _, f := range faultList(t, err) {
 		places = append(places, f.Path)
 		if f.Problem == "" {
 			t.Errorf("fault at %q says nothing", f.Path)
@@ -222,7 +228,7 @@ func TestRefusals(t *testing.T) {
 			if !strings.Contains(message, tt.says) {
 				t.Errorf("does not say %q: %s", tt.says, message)
 			}
-			f := err.(*Error).Faults[0]
+			f := faultList(t, err)[0]
 			if f.Fix == "" {
 				t.Errorf("does not say what to change: %s", message)
 			}

@@ -181,13 +181,17 @@ func (l *loader) unknownVariables(ours map[string]string, r *raw) {
 		}
 		group, key := m[1]+m[4], m[3]+m[5]
 		if !slices.Contains(tagValues(groups[group].of, "env"), key) {
-			l.faults.list = append(l.faults.list, Fault{Env: name, Problem: "unknown variable",
-				Fix: "Known here are " + strings.Join(tagValues(groups[group].of, "env"), ", ")})
+			l.faults.list = append(l.faults.list, Fault{
+				Env: name, Problem: "unknown variable",
+				Fix: "Known here are " + strings.Join(tagValues(groups[group].of, "env"), ", "),
+			})
 			continue
 		}
 		if i, err := strconv.Atoi(m[2]); m[2] != "" && (err != nil || i >= groups[group].len) {
-			l.faults.list = append(l.faults.list, Fault{Env: name, Problem: "the index leaves a gap",
-				Fix: "Count from 0 without leaving one out"})
+			l.faults.list = append(l.faults.list, Fault{
+				Env: name, Problem: "the index leaves a gap",
+				Fix: "Count from 0 without leaving one out",
+			})
 		}
 	}
 }

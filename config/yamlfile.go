@@ -113,8 +113,10 @@ func (l *loader) walkKey(v *ast.MappingValueNode, path string, t reflect.Type) {
 	}
 	i := slices.Index(tagValues(t, "yaml"), key)
 	if i < 0 {
-		l.faults.list = append(l.faults.list, Fault{Path: at, Line: line, Problem: "unknown key",
-			Fix: "Known here are " + strings.Join(tagValues(t, "yaml"), ", ")})
+		l.faults.list = append(l.faults.list, Fault{
+			Path: at, Line: line, Problem: "unknown key",
+			Fix: "Known here are " + strings.Join(tagValues(t, "yaml"), ", "),
+		})
 		return
 	}
 	l.lines[at] = line
@@ -135,8 +137,10 @@ func (l *loader) expand(s, path string, line int) string {
 		if v := l.environ[name]; v != "" {
 			return v
 		}
-		l.faults.list = append(l.faults.list, Fault{Path: path, Line: line,
-			Problem: fmt.Sprintf("the environment variable %q is not set", name), Fix: "Set it, or write $${ for a plain ${"})
+		l.faults.list = append(l.faults.list, Fault{
+			Path: path, Line: line,
+			Problem: fmt.Sprintf("the environment variable %q is not set", name), Fix: "Set it, or write $${ for a plain ${",
+		})
 		return ""
 	})
 }
