@@ -1,0 +1,133 @@
+// Package docs has no code of its own: its tests keep the pages in this folder,
+// and the rules they state, in step with the code.
+package docs
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Promise: every direct dependency is explained in dependencies.md, and nothing
+// is explained there that is gone.
+func TestDependenciesAreExplained(t *testing.T) {
+	t.Parallel()
+	page := read(t, "dependencies.md")
+	block := regexp.MustCompile(`(?m)^\s*(?:require )?([a-z0-9.-]+\.[a-z]+/\S+) v\S+$`)
+	direct := map[string]bool{}
+	for _, m := range block.FindAllStringSubmatch(read(t, "../go.mod"), -1) {
+		direct[m[1]] = true
+		if !strings.Contains(page, "| `"+m[1]+"` |") {
+			t.Errorf("go.mod requires %s, dependencies.md does not say why", m[1])
+		}
+	}
+	if len(direct) == 0 {
+		t.Fatal("found no requirement in go.mod")
+	}
+	product, _, _ := strings.Cut(page, "Not in `go.mod`")
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(product, -1) {
+		if !direct[m[1]] {
+			t.Errorf("dependencies.md explains %s, which go.mod does not require directly", m[1])
+		}
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `.*$").FindAllString(page, -1) {
+		for cell := range strings.SplitSeq(strings.Trim(row, "| "), "|") {
+			if strings.TrimSpace(cell) == "" {
+				t.Errorf("an empty cell in %s", row)
+			}
+		}
+	}
+}
+
+// Promise: links between pages lead somewhere.
+func TestLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	link := regexp.MustCompile(`\]\(([^)#\s]+)(?:#[^)]*)?\)`)
+	for _, root := range []string{".", "../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md"} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || filepath.Ext(path) != ".md" {
+				return err
+			}
+			for _, m := range link.FindAllStringSubmatch(read(t, path), -1) {
+				if strings.Contains(m[1], "://") {
+					continue
+				}
+				if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+					t.Errorf("%s links to %s: %v", path, m[1], err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Promise: no goroutine starts in a room that decides: work there is a step that
+// somebody calls, so that a simulator can call it too. (No linter has this rule.)
+func TestHouseNoBareGoroutines(t *testing.T) {
+	t.Parallel()
+	eachFile(t, []string{"../gateway", "../webhooks", "../reconcile"}, func(path string, f *ast.File, at func(token.Pos) token.Position) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			if g, ok := n.(*ast.GoStmt); ok {
+				t.Errorf("%s: a go statement in %s", at(g.Pos()), path)
+			}
+			return true
+		})
+	})
+}
+
+// Promise: nothing runs before main: no init functions, so that importing a
+// package never changes the program.
+func TestHouseNoInit(t *testing.T) {
+	t.Parallel()
+	eachFile(t, []string{".."}, func(_ string, f *ast.File, at func(token.Pos) token.Position) {
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+				t.Errorf("%s: an init function", at(fn.Pos()))
+			}
+		}
+	})
+}
+
+// eachFile parses every non-test Go file below the roots.
+func eachFile(t *testing.T, roots []string, visit func(path string, f *ast.File, at func(token.Pos) token.Position)) {
+	t.Helper()
+	files, fset := 0, token.NewFileSet()
+	for _, root := range roots {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			f, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			files++
+			visit(path, f, fset.Position)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if files == 0 {
+		t.Fatalf("no Go file below %v", roots)
+	}
+}
