@@ -10,8 +10,12 @@ import (
 // ErrUnchanged is returned by the function given to Update to say that there is nothing to write.
 var ErrUnchanged = errors.New("store: unchanged")
 
-// updateTries bounds Update: with more than 32 writers winning in a row something is wrong.
-const updateTries = 32
+const (
+	// updateTries bounds Update: with more than 32 writers winning in a row something is wrong.
+	updateTries = 32
+	// unknownTries bounds how often a write with an unknown outcome is sent: an outage is the caller's to wait out.
+	unknownTries = 3
+)
 
 // Update changes one document by compare-and-swap: read, fn, replace if the version is still the one read; on a
 // conflict again, at once, up to 32 times, then ErrConflict. It returns the document as it was written.
@@ -22,7 +26,7 @@ const updateTries = 32
 //
 // An unknown outcome (ErrUnavailable from Replace) is read back. The old version: send the same write again, only one
 // of the two can win. The next version: the body says whether it is ours or another writer's. Later versions, or no
-// answer: ErrUnavailable comes back, ours may be among them, and the caller repeats its command; therefore fn must
+// answer: ErrUnavailable comes back, ours may be among them (or still be on its way), and the caller repeats its command; therefore fn must
 // recognise its own earlier effect (by an operation or event id in the document) and answer ErrUnchanged.
 //
 // Errors: ErrNotFound, ErrConflict, ErrUnavailable, ErrTooLarge, ErrInvalid, fn's own.
@@ -32,7 +36,7 @@ func Update(ctx context.Context, e Engine, coll, id string, fn func(Doc) (Doc, e
 		return Doc{}, err
 	}
 	var next Doc
-	unknown := false // next was sent and may have been written
+	unknown, unknowns := false, 0 // unknown: next was sent and may have been written
 	for range updateTries {
 		if !unknown {
 			next, err = fn(old.Clone())
@@ -54,12 +58,18 @@ func Update(ctx context.Context, e Engine, coll, id string, fn func(Doc) (Doc, e
 		if !errors.Is(werr, ErrUnavailable) && !errors.Is(werr, ErrConflict) {
 			return Doc{}, werr
 		}
-		unknown = unknown || errors.Is(werr, ErrUnavailable)
+		if errors.Is(werr, ErrUnavailable) {
+			unknown = true
+			unknowns++
+		}
 		if old, err = e.Get(ctx, coll, id); err != nil {
 			return Doc{}, err
 		}
-		if !unknown || old.Version < next.Version {
+		if !unknown || old.Version < next.Version && unknowns < unknownTries {
 			continue
+		}
+		if old.Version < next.Version {
+			return Doc{}, werr
 		}
 		if old.Version > next.Version {
 			return Doc{}, fmt.Errorf("%w: %s %s: unknown whether version %d is ours", ErrUnavailable, coll, id, next.Version)
@@ -73,22 +83,23 @@ func Update(ctx context.Context, e Engine, coll, id string, fn func(Doc) (Doc, e
 }
 
 // InsertOnce inserts d, or returns the document that has its id already (created false). An unknown outcome is read
-// back: a document with version 1 and our very body counts as created. Two writers that insert equal bodies may
-// therefore both be told created; where that matters, the body must say whose it is.
+// back: a document with version 1 and our very body counts as created, a missing one is inserted again. Two writers
+// that insert equal bodies may therefore both be told created; where that matters, the body must say whose it is.
 //
 // Errors: ErrUnavailable (still unknown: call again with the same d), ErrTooLarge, ErrInvalid.
 func InsertOnce(ctx context.Context, e Engine, coll string, d Doc) (stored Doc, created bool, err error) {
 	unknown := false
-	for range updateTries {
+	for range unknownTries {
 		err = e.Insert(ctx, coll, d)
 		if err == nil {
-			d.Version = 1
-			return d, true, nil
+			stored = d.Clone()
+			stored.Version = 1
+			return stored, true, nil
 		}
-		unknown = unknown || errors.Is(err, ErrUnavailable)
 		if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrExists) {
 			return Doc{}, false, err
 		}
+		unknown = unknown || errors.Is(err, ErrUnavailable)
 		stored, gerr := e.Get(ctx, coll, d.ID)
 		if gerr == nil {
 			return stored, unknown && stored.Version == 1 && bytes.Equal(stored.Body, d.Body), nil
@@ -96,7 +107,7 @@ func InsertOnce(ctx context.Context, e Engine, coll string, d Doc) (stored Doc, 
 		if !errors.Is(gerr, ErrNotFound) {
 			return Doc{}, false, gerr
 		}
-		// Not there: the insert did not happen, or the document was deleted in between. Insert again.
+		// Not there: it was not inserted, or was deleted in between.
 	}
-	return Doc{}, false, fmt.Errorf("insert %s %s, %d tries: %w", coll, d.ID, updateTries, err)
+	return Doc{}, false, fmt.Errorf("%w: insert %s %s, %d tries: %w", ErrUnavailable, coll, d.ID, unknownTries, err)
 }

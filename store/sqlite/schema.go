@@ -84,10 +84,10 @@ func (e *Engine) migrate(ctx context.Context, fresh bool, colls []store.Collecti
 	}
 	defer tx.Rollback() // does nothing after Commit
 	if fresh {
-		if err := exec(ctx, tx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+		if err := execTx(ctx, tx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
 			return err
 		}
-		if err := exec(ctx, tx, fmt.Sprintf("PRAGMA user_version = %d", formatVersion)); err != nil {
+		if err := execTx(ctx, tx, fmt.Sprintf("PRAGMA user_version = %d", formatVersion)); err != nil {
 			return err
 		}
 	}
@@ -104,7 +104,7 @@ func (e *Engine) migrate(ctx context.Context, fresh bool, colls []store.Collecti
 	return nil
 }
 
-func exec(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
+func execTx(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
 	if _, err := tx.ExecContext(ctx, query, args...); err != nil {
 		return classify(ctx, query, err)
 	}
@@ -133,7 +133,7 @@ func names(ctx context.Context, tx *sql.Tx, query string, args ...any) (map[stri
 }
 
 func (t *table) create(ctx context.Context, tx *sql.Tx) error {
-	if err := exec(ctx, tx, "CREATE TABLE IF NOT EXISTS "+t.name+
+	if err := execTx(ctx, tx, "CREATE TABLE IF NOT EXISTS "+t.name+
 		" (id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL, idx TEXT NOT NULL)"); err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (t *table) create(ctx context.Context, tx *sql.Tx) error {
 	for _, f := range t.fields {
 		if !columns["f_"+f] {
 			// No type: values are kept as bound, text as text and numbers as integers.
-			if err := exec(ctx, tx, "ALTER TABLE "+t.name+" ADD COLUMN f_"+f); err != nil {
+			if err := execTx(ctx, tx, "ALTER TABLE "+t.name+" ADD COLUMN f_"+f); err != nil {
 				return err
 			}
 		}
@@ -169,7 +169,7 @@ func (t *table) create(ctx context.Context, tx *sql.Tx) error {
 		if name[0] == 'x' {
 			kind = "TABLE "
 		}
-		if err := exec(ctx, tx, "DROP "+kind+name); err != nil {
+		if err := execTx(ctx, tx, "DROP "+kind+name); err != nil {
 			return err
 		}
 	}
@@ -180,12 +180,12 @@ func (t *table) createIndex(ctx context.Context, tx *sql.Tx, ix store.Index) err
 	columns := "f_" + strings.Join(ix.Fields, ", f_") + ", id"
 	a := t.indexes[ix.Name]
 	if !a.side {
-		return exec(ctx, tx, fmt.Sprintf("CREATE INDEX %s ON %s (%s)", a.name, t.name, columns))
+		return execTx(ctx, tx, fmt.Sprintf("CREATE INDEX %s ON %s (%s)", a.name, t.name, columns))
 	}
-	if err := exec(ctx, tx, fmt.Sprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s)) WITHOUT ROWID", a.name, columns, columns)); err != nil {
+	if err := execTx(ctx, tx, fmt.Sprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s)) WITHOUT ROWID", a.name, columns, columns)); err != nil {
 		return err
 	}
-	if err := exec(ctx, tx, fmt.Sprintf("CREATE INDEX d_%s ON %s (id)", a.name[2:], a.name)); err != nil {
+	if err := execTx(ctx, tx, fmt.Sprintf("CREATE INDEX d_%s ON %s (id)", a.name[2:], a.name)); err != nil {
 		return err
 	}
 	return t.fill(ctx, tx, ix)
@@ -206,7 +206,7 @@ func (t *table) fill(ctx context.Context, tx *sql.Tx, ix store.Index) error {
 		}
 		for _, d := range docs {
 			for _, tuple := range ix.Tuples(d) {
-				if err := exec(ctx, tx, s.insertSQL, rowOf(tuple, d.ID)...); err != nil {
+				if err := execTx(ctx, tx, s.insertSQL, rowOf(tuple, d.ID)...); err != nil {
 					return err
 				}
 			}
