@@ -53,9 +53,13 @@ func (p *Payment) newOperation(kind OpKind, n int, target, reason string, now ti
 		}
 	}
 	id := DeriveID("op", p.ID, string(kind), pad(n), target, pad(count))
+	at := now
+	if count > 0 { // an earlier one failed: the same thing again is due, but not in a rush
+		at = now.Add(Backoff(count))
+	}
 	return Operation{
 		ID: id, Kind: kind, N: n, Target: target, Reason: reason, Key: ProviderKey(id, 0),
-		By: Actor{Type: "worker"}, CreatedAt: now, State: OpPending, NextAt: now,
+		By: Actor{Type: "worker"}, CreatedAt: now, State: OpPending, NextAt: at,
 	}
 }
 

@@ -1,0 +1,241 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// Capture takes money that is held. amount is in minor units, 0 for all that is
+// capturable; final releases the rest.
+func (s *Service) Capture(ctx context.Context, r Request, id string, amount int64, final bool) (Answer, error) {
+	p, err := s.owned(ctx, r.Caller, id)
+	if err != nil {
+		return Answer{}, err
+	}
+	if amount < 0 || amount > payment.MaxMinor {
+		return Answer{}, payment.Invalid("/amount", "must be from 1 to %d minor units", payment.MaxMinor)
+	}
+	if winner, ok := p.Facts.Winner(); ok && !final {
+		if account, found := s.opts.Providers.Account(winner.Account); found && !account.Info().PartialCapture {
+			return Answer{}, s.unsupported(p.Mode, "/final", "false is not supported by "+account.Info().Provider)
+		}
+	}
+	return s.command(ctx, r, p, r.id("op"), func(c *payment.Payment, cmd payment.Command) error {
+		return c.RequestCapture(amount, final, cmd)
+	})
+}
+
+// unsupported says what can't be done here and which provider can.
+func (s *Service) unsupported(mode payment.Mode, pointer, rule string) error {
+	able := "none of the configured accounts"
+	for _, a := range s.opts.Providers.Accounts() {
+		if info := a.Info(); info.Mode == mode && info.PartialCapture {
+			able = info.Provider
+			break
+		}
+	}
+	e := payment.NewError(payment.CodeUnsupported, "Capturing a part and keeping the rest capturable is not supported here; it is by: %s.", able)
+	e.Fields = []payment.FieldError{{Pointer: pointer, Rule: rule}}
+	return e
+}
+
+// Refund gives money back. amount is in minor units, 0 for all that is
+// refundable.
+func (s *Service) Refund(ctx context.Context, r Request, id string, amount int64, reason string) (Answer, error) {
+	p, err := s.owned(ctx, r.Caller, id)
+	if err != nil {
+		return Answer{}, err
+	}
+	if amount < 0 || amount > payment.MaxMinor {
+		return Answer{}, payment.Invalid("/amount", "must be from 1 to %d minor units", payment.MaxMinor)
+	}
+	switch reason {
+	case "":
+		reason = "requested_by_customer"
+	case "requested_by_customer", "duplicate", "fraudulent", "other":
+	default:
+		return Answer{}, payment.Invalid("/reason", "must be requested_by_customer, duplicate, fraudulent or other")
+	}
+	refund := r.id("rfd")
+	a, err := s.command(ctx, r, p, refund, func(c *payment.Payment, cmd payment.Command) error {
+		return c.RequestRefund(amount, reason, cmd)
+	})
+	a.Refund = refund
+	return a, err
+}
+
+// command orders one operation on a payment and runs it. The operation's id
+// comes from the request, so the same request again finds it: done or declined
+// is said again, unknown is driven one step, and what certainly did not happen
+// is ordered anew.
+func (s *Service) command(ctx context.Context, r Request, p *payment.Payment, opID string, order func(*payment.Payment, payment.Command) error) (Answer, error) {
+	if op := p.Operation(opID); op != nil {
+		if op.Fingerprint != r.Fingerprint && (op.State != payment.OpFailed || op.Code == payment.CodeDeclined) {
+			return Answer{}, reused()
+		}
+		switch {
+		case op.State == payment.OpDone:
+			return Answer{Payment: p, Replayed: true}, nil
+		case op.State == payment.OpFailed && op.Code == payment.CodeDeclined:
+			return Answer{}, declined(p, *op)
+		case op.State == payment.OpFailed: // not remembered: ordered anew below
+		case op.Leased(s.now()):
+			return Answer{}, inProgress(p)
+		default:
+			return s.ordered(ctx, p, opID, true)
+		}
+	}
+	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "requested"}
+	p, err := s.change(ctx, p.ID, src, func(c *payment.Payment) error {
+		if again := c.Operation(opID); again != nil && again.State != payment.OpFailed {
+			return inProgress(c) // the same request was faster
+		}
+		return order(c, r.command(s, opID))
+	})
+	if err != nil {
+		return Answer{}, withPayment(err, p)
+	}
+	return s.ordered(ctx, p, opID, false)
+}
+
+// ordered runs an ordered operation and turns its outcome into an answer.
+func (s *Service) ordered(ctx context.Context, p *payment.Payment, opID string, replayed bool) (Answer, error) {
+	driven, callErr := s.drive(ctx, p.ID, opID, orderedBy(p, opID))
+	if driven == nil {
+		return Answer{}, callErr
+	}
+	op := driven.Operation(opID)
+	if op == nil {
+		return Answer{}, fmt.Errorf("gateway: operation %s vanished", opID)
+	}
+	switch op.State {
+	case payment.OpDone:
+		return Answer{Payment: driven, Replayed: replayed}, nil
+	case payment.OpUnknown:
+		if op.Leased(s.now()) {
+			return Answer{}, inProgress(driven)
+		}
+		return Answer{Payment: driven, Unknown: true, Replayed: replayed}, nil
+	case payment.OpPending:
+		return Answer{}, inProgress(driven)
+	case payment.OpFailed:
+	}
+	switch {
+	case op.Code == payment.CodeDeclined:
+		return Answer{}, declined(driven, *op)
+	case callErr != nil:
+		return Answer{}, providerError(callErr, driven)
+	case op.Failure.Code == "paid_meanwhile":
+		e := payment.NewError(payment.CodeConflict, "The customer has paid or agreed to pay meanwhile; the payment is %s.", driven.Status())
+		e.PaymentID = driven.ID
+		return Answer{}, e
+	default:
+		return Answer{}, &payment.Error{Code: payment.CodeProviderUnavailable, PaymentID: driven.ID,
+			Message: "It was certainly not done. Repeat the request with the same key."}
+	}
+}
+
+// orderedBy credits an operation to whoever ordered it.
+func orderedBy(p *payment.Payment, opID string) payment.Source {
+	src := payment.Source{Layer: payment.LayerAPI}
+	if op := p.Operation(opID); op != nil {
+		src.Actor = op.By
+	}
+	return src
+}
+
+func declined(p *payment.Payment, op payment.Operation) error {
+	e := payment.NewError(payment.CodeDeclined, "The provider declined it.")
+	e.PaymentID = p.ID
+	e.DeclineCode = op.Failure.DeclineCode
+	if e.DeclineCode == "" {
+		e.DeclineCode = op.Failure.Code
+	}
+	return e
+}
+
+func withPayment(err error, p *payment.Payment) error {
+	var e *payment.Error
+	if p != nil && asError(err, &e) && e.PaymentID == "" {
+		e.PaymentID = p.ID
+	}
+	return err
+}
+
+// Cancel makes a payment impossible to pay, or releases what is held. Losing
+// the race against the customer is a conflict.
+func (s *Service) Cancel(ctx context.Context, r Request, id string) (Answer, error) {
+	p, err := s.owned(ctx, r.Caller, id)
+	if err != nil {
+		return Answer{}, err
+	}
+	if p.Status() == payment.StatusCanceled {
+		return Answer{Payment: p, Replayed: p.Operation(r.id("op")) != nil}, nil
+	}
+	opID := r.id("op")
+	if p.Operation(opID) == nil {
+		src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "cancel requested"}
+		var op *payment.Operation
+		p, err = s.change(ctx, id, src, func(c *payment.Payment) error {
+			if c.Operation(opID) != nil {
+				return inProgress(c)
+			}
+			op, err = c.RequestCancel(r.command(s, opID))
+			return err
+		})
+		if err != nil {
+			return Answer{}, withPayment(err, p)
+		}
+		if op == nil {
+			return Answer{Payment: p}, nil
+		}
+		return s.ordered(ctx, p, opID, false)
+	}
+	return s.command(ctx, r, p, opID, func(c *payment.Payment, cmd payment.Command) error {
+		_, err := c.RequestCancel(cmd)
+		return err
+	})
+}
+
+// Sync reads the providers now and returns what is true.
+func (s *Service) Sync(ctx context.Context, c Caller, id string) (*payment.Payment, error) {
+	p, err := s.owned(ctx, c, id)
+	if err != nil {
+		return nil, err
+	}
+	src := payment.Source{Layer: payment.LayerAPI, Actor: c.Actor(), Reason: "sync requested"}
+	p, err = s.Refresh(ctx, p.ID, 0, src)
+	if err != nil {
+		return nil, providerError(err, p)
+	}
+	return s.runDue(ctx, p, src)
+}
+
+// Resolve is the operator's decision on a conflicted payment.
+func (s *Service) Resolve(ctx context.Context, r Request, id, action string, captures []string, reason string) (*payment.Payment, error) {
+	if !r.Caller.Operator {
+		return nil, payment.NewError(payment.CodeForbidden, "Resolving a conflict needs an operator key.")
+	}
+	if reason == "" {
+		return nil, payment.Invalid("/reason", "is required")
+	}
+	if len(captures) == 0 {
+		return nil, payment.Invalid("/captures", "must list at least one capture")
+	}
+	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: reason}
+	opID := r.id("dec")
+	p, err := s.change(ctx, id, src, func(c *payment.Payment) error {
+		for _, d := range c.Facts.Decisions {
+			if d.ID == opID {
+				return nil // decided already by this very request
+			}
+		}
+		return c.Resolve(action, captures, reason, r.command(s, opID))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.runDue(ctx, p, src)
+}

@@ -1,0 +1,280 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+// Create makes a payment, and where a provider is given its checkout too: two
+// writes around one provider call. The same request again gives the same
+// payment; a crash anywhere in between is finished by the repetition or by a
+// worker.
+func (s *Service) Create(ctx context.Context, r Request, in CreateInput) (Answer, error) {
+	app, ok := s.app(r.Caller.App, r.Caller.Mode)
+	if !ok {
+		return Answer{}, payment.NewError(payment.CodeForbidden, "The app %q is not configured in %s mode.", r.Caller.App, r.Caller.Mode)
+	}
+	id := r.id("pay")
+	known, err := s.opts.Payments.Get(ctx, id)
+	if err == nil {
+		return s.recreate(ctx, r, in, app, known)
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return Answer{}, storeError(err)
+	}
+	draft, err := s.draft(id, r, in, app)
+	if err != nil {
+		return Answer{}, err
+	}
+	created, opID, owner, err := s.begin(draft, r, app)
+	if err != nil {
+		return Answer{}, err
+	}
+	if err := s.opts.Payments.Insert(ctx, created); err != nil {
+		if !errors.Is(err, ErrExists) {
+			return Answer{}, storeError(err)
+		}
+		if known, err = s.load(ctx, id); err != nil { // somebody with the same key was faster
+			return Answer{}, err
+		}
+		return s.recreate(ctx, r, in, app, known)
+	}
+	created = s.relayAlerts(ctx, created)
+	if opID == "" {
+		return Answer{Payment: created}, nil
+	}
+	return s.created(ctx, created, opID, owner, false)
+}
+
+// draft is the payment as asked for, checked but with nothing begun.
+func (s *Service) draft(id string, r Request, in CreateInput, app App) (*payment.Payment, error) {
+	terms, req, err := in.parse(app)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.route(r.Caller.Mode, req, terms); err != nil {
+		return nil, err
+	}
+	p := payment.New(id, app.Name, app.Mode, terms, req, s.opts.Token(), s.now())
+	p.Fingerprint = r.Fingerprint
+	return p, nil
+}
+
+// route chooses the account of a request: the one named, the first that can
+// take the amount at the provider named, or nil where the customer chooses.
+func (s *Service) route(mode payment.Mode, req payment.Request, terms payment.Terms) (*providers.Account, error) {
+	if req.Account != "" {
+		a, ok := s.opts.Providers.Account(req.Account)
+		if !ok || a.Info().Mode != mode || (req.Provider != "" && a.Info().Provider != req.Provider) {
+			return nil, payment.Invalid("/account", "must name a configured %s account of the provider asked for", mode)
+		}
+		return a, supports(a, terms)
+	}
+	accounts := s.opts.Providers.For(mode, req.Provider, terms.Amount)
+	if len(accounts) > 0 {
+		if req.Provider == "" {
+			return nil, nil //nolint:nilnil // no account and no error: the customer chooses
+		}
+		return accounts[0], nil
+	}
+	for _, a := range s.opts.Providers.Accounts() {
+		if info := a.Info(); info.Mode == mode && (req.Provider == "" || info.Provider == req.Provider) {
+			return nil, supports(a, terms)
+		}
+	}
+	if req.Provider != "" {
+		return nil, payment.Invalid("/provider", "must be one of the configured providers: %s", s.opts.Providers.Names(mode))
+	}
+	return nil, payment.NewError(payment.CodeUnsupported, "No provider account is configured in %s mode.", mode)
+}
+
+func supports(a *providers.Account, terms payment.Terms) error {
+	if err := a.Info().Supports(terms.Amount); err != nil {
+		e := payment.NewError(payment.CodeUnsupported, "%s can't take %s exactly.", a.Info().Label, terms.Amount)
+		e.Fields = []payment.FieldError{{Pointer: "/currency", Rule: "is not supported by " + a.Info().Provider}}
+		e.Cause = err
+		return e
+	}
+	return nil
+}
+
+// begin completes a draft for its first write: where an account is known, the
+// attempt and its started operation are in it, so that creation makes exactly
+// two writes.
+func (s *Service) begin(draft *payment.Payment, r Request, app App) (p *payment.Payment, opID, owner string, err error) {
+	account, err := s.route(draft.Mode, draft.Request, draft.Facts.Terms)
+	if err != nil {
+		return nil, "", "", err
+	}
+	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "created"}
+	now := s.now()
+	owner = s.opts.Token()
+	p, err = draft.Change(src, now, func(p *payment.Payment) error {
+		if account == nil {
+			p.Answered = true
+			return nil
+		}
+		opID, err = s.open(p, account, app, r.command(s, ""))
+		if err != nil {
+			return err
+		}
+		p.Start(opID, owner, s.opts.Lease, payment.PlanCall, now)
+		return nil
+	})
+	if err != nil {
+		return nil, "", "", err
+	}
+	if p, err = s.finish(context.Background(), p, 1, now); err != nil {
+		return nil, "", "", err
+	}
+	return p, opID, owner, nil
+}
+
+// open adds the next attempt at an account with its creating operation and the
+// whole provider request.
+func (s *Service) open(p *payment.Payment, account *providers.Account, app App, c payment.Command) (string, error) {
+	info := account.Info()
+	if err := p.OpenAttempt(info.Provider, info.Account, c); err != nil {
+		return "", err
+	}
+	op := &p.Operations[len(p.Operations)-1]
+	params, err := json.Marshal(s.checkoutRequest(p, op.N, info, app))
+	if err != nil {
+		return "", fmt.Errorf("gateway: checkout request: %w", err)
+	}
+	op.Params = params
+	return op.ID, nil
+}
+
+// checkoutRequest is what the provider is asked to open.
+func (s *Service) checkoutRequest(p *payment.Payment, n int, info providers.Info, app App) providers.CheckoutRequest {
+	brand := s.opts.BrandName
+	if brand == "" {
+		brand = app.Name
+	}
+	now := s.now()
+	// A checkout may outlive the payment's deadline (providers have a floor);
+	// a worker closes it by call when the time comes.
+	expires := now.Add(31 * time.Minute)
+	if p.ExpiresAt.After(expires) {
+		expires = p.ExpiresAt
+	}
+	if limit := now.Add(info.MaxCheckout - time.Minute); info.MaxCheckout > 0 && expires.After(limit) {
+		expires = limit
+	}
+	req := providers.CheckoutRequest{
+		PaymentID: p.ID, N: n, Amount: p.Facts.Terms.Amount, Manual: p.Facts.Terms.Manual,
+		ReturnURL: s.returnURL(p, n, "success"), CancelURL: s.returnURL(p, n, "cancel"),
+		ExpiresAt: expires.UTC().Truncate(time.Second), Reference: p.Request.Reference, Description: p.Request.Description, Locale: p.Request.Locale,
+		StatementDescriptor: p.Request.StatementDescriptor, BrandName: brand,
+		CustomerRef: p.Request.Customer.Ref, CustomerEmail: p.Request.Customer.Email, Metadata: p.Request.Metadata,
+		AllowPromotionCodes: p.Request.AllowPromotionCodes, AutomaticTax: p.Request.AutomaticTax, Shipping: p.Request.Shipping,
+	}
+	for _, item := range p.Request.LineItems {
+		req.LineItems = append(req.LineItems, providers.LineItem(item))
+	}
+	return req
+}
+
+// returnURL is where a provider sends the customer back to.
+func (s *Service) returnURL(p *payment.Payment, n int, outcome string) string {
+	q := url.Values{"t": {p.Token}, "outcome": {outcome}, "attempt": {strconv.Itoa(n)}}
+	return s.opts.PublicURL + "/v1/return/" + p.ID + "?" + q.Encode()
+}
+
+// created runs the creating operation and says how it went.
+func (s *Service) created(ctx context.Context, p *payment.Payment, opID, owner string, replayed bool) (Answer, error) {
+	p, runErr := s.execute(ctx, p, opID, owner, orderedBy(p, opID))
+	if p == nil {
+		return Answer{}, runErr
+	}
+	op := p.Operation(opID)
+	switch {
+	case op == nil:
+		return Answer{}, fmt.Errorf("gateway: operation %s vanished", opID)
+	case op.State == payment.OpDone:
+		return Answer{Payment: p, Replayed: replayed}, nil
+	case op.State == payment.OpUnknown:
+		return Answer{Payment: p, Unknown: true, Replayed: replayed}, nil
+	case runErr != nil:
+		return Answer{}, providerError(runErr, p)
+	default:
+		return Answer{}, inProgress(p)
+	}
+}
+
+// recreate answers a create request whose payment exists already.
+func (s *Service) recreate(ctx context.Context, r Request, in CreateInput, app App, p *payment.Payment) (Answer, error) {
+	if !p.Answered && p.Unfinished(0) == nil {
+		return s.retryCreate(ctx, r, in, app, p)
+	}
+	if p.Fingerprint != r.Fingerprint {
+		return Answer{}, reused()
+	}
+	op := p.Unfinished(0, payment.OpCreate)
+	if op == nil {
+		return Answer{Payment: p, Replayed: true}, nil
+	}
+	if op.Leased(s.now()) {
+		return Answer{}, inProgress(p)
+	}
+	driven, err := s.drive(ctx, p.ID, op.ID, orderedBy(p, op.ID))
+	if err != nil && driven == nil {
+		return Answer{}, err
+	}
+	after := driven.Operation(op.ID)
+	switch {
+	case after != nil && after.State == payment.OpFailed && !driven.Answered:
+		return Answer{}, providerError(err, driven)
+	case after != nil && !after.State.Settled():
+		return Answer{Payment: driven, Unknown: true, Replayed: true}, nil
+	}
+	return Answer{Payment: driven, Replayed: true}, nil
+}
+
+// retryCreate runs a creation again whose checkout was certainly not made. No
+// 2xx was ever given for it, so the request may have been corrected.
+func (s *Service) retryCreate(ctx context.Context, r Request, in CreateInput, app App, p *payment.Payment) (Answer, error) {
+	draft, err := s.draft(p.ID, r, in, app)
+	if err != nil {
+		return Answer{}, err
+	}
+	account, err := s.route(p.Mode, draft.Request, draft.Facts.Terms)
+	if err != nil {
+		return Answer{}, err
+	}
+	var opID string
+	owner := s.opts.Token()
+	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "creation repeated"}
+	next, err := s.save(ctx, p, src, func(c *payment.Payment) error {
+		c.Request, c.Facts.Terms, c.Fingerprint, c.ExpiresAt = draft.Request, draft.Facts.Terms, draft.Fingerprint, draft.ExpiresAt
+		if account == nil {
+			c.Answered = true
+			return nil
+		}
+		opID, err = s.open(c, account, app, r.command(s, ""))
+		if err != nil {
+			return err
+		}
+		c.Start(opID, owner, s.opts.Lease, payment.PlanCall, s.now())
+		return nil
+	})
+	if errors.Is(err, ErrConflict) {
+		return Answer{}, inProgress(p) // the other repetition is running it
+	}
+	if err != nil {
+		return Answer{}, err
+	}
+	if opID == "" {
+		return Answer{Payment: next}, nil
+	}
+	return s.created(ctx, next, opID, owner, false)
+}

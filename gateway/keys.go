@@ -1,0 +1,109 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// Scopes an app key can carry.
+const (
+	ScopePaymentsRead  = "payments:read"
+	ScopePaymentsWrite = "payments:write"
+	ScopeRefundsWrite  = "refunds:write"
+	ScopeDisputesWrite = "disputes:write"
+)
+
+// AllScopes lists every scope.
+func AllScopes() []string {
+	return []string{ScopePaymentsRead, ScopePaymentsWrite, ScopeRefundsWrite, ScopeDisputesWrite}
+}
+
+// NewKey stores a key for an app, or an operator key, and returns the key
+// itself: the only time it can be seen. scopes nil means all of them.
+func (s *Service) NewKey(ctx context.Context, app string, operator bool, scopes []string) (string, error) {
+	k := Key{Operator: operator, Scopes: scopes, CreatedAt: s.now()}
+	prefix := "tk_op_"
+	if !operator {
+		found := false
+		for _, a := range s.opts.Apps {
+			if a.Name == app {
+				k.App, k.Mode, found = a.Name, a.Mode, true
+			}
+		}
+		if !found {
+			return "", payment.Invalid("/app", "must be an app in the configuration")
+		}
+		prefix = "tk_" + string(k.Mode) + "_"
+	}
+	if k.Scopes == nil {
+		k.Scopes = AllScopes()
+	}
+	for _, scope := range k.Scopes {
+		if !slices.Contains(AllScopes(), scope) {
+			return "", payment.Invalid("/scopes", "%q is not a scope; the scopes are %s", scope, strings.Join(AllScopes(), ", "))
+		}
+	}
+	token := prefix + s.opts.Token() + s.opts.Token()
+	return token, s.AddKey(ctx, token, k)
+}
+
+// AddKey stores a given key, as the demo does with its fixed ones.
+func (s *Service) AddKey(ctx context.Context, token string, k Key) error {
+	k.Hash, k.Prefix = hashKey(token), keyPrefix(token)
+	if k.CreatedAt.IsZero() {
+		k.CreatedAt = s.now()
+	}
+	if err := s.opts.Keys.InsertKey(ctx, k); err != nil && !errors.Is(err, ErrExists) {
+		return storeError(err)
+	}
+	return nil
+}
+
+// Authenticate says who holds a key. Keys are 256-bit random and looked up by
+// their digest, so there is nothing to compare in constant time and nothing to
+// enumerate.
+func (s *Service) Authenticate(ctx context.Context, token string) (Caller, error) {
+	refused := payment.NewError(payment.CodeUnauthenticated, "Send a valid API key as Authorization: Bearer tk_….")
+	if !strings.HasPrefix(token, "tk_") || len(token) > 200 {
+		return Caller{}, refused
+	}
+	k, err := s.opts.Keys.GetKey(ctx, hashKey(token))
+	if errors.Is(err, ErrNotFound) {
+		return Caller{}, refused
+	}
+	if err != nil {
+		return Caller{}, storeError(err)
+	}
+	if !k.RevokedAt.IsZero() {
+		return Caller{}, refused
+	}
+	if _, configured := s.app(k.App, k.Mode); !k.Operator && !configured {
+		return Caller{}, refused
+	}
+	return Caller{App: k.App, Mode: k.Mode, KeyID: k.Prefix, Operator: k.Operator, Scopes: k.Scopes}, nil
+}
+
+// Allow refuses a caller whose key lacks a scope.
+func (c Caller) Allow(scope string) error {
+	if c.Operator || slices.Contains(c.Scopes, scope) {
+		return nil
+	}
+	return payment.NewError(payment.CodeForbidden, "This key lacks the scope %s.", scope)
+}
+
+func hashKey(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// keyPrefix is the part of a key that may be shown: enough to recognise it,
+// never more than a third.
+func keyPrefix(token string) string {
+	return token[:min(len(token), 14)]
+}

@@ -1,0 +1,259 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+// Operations is the only place that tells a provider to do something. The
+// request path runs one operation through it and waits; its worker runs the
+// rest. Everything is written down before it is told.
+type Operations struct {
+	s     *Service
+	batch int
+}
+
+// Operations gives the worker over this service. batch bounds one Step, 0
+// means 20 payments.
+func (s *Service) Operations(batch int) *Operations {
+	if batch <= 0 {
+		batch = 20
+	}
+	return &Operations{s: s, batch: batch}
+}
+
+var workerSource = payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: "worker", ID: "operations"}}
+
+// Step does the work that is due now: unsettled operations, lapsed checkouts,
+// alerts to store. It returns how many payments it worked on; one that fails
+// never stops the others. next is when to look again at the latest.
+func (o *Operations) Step(ctx context.Context) (did int, next time.Time, err error) {
+	now := o.s.now()
+	next = now.Add(time.Second)
+	ids, err := o.s.opts.Payments.WorkDue(ctx, now, o.batch)
+	if err != nil {
+		return 0, next, storeError(err)
+	}
+	var problems []error
+	for _, id := range ids {
+		if err := o.work(ctx, id); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", id, err))
+			continue
+		}
+		did++
+	}
+	if len(ids) == o.batch {
+		next = now
+	}
+	return did, next, errors.Join(problems...)
+}
+
+// work brings one payment up to now and runs its due operations, each once.
+func (o *Operations) work(ctx context.Context, id string) error {
+	p, err := o.s.change(ctx, id, workerSource, func(*payment.Payment) error { return nil }) // deadlines
+	if err != nil {
+		return err
+	}
+	p = o.s.relayAlerts(ctx, p)
+	_, err = o.s.runDue(ctx, p, workerSource)
+	return err
+}
+
+// maxDue bounds how many operations one visit runs: each may make another due.
+const maxDue = 8
+
+// runDue runs what is due on a payment now, what becomes due by that included.
+// A provider's refusal is an outcome, not an error. What the operations change is
+// credited to src, the layer that made them run now.
+func (s *Service) runDue(ctx context.Context, p *payment.Payment, src payment.Source) (*payment.Payment, error) {
+	tried := map[string]bool{}
+	for range maxDue {
+		op := nextDue(p, s.now(), tried)
+		if op == nil {
+			return p, nil
+		}
+		tried[op.ID] = true
+		driven, err := s.drive(ctx, p.ID, op.ID, src)
+		if driven == nil {
+			return p, err
+		}
+		if err != nil {
+			s.log.InfoContext(ctx, "operation not done", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "error", err)
+		}
+		p = driven
+	}
+	return p, nil
+}
+
+func nextDue(p *payment.Payment, now time.Time, tried map[string]bool) *payment.Operation {
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if !op.State.Settled() && !tried[op.ID] && !op.Leased(now) && !now.Before(op.NextAt) {
+			return op
+		}
+	}
+	return nil
+}
+
+// drive leases one operation and executes it. It returns the payment afterwards;
+// nil with an error if nothing could be stored. An operation that somebody else
+// holds or that is settled already is left alone, without an error.
+func (s *Service) drive(ctx context.Context, id, opID string, src payment.Source) (*payment.Payment, error) {
+	owner := s.opts.Token()
+	started := false
+	p, err := s.change(ctx, id, workerSource, func(p *payment.Payment) error {
+		op := p.Operation(opID)
+		if op == nil {
+			started = false
+			return nil
+		}
+		now := s.now()
+		started = p.Start(opID, owner, s.opts.Lease, s.plan(p, *op, now), now)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !started {
+		return p, nil
+	}
+	return s.execute(ctx, p, opID, owner, src)
+}
+
+// plan decides how to go on with an operation, given how long its provider
+// remembers keys.
+func (s *Service) plan(p *payment.Payment, op payment.Operation, now time.Time) payment.Plan {
+	_, name, _ := attempt(p, op.N)
+	account, ok := s.opts.Providers.Account(name)
+	if !ok {
+		return payment.PlanCall // fails as misconfigured, visibly
+	}
+	plan := op.Plan(now, account.Info().KeyLife(op.Kind))
+	if plan == payment.PlanLookUp && (op.Kind == payment.OpClose || op.Kind == payment.OpVoid) {
+		return payment.PlanRenew // both read first and do nothing twice
+	}
+	return plan
+}
+
+// execute carries out an operation that this owner has started, and stores what
+// came of it. The provider call and the write after it outlive an impatient
+// caller: their outcome is worth more than the caller's time.
+func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner string, src payment.Source) (*payment.Payment, error) {
+	ctx = context.WithoutCancel(ctx)
+	op := *p.Operation(opID)
+	out, obs, callErr := s.try(ctx, p, op)
+	if callErr != nil {
+		s.log.InfoContext(ctx, "provider call", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "outcome", out.State, "error", callErr)
+	}
+	src.Reason = string(op.Kind)
+	p, err := s.change(ctx, p.ID, src, func(p *payment.Payment) error {
+		current := p.Operation(opID)
+		if current == nil || current.LeaseOwner != owner {
+			// Somebody took over after our lease ended. What the provider said is
+			// true all the same; the operation is theirs to settle.
+			if obs != nil {
+				p.Facts = p.Facts.Observe(*obs)
+			}
+			return nil
+		}
+		p.Settle(opID, out, obs, s.now())
+		if settled := p.Operation(opID); settled.Kind == payment.OpCreate && (settled.State == payment.OpDone || settled.State == payment.OpUnknown) {
+			p.Answered = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, callErr
+}
+
+// try makes the provider call of an operation, or looks up whether an earlier
+// one took effect.
+func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operation) (payment.Outcome, *payment.Observation, error) {
+	a, name, _ := attempt(p, op.N)
+	account, ok := s.opts.Providers.Account(name)
+	if !ok {
+		err := &providers.Error{Class: providers.Misconfigured, Op: string(op.Kind), Code: "account_not_configured"}
+		return s.outcome(err), nil, err
+	}
+	// Start counted this try if it is a call; a look-up leaves Tries as they were
+	// and finds the key dead again.
+	if plan := s.plan(p, op, s.now()); op.Tries > 0 && plan == payment.PlanLookUp {
+		return s.lookUp(ctx, p, op, account, a)
+	}
+	res, err := s.call(ctx, op, account, a)
+	if err != nil {
+		out := s.outcome(err)
+		switch providers.ClassOf(err) {
+		case providers.Declined, providers.Refused:
+			// What forbade it is news: read it in the same breath.
+			if obs, ok, readErr := s.fetch(ctx, p, op.N); readErr == nil && ok {
+				return out, &obs, err
+			}
+		case providers.NotDone, providers.NotFound, providers.Misconfigured, providers.Unknown:
+		}
+		return out, nil, err
+	}
+	res.Observation.N = op.N
+	out := payment.Outcome{State: payment.OpDone, Ref: res.Ref}
+	if op.Kind == payment.OpClose {
+		if after := p.Facts.Observe(res.Observation); !after.Closable(op.N) {
+			out = payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: "paid_meanwhile"}}
+		}
+	}
+	return out, &res.Observation, nil
+}
+
+// call sends one operation to its provider.
+func (s *Service) call(ctx context.Context, op payment.Operation, account *providers.Account, a providers.Attempt) (providers.Result, error) {
+	capture := providers.CaptureRequest{Attempt: a, Target: op.Target, Amount: op.Amount, Final: op.Final}
+	switch op.Kind {
+	case payment.OpCreate:
+		var req providers.CheckoutRequest
+		if err := json.Unmarshal(op.Params, &req); err != nil {
+			return providers.Result{}, &providers.Error{Class: providers.Refused, Op: "create_checkout", Code: "stored_request_unreadable", Cause: err}
+		}
+		return account.CreateCheckout(ctx, req, op.Key)
+	case payment.OpClose:
+		return account.CloseCheckout(ctx, a, op.Key)
+	case payment.OpAuthorize:
+		return account.Authorize(ctx, capture, op.Key)
+	case payment.OpCapture:
+		return account.Capture(ctx, capture, op.Key)
+	case payment.OpVoid:
+		return account.Void(ctx, capture, op.Key)
+	case payment.OpRefund:
+		return account.Refund(ctx, providers.RefundRequest{
+			Attempt: a, Capture: op.Target, Amount: op.Amount, Reason: op.Reason, Operation: op.ID,
+		}, op.Key)
+	}
+	return providers.Result{}, &providers.Error{Class: providers.Refused, Op: string(op.Kind), Code: "unknown_operation"}
+}
+
+// outcome classifies an error of a call. Only what certainly did not happen may
+// fail; everything unclear stays unknown.
+func (s *Service) outcome(err error) payment.Outcome {
+	var e *providers.Error
+	if !errors.As(err, &e) {
+		return payment.Outcome{State: payment.OpUnknown}
+	}
+	switch e.Class {
+	case providers.Declined:
+		return payment.Outcome{State: payment.OpFailed, Declined: true, Code: payment.CodeDeclined, Failure: e.Failure()}
+	case providers.Refused:
+		return payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: e.Failure()}
+	case providers.NotDone, providers.NotFound:
+		return payment.Outcome{State: payment.OpPending, Code: payment.CodeProviderUnavailable, Failure: e.Failure(), RetryAfter: e.RetryAfter}
+	case providers.Misconfigured:
+		return payment.Outcome{State: payment.OpPending, Code: payment.CodeProviderUnavailable, Failure: e.Failure(), RetryAfter: 5 * time.Minute}
+	case providers.Unknown:
+	}
+	return payment.Outcome{State: payment.OpUnknown, MustLookUp: e.Stored, RetryAfter: e.RetryAfter}
+}

@@ -1,0 +1,136 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// Choice is one way to pay, for a button.
+type Choice struct {
+	Provider string
+	Label    string
+}
+
+// Choices reads a payment for its hosted page and lists the providers that can
+// take it now.
+func (s *Service) Choices(ctx context.Context, id, token string) (*payment.Payment, []Choice, error) {
+	p, err := s.forCustomer(ctx, id, token)
+	if err != nil {
+		return nil, nil, err
+	}
+	var out []Choice
+	seen := map[string]bool{}
+	for _, a := range s.opts.Providers.For(p.Mode, p.Request.Provider, p.Facts.Terms.Amount) {
+		info := a.Info()
+		if seen[info.Provider] || p.Request.Account != "" && p.Request.Account != info.Account {
+			continue
+		}
+		seen[info.Provider] = true
+		out = append(out, Choice{Provider: info.Provider, Label: info.Label})
+	}
+	return p, out, nil
+}
+
+// Choose opens a checkout at the provider the customer chose and returns its
+// URL. A checkout open elsewhere is closed first, and only when that is certain
+// does the new one open; found paid meanwhile, it is kept instead.
+func (s *Service) Choose(ctx context.Context, id, token, provider string) (string, *payment.Payment, error) {
+	p, choices, err := s.Choices(ctx, id, token)
+	if err != nil {
+		return "", nil, err
+	}
+	offered := false
+	for _, c := range choices {
+		offered = offered || c.Provider == provider
+	}
+	if !offered {
+		return "", p, payment.Invalid("/provider", "must be one of the offered providers")
+	}
+	if p, err = s.runDue(ctx, p, customerSource("opened the pay page")); err != nil {
+		return "", p, err
+	}
+	if p.Status() != payment.StatusRequiresAction {
+		return "", p, payment.NewError(payment.CodeConflict, "This payment is %s.", p.Status())
+	}
+	if live, ok := p.Facts.Live(); ok {
+		fact, known := p.Facts.AttemptFact(live.N)
+		if known && live.Provider == provider && fact.URL != "" && p.Unfinished(live.N) == nil {
+			return fact.URL, p, nil
+		}
+		if p, err = s.closeForSwitch(ctx, p); err != nil {
+			return "", p, err
+		}
+	}
+	return s.openChosen(ctx, p, provider)
+}
+
+func (s *Service) closeForSwitch(ctx context.Context, p *payment.Payment) (*payment.Payment, error) {
+	var opID string
+	next, err := s.change(ctx, p.ID, customerSource("chose another way to pay"), func(c *payment.Payment) error {
+		id := payment.DeriveID("op", c.ID, "switch", s.opts.Token())
+		op, err := c.RequestSwitch(payment.Command{ID: id, By: payment.Actor{Type: "customer"}, Now: s.now()})
+		if err != nil {
+			return err
+		}
+		opID = ""
+		if op != nil {
+			opID = op.ID
+		}
+		return nil
+	})
+	if err != nil || opID == "" {
+		return next, err
+	}
+	a, err := s.ordered(ctx, next, opID, false)
+	if err != nil {
+		return next, err
+	}
+	if a.Unknown {
+		return a.Payment, payment.NewError(payment.CodeProviderUnavailable, "The checkout opened before could not be closed yet. Try again in a moment.")
+	}
+	return a.Payment, nil
+}
+
+func (s *Service) openChosen(ctx context.Context, p *payment.Payment, provider string) (string, *payment.Payment, error) {
+	app, ok := s.app(p.App, p.Mode)
+	if !ok {
+		return "", p, payment.NewError(payment.CodeConflict, "The shop that made this payment is not configured any more.")
+	}
+	req := p.Request
+	req.Provider = provider
+	account, err := s.route(p.Mode, req, p.Facts.Terms)
+	if err != nil || account == nil {
+		return "", p, err
+	}
+	owner := s.opts.Token()
+	var opID string
+	next, err := s.change(ctx, p.ID, customerSource("chose "+provider), func(c *payment.Payment) error {
+		now := s.now()
+		opID, err = s.open(c, account, app, payment.Command{By: payment.Actor{Type: "customer"}, Now: now})
+		if err != nil {
+			return err
+		}
+		c.Start(opID, owner, s.opts.Lease, payment.PlanCall, now)
+		return nil
+	})
+	if err != nil {
+		return "", p, err
+	}
+	done, err := s.created(ctx, next, opID, owner, false)
+	if err != nil {
+		return "", next, err
+	}
+	if done.Unknown {
+		return "", done.Payment, payment.NewError(payment.CodeProviderUnavailable, "The provider has not answered yet. Try again in a moment.")
+	}
+	if target := s.Checkout(done.Payment); target != "" {
+		return target, done.Payment, nil
+	}
+	return "", done.Payment, errors.New("gateway: the checkout that was opened has no page")
+}
+
+func customerSource(reason string) payment.Source {
+	return payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: "customer"}, Reason: reason}
+}

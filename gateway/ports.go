@@ -1,0 +1,139 @@
+// Package gateway holds the use cases: create, capture, cancel, refund, read,
+// resolve, the customer's return, and the one write path for provider truth.
+//
+// It decides nothing about status (gateway/payment does), speaks no provider's
+// language (providers/... do), knows no HTTP and no database. Every change of a
+// payment is one compare-and-swap of one document, and only Operations tells a
+// provider to do something.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// Errors a store implementation returns. Anything else it returns is treated
+// as ErrUnavailable.
+var (
+	ErrExists      = errors.New("gateway: exists already")
+	ErrNotFound    = errors.New("gateway: not found")
+	ErrConflict    = errors.New("gateway: changed by somebody else")
+	ErrUnavailable = errors.New("gateway: store unavailable")
+	ErrBadCursor   = errors.New("gateway: cursor is not valid")
+)
+
+// Filter narrows a list of payments. Zero values do not filter.
+type Filter struct {
+	App         string
+	Mode        payment.Mode
+	Status      payment.Status
+	Provider    string
+	Reference   string
+	Customer    string // the app's customer ref, or a stored customer's id
+	CreatedFrom time.Time
+	CreatedTo   time.Time
+	Limit       int
+	After       string
+}
+
+// Payments is the store of payments. A payment handed in is never kept; one
+// handed out is the caller's own.
+type Payments interface {
+	// Insert stores a new payment with Version 1. ErrExists if the id is taken.
+	Insert(ctx context.Context, p *payment.Payment) error
+	Get(ctx context.Context, id string) (*payment.Payment, error)
+	// Replace stores p if the stored version is p.Version-1, else ErrConflict.
+	Replace(ctx context.Context, p *payment.Payment) error
+	// List returns newest first and a cursor, empty at the end.
+	List(ctx context.Context, f Filter) ([]*payment.Payment, string, error)
+	// ByRef finds payments that know one of these ids: a provider object of the
+	// account, a refund id or a dispute id. Account is empty for our own ids.
+	ByRef(ctx context.Context, account string, refs ...string) ([]*payment.Payment, error)
+	// WorkDue lists ids of payments whose WorkAt has come, soonest first.
+	WorkDue(ctx context.Context, now time.Time, limit int) ([]string, error)
+	// SyncDue lists ids of payments whose NextSyncAt has come, soonest first.
+	SyncDue(ctx context.Context, now time.Time, limit int) ([]string, error)
+	// Unfed lists ids of payments with events in their outbox, oldest change first.
+	Unfed(ctx context.Context, limit int) ([]string, error)
+	// SpillHistory keeps history entries that leave the payment document. A
+	// repetition is harmless. History reads them back, oldest first.
+	SpillHistory(ctx context.Context, id string, entries []payment.HistoryEntry) error
+	History(ctx context.Context, id string) ([]payment.HistoryEntry, error)
+}
+
+// AlertRecord is an alert as stored: one record an incident.
+type AlertRecord struct {
+	ID        string
+	App       string
+	Mode      payment.Mode
+	Payment   string
+	Dispute   string
+	Account   string
+	Kind      string
+	Severity  string
+	State     string // open | acked | snoozed | resolved
+	Message   string
+	Count     int64
+	FirstSeen time.Time
+	LastSeen  time.Time
+}
+
+// Notify stores alerts durably. Raising the same incident (same ID) again
+// counts it up.
+type Notify interface {
+	Raise(ctx context.Context, a AlertRecord) error
+}
+
+// Key is an API key as stored: never the key itself.
+type Key struct {
+	Hash      string // hex SHA-256 of the whole key, which is also its id
+	Prefix    string // what may be shown and logged
+	App       string
+	Mode      payment.Mode
+	Operator  bool
+	Scopes    []string
+	CreatedAt time.Time
+	RevokedAt time.Time
+}
+
+// Keys is the store of API keys.
+type Keys interface {
+	InsertKey(ctx context.Context, k Key) error // ErrExists is success for the same key
+	GetKey(ctx context.Context, hash string) (Key, error)
+}
+
+// App is one product app.
+type App struct {
+	Name          string
+	Mode          payment.Mode
+	ReturnOrigins []string
+}
+
+// Caller is who asks: one app in one mode, or an operator.
+type Caller struct {
+	App      string
+	Mode     payment.Mode
+	KeyID    string
+	Operator bool
+	Scopes   []string
+}
+
+// Actor is the caller in histories.
+func (c Caller) Actor() payment.Actor {
+	if c.Operator {
+		return payment.Actor{Type: "operator", ID: c.KeyID}
+	}
+	return payment.Actor{Type: "api_key", ID: c.KeyID}
+}
+
+// Answer is what a use case brought: the payment as it is now, and how to say
+// it.
+type Answer struct {
+	Payment  *payment.Payment
+	Unknown  bool   // the outcome is not known yet: 202
+	Replayed bool   // this was a repetition
+	Refund   string // the refund's id, where one was asked for
+}

@@ -1,0 +1,234 @@
+package gateway
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+// Options are what the use cases need. All are required unless a default is named.
+type Options struct {
+	Payments  Payments
+	Keys      Keys
+	Notify    Notify
+	Providers *providers.Registry
+	Apps      []App
+	Clock     func() time.Time
+	Token     func() string // a fresh unguessable token, at least 128 bits
+	PublicURL string        // where customers' browsers reach us, without a trailing slash
+	BrandName string        // shown at the provider; default: the app's name
+	// Render makes the JSON that an event carries of its object.
+	Render func(p *payment.Payment, e payment.Event) ([]byte, error)
+	// ReturnLayer off: customers are sent on without reading the provider.
+	ReturnLayer bool
+	// Lease is how long one worker holds an operation; it must exceed the longest
+	// provider call. Default 20 s.
+	Lease  time.Duration
+	Logger *slog.Logger
+}
+
+// Service is the use cases.
+type Service struct {
+	opts Options
+	log  *slog.Logger
+}
+
+// New makes the use cases.
+func New(opts Options) (*Service, error) {
+	if opts.Payments == nil || opts.Keys == nil || opts.Notify == nil || opts.Providers == nil || opts.Clock == nil ||
+		opts.Token == nil || opts.Render == nil || opts.Logger == nil {
+		return nil, errors.New("gateway: an Options field is missing")
+	}
+	if opts.Lease == 0 {
+		opts.Lease = 20 * time.Second
+	}
+	return &Service{opts: opts, log: opts.Logger}, nil
+}
+
+// now is our clock at the precision every store keeps.
+func (s *Service) now() time.Time { return s.opts.Clock().UTC().Truncate(time.Millisecond) }
+
+// app finds a configured app.
+func (s *Service) app(name string, mode payment.Mode) (App, bool) {
+	for _, a := range s.opts.Apps {
+		if a.Name == name && a.Mode == mode {
+			return a, true
+		}
+	}
+	return App{}, false
+}
+
+// maxRaces bounds the compare-and-swap loop: more means that something is
+// wrong, and the caller may repeat the request.
+const maxRaces = 64
+
+// change is every change of a stored payment: read, apply fn to a copy, store
+// if nobody else stored meanwhile, else again. fn must be pure: it may run more
+// than once.
+func (s *Service) change(ctx context.Context, id string, src payment.Source, fn func(*payment.Payment) error) (*payment.Payment, error) {
+	for range maxRaces {
+		p, err := s.load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		next, err := s.save(ctx, p, src, fn)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		return next, err
+	}
+	return nil, storeError(fmt.Errorf("%w: %s changed %d times while it was being changed", ErrUnavailable, id, maxRaces))
+}
+
+// save applies fn to the payment as read and stores it. ErrConflict means that
+// it was changed meanwhile.
+func (s *Service) save(ctx context.Context, p *payment.Payment, src payment.Source, fn func(*payment.Payment) error) (*payment.Payment, error) {
+	now := s.now()
+	next, err := p.Change(src, now, fn)
+	if err != nil || next == p {
+		return next, err
+	}
+	if next, err = s.finish(ctx, next, p.Version+1, now); err != nil {
+		return nil, err
+	}
+	if err := s.opts.Payments.Replace(ctx, next); err != nil {
+		if errors.Is(err, ErrConflict) {
+			return nil, err
+		}
+		return nil, storeError(err)
+	}
+	return s.relayAlerts(ctx, next), nil
+}
+
+// finish completes a changed payment for storing: its version, the bodies of new
+// events, the next sync, and history that has grown out of the document.
+func (s *Service) finish(ctx context.Context, p *payment.Payment, version int64, now time.Time) (*payment.Payment, error) {
+	p.Version = version
+	for i := range p.Outbox {
+		if p.Outbox[i].Body != nil {
+			continue
+		}
+		body, err := s.opts.Render(p, p.Outbox[i])
+		if err != nil {
+			return nil, fmt.Errorf("gateway: render event %s: %w", p.Outbox[i].Type, err)
+		}
+		p.Outbox[i].Body = body
+	}
+	var schedule []time.Duration
+	if latest, ok := p.Facts.Latest(); ok {
+		if account, ok := s.opts.Providers.Account(latest.Account); ok {
+			schedule = account.Info().SyncSchedule
+		}
+	}
+	p.NextSyncAt = p.NextSync(schedule, now)
+	if extra := len(p.History) - payment.MaxHistory; extra > 0 {
+		if err := s.opts.Payments.SpillHistory(ctx, p.ID, p.History[:extra]); err != nil {
+			return nil, storeError(err)
+		}
+		p.History = p.History[extra:]
+	}
+	return p, nil
+}
+
+// relayAlerts turns the alerts that travel inside the payment into records of
+// their own. Should that fail they stay inside, and a worker tries again.
+func (s *Service) relayAlerts(ctx context.Context, p *payment.Payment) *payment.Payment {
+	if len(p.Alerts) == 0 {
+		return p
+	}
+	for _, a := range p.Alerts {
+		record := AlertRecord{
+			ID: a.Fingerprint, App: p.App, Mode: p.Mode, Payment: p.ID, Dispute: a.Dispute,
+			Kind: a.Kind, Severity: a.Severity, State: "open", Message: a.Message, Count: 1, FirstSeen: a.At, LastSeen: a.At,
+		}
+		if winner, ok := p.Facts.Winner(); ok {
+			record.Account = winner.Account
+		}
+		if err := s.opts.Notify.Raise(ctx, record); err != nil {
+			s.log.ErrorContext(ctx, "alert could not be stored, will be tried again", "payment", p.ID, "kind", a.Kind, "error", err)
+			return p
+		}
+		s.log.WarnContext(ctx, "alert raised", "payment", p.ID, "kind", a.Kind, "severity", a.Severity)
+	}
+	stored := map[string]bool{}
+	for _, a := range p.Alerts {
+		stored[a.Fingerprint] = true
+	}
+	src := payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: "worker", ID: "alerts"}}
+	relayed, err := s.save(ctx, p, src, func(c *payment.Payment) error {
+		var left []payment.Alert
+		for _, a := range c.Alerts {
+			if !stored[a.Fingerprint] {
+				left = append(left, a)
+			}
+		}
+		c.Alerts = left
+		return nil
+	})
+	if err != nil { // stored twice is harmless: the record's id is the incident
+		s.log.InfoContext(ctx, "relayed alerts stay in the payment for now", "payment", p.ID, "error", err)
+		return p
+	}
+	return relayed
+}
+
+// load reads a payment and turns a store error into one for the caller.
+func (s *Service) load(ctx context.Context, id string) (*payment.Payment, error) {
+	p, err := s.opts.Payments.Get(ctx, id)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return p, nil
+}
+
+// owned reads a payment for a caller: somebody else's is not found.
+func (s *Service) owned(ctx context.Context, c Caller, id string) (*payment.Payment, error) {
+	p, err := s.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !c.Operator && (p.App != c.App || p.Mode != c.Mode) {
+		return nil, notFound()
+	}
+	return p, nil
+}
+
+// forCustomer reads a payment for whoever holds its token.
+func (s *Service) forCustomer(ctx context.Context, id, token string) (*payment.Payment, error) {
+	p, err := s.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(token) != len(p.Token) || subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1 {
+		return nil, notFound()
+	}
+	return p, nil
+}
+
+func notFound() error {
+	return payment.NewError(payment.CodeNotFound, "There is no such object, or it is not yours.")
+}
+
+// storeError makes an error for the caller from a store's error.
+func storeError(err error) error {
+	var known *payment.Error
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, ErrNotFound):
+		return notFound()
+	case errors.Is(err, ErrBadCursor):
+		e := payment.NewError(payment.CodeMalformed, "The cursor is not one we gave out for this list.")
+		e.Fields = []payment.FieldError{{Pointer: "?after", Rule: "must be the value of next in an earlier answer"}}
+		return e
+	}
+	e := payment.NewError(payment.CodeStoreUnavailable, "The record could not be read or written now. Repeat the request with the same key.")
+	e.Cause = err
+	return e
+}
