@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 )
 
@@ -50,12 +49,12 @@ type claimRecord struct {
 // ClaimID is the id of the claim on ref: "claim/" and 64 hex digits. The parts' lengths go into the hash, so that
 // moving a character from one part to the next gives another id.
 func ClaimID(ref Ref) string {
-	h := sha256.New()
+	var parts []byte
 	for _, part := range []string{ref.Provider, ref.Account, ref.Kind, ref.ID} {
-		fmt.Fprintf(h, "%d:", len(part)) // a hash never fails to write
-		io.WriteString(h, part)
+		parts = fmt.Appendf(parts, "%d:%s", len(part), part)
 	}
-	return "claim/" + hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(parts)
+	return "claim/" + hex.EncodeToString(sum[:])
 }
 
 // Claim makes ref the owner's, or says whose it is: ok is true if holder is owner, now or since an earlier call (after

@@ -107,7 +107,7 @@ func (e *Engine) run(ctx context.Context, t *table, p store.Plan) ([]store.Doc, 
 		if err != nil {
 			return nil, "", classify(ctx, "begin read", err)
 		}
-		defer tx.Rollback() // nothing to commit
+		defer func() { _ = tx.Rollback() }() // nothing to commit
 		from = tx
 	}
 	var found []store.Doc
@@ -231,7 +231,7 @@ func readDocs(ctx context.Context, from querier, query string, args ...any) ([]s
 }
 
 func scanDocs(ctx context.Context, rows *sql.Rows) ([]store.Doc, error) {
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err tells what went wrong
 	var docs []store.Doc
 	for rows.Next() {
 		var d store.Doc

@@ -82,7 +82,7 @@ func (e *Engine) migrate(ctx context.Context, fresh bool, colls []store.Collecti
 	if err != nil {
 		return classify(ctx, "begin", err)
 	}
-	defer tx.Rollback() // does nothing after Commit
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
 	if fresh {
 		if err := execTx(ctx, tx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
 			return err
@@ -117,7 +117,7 @@ func names(ctx context.Context, tx *sql.Tx, query string, args ...any) (map[stri
 	if err != nil {
 		return nil, classify(ctx, query, err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err tells what went wrong
 	set := map[string]bool{}
 	for rows.Next() {
 		var name string

@@ -211,7 +211,7 @@ func (e *Engine) writer() {
 		}
 	}
 	for _, stmt := range c.stmts {
-		stmt.Close() // the connection goes next
+		_ = stmt.Close() // the connection goes next
 	}
 }
 
