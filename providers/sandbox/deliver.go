@@ -212,22 +212,20 @@ func (w *World) waitIdle(ctx context.Context) {
 // workers send at once, so that one slow endpoint does not hold up the others.
 func (w *World) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	for i := range workers {
+	for range workers {
 		c := make(chan struct{}, 1)
 		w.inner.Lock()
 		w.wakes = append(w.wakes, c)
 		w.inner.Unlock()
-		wg.Go(func() { w.loop(ctx, c, i == 0) })
+		wg.Go(func() { w.loop(ctx, c) })
 	}
 	wg.Wait()
 }
 
-// loop is one worker of Run; the first one also runs the timers.
-func (w *World) loop(ctx context.Context, woken <-chan struct{}, timers bool) {
+// loop is one worker of Run.
+func (w *World) loop(ctx context.Context, woken <-chan struct{}) {
 	for ctx.Err() == nil {
-		if timers {
-			w.RunDue()
-		}
+		w.RunDue()
 		if _, _, err := w.StepDeliveries(ctx); err != nil && ctx.Err() == nil {
 			w.opt.Logger.Error("sandbox deliveries", "err", err)
 		}

@@ -1,0 +1,57 @@
+package stripeapi
+
+import "strings"
+
+func (c *call) findCharge() (*charge, *apiError) {
+	id := c.r.PathValue("id")
+	ch, ok := c.api.charges.find(c.acct, id)
+	if !ok {
+		return nil, notFound("charge", id)
+	}
+	return ch, nil
+}
+
+func (c *call) getCharge() (obj, *apiError) {
+	ch, fail := c.findCharge()
+	if fail != nil {
+		return nil, fail
+	}
+	return c.api.renderCharge(ch), nil
+}
+
+func (c *call) listCharges() (obj, *apiError) {
+	f := c.form
+	return listOf(c, &c.api.charges, func(ch *charge) bool {
+		cus := ""
+		if ch.intent.customer != nil {
+			cus = ch.intent.customer.id
+		}
+		return matches(f.get("payment_intent"), ch.intent.id) && matches(f.get("customer"), cus) &&
+			matches(f.get("transfer_group"), ch.intent.param("transfer_group"))
+	}, c.api.renderCharge)
+}
+
+func (c *call) listChargeRefunds() (obj, *apiError) {
+	ch, fail := c.findCharge()
+	if fail != nil {
+		return nil, fail
+	}
+	return listOf(c, &c.api.refunds, func(r *refund) bool { return r.charge == ch }, c.api.renderRefund)
+}
+
+func (c *call) getTxn() (obj, *apiError) {
+	id := c.r.PathValue("id")
+	t, ok := c.api.txns.find(c.acct, id)
+	if !ok {
+		return nil, notFound("balance transaction", id)
+	}
+	return c.api.renderTxn(t), nil
+}
+
+func (c *call) listTxns() (obj, *apiError) {
+	f := c.form
+	return listOf(c, &c.api.txns, func(t *txn) bool {
+		return matches(f.get("type"), t.kind) && matches(f.get("source"), t.source) &&
+			matches(strings.ToLower(f.get("currency")), t.currency) && f.get("payout") == ""
+	}, c.api.renderTxn)
+}
