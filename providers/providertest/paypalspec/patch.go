@@ -1,17 +1,22 @@
 package paypalspec
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // patch repairs known faults of one document before it is loaded. Each entry says
 // what the real API does that the document forbids; nothing else is loosened.
 func patch(name string, doc map[string]any) error {
 	switch name {
 	case "checkout_orders_v2.json":
-		// The real API answers these two, the lists of issues lack them.
-		if err := allowIssue(doc, "orders.authorize-422", "INSTRUMENT_DECLINED"); err != nil {
-			return err
-		}
-		return allowIssue(doc, "orders.capture-422", "ACTION_DOES_NOT_MATCH_INTENT")
+		// The real API answers these, the lists of issues lack them.
+		return errors.Join(
+			allowIssue(doc, "orders.authorize-422", "INSTRUMENT_DECLINED"),
+			allowIssue(doc, "orders.capture-422", "ACTION_DOES_NOT_MATCH_INTENT"),
+			allowIssue(doc, "422", "DECIMALS_NOT_SUPPORTED"),
+			allowIssue(doc, "orders.patch-422", "DECIMALS_NOT_SUPPORTED"),
+		)
 	case "payments_payment_v2.json":
 		return allowReplays(doc)
 	case "notifications_webhooks_v1.json":
