@@ -132,8 +132,13 @@ func TestUpdateLateArrival(t *testing.T) {
 	t.Parallel()
 	inner := newMem(t)
 	counter(t, inner)
-	if _, err := store.Update(named(t), &late{Engine: inner}, "docs", "a", increment); err != nil {
-		t.Fatal(err)
+	calls := 0
+	_, err := store.Update(named(t), &late{Engine: inner}, "docs", "a", func(d store.Doc) (store.Doc, error) {
+		calls++
+		return increment(d)
+	})
+	if err != nil || calls != 1 {
+		t.Fatalf("%d calls, %v", calls, err)
 	}
 	wantBody(t, inner, `{"n":1}`, 2)
 }
