@@ -70,9 +70,7 @@ func (f Facts) settlingAttempt() (AttemptFact, bool) {
 func (f Facts) refundSums(operations []Operation) (succeeded, pending int64) {
 	observed := make(map[string]bool, len(f.Refunds))
 	for _, r := range f.Refunds {
-		if r.Operation != "" {
-			observed[r.Operation] = true
-		}
+		observed[refundOperation(r, operations)] = true
 		if r.Amount.Currency != f.Terms.Amount.Currency {
 			continue
 		}
@@ -85,8 +83,8 @@ func (f Facts) refundSums(operations []Operation) (succeeded, pending int64) {
 		}
 	}
 	for _, op := range operations {
-		if op.Kind == OpRefund && !op.State.Settled() && !observed[op.ID] {
-			pending += op.Amount.Minor
+		if op.Kind == OpRefund && op.State != OpFailed && !observed[op.ID] {
+			pending += op.Amount.Minor // done but not seen yet is still on its way
 		}
 	}
 	return succeeded, pending
@@ -140,6 +138,22 @@ func sortedMoney(by map[Currency]int64) []Money {
 // effectiveAuthorizations are those in force: not replaced by a renewal and not
 // of an abandoned attempt.
 func (f Facts) effectiveAuthorizations() []Authorization {
+	var out []Authorization
+	for _, a := range f.currentAuthorizations() {
+		if f.Abandoned(a.N) {
+			continue
+		}
+		switch a.State {
+		case AuthActive, AuthCaptured:
+			out = append(out, a)
+		case AuthPending, AuthVoided, AuthExpired, AuthDenied:
+		}
+	}
+	return out
+}
+
+// currentAuthorizations are those not replaced by a renewal.
+func (f Facts) currentAuthorizations() []Authorization {
 	replaced := map[string]bool{}
 	for _, a := range f.Authorizations {
 		if a.Replaces != "" {
@@ -148,13 +162,8 @@ func (f Facts) effectiveAuthorizations() []Authorization {
 	}
 	var out []Authorization
 	for _, a := range f.Authorizations {
-		if replaced[a.Key.ID] || f.Abandoned(a.N) {
-			continue
-		}
-		switch a.State {
-		case AuthActive, AuthCaptured:
+		if !replaced[a.Key.ID] {
 			out = append(out, a)
-		case AuthPending, AuthVoided, AuthExpired, AuthDenied:
 		}
 	}
 	return out
@@ -173,8 +182,12 @@ func (f Facts) capturable() int64 {
 // counted says whether a capture is covered by a complete snapshot of its
 // attempt. Sum checks look at those only: a fragment may run ahead of the rest.
 func (f Facts) counted(c Capture) bool {
-	fact, ok := f.AttemptFact(c.N)
-	return ok && !c.Created.After(fact.CompleteAsOf)
+	for _, a := range f.Attempts {
+		if a.N == c.N && !c.Created.After(a.CompleteAsOf) {
+			return true
+		}
+	}
+	return false
 }
 
 // uncounted are completed captures that no complete snapshot covers yet.
@@ -219,17 +232,24 @@ func (f Facts) decidedObjects(kind DecisionKind) map[string]bool {
 // again.
 func (f Facts) Conflicts() []string {
 	captures := f.acceptedCaptures()
-	accepted := f.decidedObjects(DecisionAccept)
-	unsettled := false
-	for _, c := range captures {
-		unsettled = unsettled || !accepted[c.Key.ID]
+	if len(captures) == 0 {
+		return f.attemptConflicts()
 	}
+	accepted := f.decidedObjects(DecisionAccept)
+	decided := len(accepted) > 0 || f.refundedByOperator()
+	unsettled := false
 	var out []string
+	for _, c := range captures {
+		if accepted[c.Key.ID] {
+			continue
+		}
+		unsettled = true
+		if decided {
+			out = append(out, fmt.Sprintf("capture %s is not covered by what the operator decided", c.Key.ID))
+		}
+	}
 	if unsettled {
 		out = append(out, f.captureConflicts(captures)...)
-	}
-	if len(captures) == 0 {
-		out = append(out, f.attemptConflicts()...)
 	}
 	return out
 }
@@ -321,14 +341,41 @@ func (f Facts) manualConflicts(n int, captures []Capture, sum int64) []string {
 	return out
 }
 
-func (f Facts) authorizedIn(n int) int64 {
-	replaced := map[string]bool{}
-	for _, a := range f.Authorizations {
-		replaced[a.Replaces] = true
+// remainder says what is wrong with keeping these captures and no others; empty
+// if they are what was asked: in automatic mode the expected amount, in manual
+// mode the sum of our requests, or at most what was authorised if there are none.
+func (f Facts) remainder(rest []Capture) string {
+	var sum, asked, limit int64
+	for _, c := range rest {
+		if c.Amount.Currency != f.Terms.Amount.Currency {
+			return fmt.Sprintf("capture %s is in %s", c.Key.ID, c.Amount.Currency)
+		}
+		sum += c.Amount.Minor
 	}
+	if !f.Terms.Manual {
+		expected, problem := f.expectedOf(rest[0].N)
+		if problem == "" && sum != expected {
+			problem = fmt.Sprintf("%d, expected %d", sum, expected)
+		}
+		return problem
+	}
+	for _, a := range f.Opened {
+		limit += f.authorizedIn(a.N)
+		amounts, _, _ := f.askedCaptures(a.N)
+		for _, amount := range amounts {
+			asked += amount
+		}
+	}
+	if asked > 0 && sum != asked || sum > limit {
+		return fmt.Sprintf("%d, asked %d, authorised %d", sum, asked, limit)
+	}
+	return ""
+}
+
+func (f Facts) authorizedIn(n int) int64 {
 	var sum int64
-	for _, a := range f.Authorizations {
-		if a.N == n && !replaced[a.Key.ID] && a.Amount.Currency == f.Terms.Amount.Currency {
+	for _, a := range f.currentAuthorizations() {
+		if a.N == n && a.Amount.Currency == f.Terms.Amount.Currency {
 			sum += a.Amount.Minor
 		}
 	}
@@ -336,26 +383,62 @@ func (f Facts) authorizedIn(n int) int64 {
 }
 
 // askedCaptures are the amounts of our capture requests in attempt n that were
-// not refused, the captures they took effect in, and whether one has no outcome yet.
+// neither refused nor declined, the captures they took effect in, and whether
+// one has no outcome yet. One that took effect in a capture that is pending or
+// that no complete snapshot covers has none: a sum without it is a false alarm.
 func (f Facts) askedCaptures(n int) (asked []int64, ours map[string]bool, outstanding bool) {
-	settled := map[string]DecisionKind{}
+	answers := map[string]Decision{}
 	ours = map[string]bool{}
 	for _, d := range f.Decisions {
 		if d.Kind == DecisionCaptureDone || d.Kind == DecisionCaptureFail {
-			settled[d.Operation] = d.Kind
+			answers[d.Operation] = d
 			for _, id := range d.Objects {
 				ours[id] = true
 			}
 		}
 	}
 	for _, d := range f.Decisions {
-		if d.Kind != DecisionCaptureAsked || d.N != n || settled[d.Operation] == DecisionCaptureFail {
+		if d.Kind != DecisionCaptureAsked || d.N != n {
 			continue
 		}
-		asked = append(asked, d.Amount)
-		outstanding = outstanding || settled[d.Operation] == ""
+		state := CapturePending
+		if answer, ok := answers[d.Operation]; ok {
+			state = f.tookEffect(answer)
+		}
+		if state != CaptureDeclined {
+			asked = append(asked, d.Amount)
+			outstanding = outstanding || state == CapturePending
+		}
 	}
 	return asked, ours, outstanding
+}
+
+// outsideCaptures are the captures of authorizations that none of our requests
+// made. While one of ours has no outcome, nobody knows which is which.
+func (f Facts) outsideCaptures() []string {
+	var out []string
+	for _, c := range f.Captures {
+		if !f.Terms.Manual || c.State != CaptureCompleted || f.Abandoned(c.N) {
+			continue
+		}
+		if _, ours, outstanding := f.askedCaptures(c.N); !outstanding && !ours[c.Key.ID] {
+			out = append(out, c.Key.ID)
+		}
+	}
+	return out
+}
+
+// tookEffect is the state of the capture that an answered request made.
+func (f Facts) tookEffect(answer Decision) CaptureState {
+	if answer.Kind == DecisionCaptureFail {
+		return CaptureDeclined
+	}
+	for _, c := range f.Captures {
+		if slices.Contains(answer.Objects, c.Key.ID) && f.counted(c) {
+			return c.State
+		}
+	}
+	return CapturePending
 }
 
 func (f Facts) captureOutstanding() bool {
@@ -384,7 +467,11 @@ func (f Facts) attemptConflicts() []string {
 			if problem != "" {
 				out = append(out, problem)
 			}
-		case AttemptOpen, AttemptExpired, AttemptCanceled, AttemptFailed, AttemptComplete:
+		case AttemptComplete:
+			if a.Total.Minor == 0 && !f.executed(a.N) && !f.completedForNothing(a) && !f.decided(DecisionCanceled, 0) {
+				out = append(out, fmt.Sprintf("attempt %d was completed without any money, asked was %d", a.N, f.Terms.Amount.Minor))
+			}
+		case AttemptOpen, AttemptExpired, AttemptCanceled, AttemptFailed:
 		}
 	}
 	return out

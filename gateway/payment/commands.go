@@ -22,18 +22,23 @@ func (c Command) operation(kind OpKind, n int, target string) Operation {
 }
 
 // order adds an ordered operation. Where the same order stands there already,
-// certainly without effect, this one takes its place with a new key.
-func (p *Payment) order(op Operation) Operation {
+// certainly without effect, this one takes its place with a new key; where it
+// may have had one, it is refused: the order is not another one.
+func (p *Payment) order(op Operation) (Operation, error) {
 	for i, old := range p.Operations {
-		if old.ID == op.ID {
-			op.Run, op.Generation = old.Run+1, old.Generation+1
-			op.Key = ProviderKey(op.ID, op.Generation)
-			p.Operations = slices.Delete(p.Operations, i, i+1)
-			break
+		if old.ID != op.ID {
+			continue
 		}
+		if old.State != OpFailed {
+			return Operation{}, NewError(CodeConflict, "This request was taken already; read its outcome.")
+		}
+		op.Run, op.Generation = old.Run+1, old.Generation+1
+		op.Key = ProviderKey(op.ID, op.Generation)
+		p.Operations = slices.Delete(p.Operations, i, i+1)
+		break
 	}
 	p.Operations = append(p.Operations, op)
-	return op
+	return op, nil
 }
 
 // OpenAttempt writes down the next attempt at a provider account and the
@@ -65,17 +70,20 @@ func (p *Payment) OpenAttempt(provider, account string, c Command) error {
 // RequestCapture orders the capture of an authorization. amount is in minor
 // units, 0 for all that is capturable.
 func (p *Payment) RequestCapture(amount int64, final bool, c Command) error {
+	if amount < 0 {
+		return Invalid("/amount", "must not be negative")
+	}
 	if !p.Facts.Terms.Manual {
 		return NewError(CodeConflict, "This payment captures automatically; there is nothing to capture.")
 	}
 	if s := p.Status(); s != StatusAuthorized {
 		return NewError(CodeConflict, "Capture needs an authorized payment; %s.", describe(s))
 	}
-	if p.Unfinished(0, OpCapture, OpVoid) != nil {
+	if p.Unfinished(0, OpCapture, OpVoid) != nil || p.Facts.captureOutstanding() {
 		return NewError(CodeConflict, "Another capture or cancel of this payment has no outcome yet; wait for it.")
 	}
 	for _, auth := range p.Facts.effectiveAuthorizations() {
-		if auth.State != AuthActive {
+		if auth.State != AuthActive || auth.Capturable <= 0 {
 			continue
 		}
 		if amount == 0 {
@@ -86,7 +94,10 @@ func (p *Payment) RequestCapture(amount int64, final bool, c Command) error {
 		}
 		op := c.operation(OpCapture, auth.N, auth.Key.ID)
 		op.Amount, op.Final = Money{Minor: amount, Currency: auth.Amount.Currency}, final
-		op = p.order(op)
+		op, err := p.order(op)
+		if err != nil {
+			return err
+		}
 		p.decide(Decision{ID: "capture_asked:" + op.run(), Kind: DecisionCaptureAsked, N: auth.N, Operation: op.run(), Amount: amount, By: c.By, At: c.Now})
 		return nil
 	}
@@ -96,6 +107,9 @@ func (p *Payment) RequestCapture(amount int64, final bool, c Command) error {
 // RequestRefund orders a refund. amount is in minor units, 0 for all that is
 // refundable. One refund gives back one capture.
 func (p *Payment) RequestRefund(amount int64, reason string, c Command) error {
+	if amount < 0 {
+		return Invalid("/amount", "must not be negative")
+	}
 	if s := p.Status(); s == StatusConflicted {
 		return NewError(CodeConflict, "The payment is held as conflicted; an operator must resolve it first.")
 	}
@@ -118,20 +132,21 @@ func (p *Payment) RequestRefund(amount int64, reason string, c Command) error {
 		}
 		op := c.operation(OpRefund, capture.N, capture.Key.ID)
 		op.Amount, op.Reason = Money{Minor: amount, Currency: capture.Amount.Currency}, reason
-		p.order(op)
-		return nil
+		_, err := p.order(op)
+		return err
 	}
 	return NewError(CodeConflict, "The money was taken in several captures; refund at most %d minor units at a time.", largest)
 }
 
 // RequestCancel makes the payment impossible to pay, or releases what is held.
 // It returns the operation that must run first, or nil where the payment could
-// be canceled at once.
+// be canceled at once. A conflict about an approval or authorization, with no
+// money taken, is left this way too.
 func (p *Payment) RequestCancel(c Command) (*Operation, error) {
 	s := p.Status()
-	switch s {
-	case StatusAuthorized, StatusRequiresAction:
-	case StatusCanceled:
+	switch {
+	case s == StatusAuthorized, s == StatusRequiresAction, s == StatusConflicted && !p.Facts.taken():
+	case s == StatusCanceled:
 		return nil, nil
 	default:
 		return nil, NewError(CodeConflict, "The payment can't be canceled any more: it is %s.", s)
@@ -139,14 +154,11 @@ func (p *Payment) RequestCancel(c Command) (*Operation, error) {
 	if p.Unfinished(0, OpCreate, OpClose, OpAuthorize, OpCapture, OpVoid) != nil {
 		return nil, NewError(CodeConflict, "Another operation of this payment has no outcome yet; wait for it, then cancel.")
 	}
-	if s == StatusAuthorized {
-		for _, auth := range p.Facts.effectiveAuthorizations() {
-			if auth.State == AuthActive {
-				op := c.operation(OpVoid, auth.N, auth.Key.ID)
-				op.Reason = "cancel"
-				op = p.order(op)
-				return p.Operation(op.ID), nil
-			}
+	for _, auth := range p.Facts.effectiveAuthorizations() {
+		if auth.State == AuthActive {
+			op := c.operation(OpVoid, auth.N, auth.Key.ID)
+			op.Reason = "cancel"
+			return p.ordered(op)
 		}
 	}
 	live, ok := p.Facts.Live()
@@ -177,8 +189,20 @@ func (p *Payment) closeLive(live Attempt, reason string, c Command) (*Operation,
 	}
 	op := c.operation(OpClose, live.N, fact.Key.ID)
 	op.Reason = reason
-	op = p.order(op)
+	return p.ordered(op)
+}
+
+// ordered adds an operation and points at it.
+func (p *Payment) ordered(op Operation) (*Operation, error) {
+	if _, err := p.order(op); err != nil {
+		return nil, err
+	}
 	return p.Operation(op.ID), nil
+}
+
+// taken says whether any money was captured or is being captured.
+func (f Facts) taken() bool {
+	return slices.ContainsFunc(f.Captures, func(c Capture) bool { return c.State != CaptureDeclined })
 }
 
 // Resolve is the operator's way out of a conflict. It covers exactly the listed
@@ -191,44 +215,52 @@ func (p *Payment) Resolve(action string, captures []string, reason string, c Com
 	if action != "accept" && action != "refund" {
 		return Invalid("/action", "must be accept or refund")
 	}
+	if len(captures) == 0 {
+		return Invalid("/captures", "must list at least one capture")
+	}
 	listed := map[string]bool{}
 	for i, id := range captures {
 		if !p.hasCapture(id) {
-			return Invalid(fmt.Sprintf("/captures/%d", i), "is not a completed capture of this payment")
+			return Invalid(fmt.Sprintf("/captures/%d", i), "is not a completed capture of this payment, or was given back already")
 		}
 		listed[id] = true
 	}
-	var remainder int64
-	var left []string
+	if action == "refund" {
+		return p.resolveRefund(captures, listed, reason, c)
+	}
 	for _, capture := range p.Facts.acceptedCaptures() {
-		if action == "refund" && listed[capture.Key.ID] {
-			continue
-		}
-		if action == "accept" && !listed[capture.Key.ID] {
+		if !listed[capture.Key.ID] {
 			return Invalid("/captures", "must list every capture that is to be kept; %s is missing", capture.Key.ID)
 		}
-		left = append(left, capture.Key.ID)
-		remainder += capture.Amount.Minor
-	}
-	if action == "refund" {
-		if expected := p.Amounts().Expected; remainder != 0 && remainder != expected {
-			return Invalid("/captures", "would leave %d, which is neither nothing nor the expected %d", remainder, expected)
-		}
-		p.decide(Decision{ID: c.ID, Kind: DecisionRefund, Objects: captures, By: c.By, Reason: reason, At: c.Now})
-		if len(left) > 0 {
-			p.decide(Decision{ID: c.ID + ":keep", Kind: DecisionAccept, Objects: left, By: c.By, Reason: reason, At: c.Now})
-		}
-		return nil
 	}
 	p.decide(Decision{ID: c.ID, Kind: DecisionAccept, Objects: captures, By: c.By, Reason: reason, At: c.Now})
 	return nil
 }
 
-func (p *Payment) hasCapture(id string) bool {
-	for _, c := range p.Facts.Captures {
-		if c.Key.ID == id && c.State == CaptureCompleted {
-			return true
+// resolveRefund orders the listed captures to be given back. What remains is
+// kept, and must be the expected amount in the payment's own currency.
+func (p *Payment) resolveRefund(captures []string, listed map[string]bool, reason string, c Command) error {
+	var rest []Capture
+	var keep []string
+	for _, capture := range p.Facts.acceptedCaptures() {
+		if !listed[capture.Key.ID] {
+			rest, keep = append(rest, capture), append(keep, capture.Key.ID)
 		}
 	}
-	return false
+	if len(rest) > 0 {
+		if wrong := p.Facts.remainder(rest); wrong != "" {
+			return Invalid("/captures", "would leave what is neither nothing nor the expected amount: %s", wrong)
+		}
+		p.decide(Decision{ID: c.ID + ":keep", Kind: DecisionAccept, Objects: keep, By: c.By, Reason: reason, At: c.Now})
+	}
+	p.decide(Decision{ID: c.ID, Kind: DecisionRefund, Objects: captures, By: c.By, Reason: reason, At: c.Now})
+	return nil
+}
+
+// hasCapture says whether this is a completed capture that no operator has given back.
+func (p *Payment) hasCapture(id string) bool {
+	refunded := p.Facts.decidedObjects(DecisionRefund)
+	return slices.ContainsFunc(p.Facts.Captures, func(c Capture) bool {
+		return c.Key.ID == id && c.State == CaptureCompleted && !refunded[id]
+	})
 }

@@ -187,6 +187,11 @@ const (
 
 var disputeStates = []DisputeStatus{DisputeNeedsResponse, DisputeUnderReview, DisputeClosed, DisputeWon, DisputeLost}
 
+// over says that the dispute is decided, for now.
+func (s DisputeStatus) over() bool {
+	return s == DisputeWon || s == DisputeLost || s == DisputeClosed
+}
+
 // Dispute is a customer's or a bank's objection to a capture.
 type Dispute struct {
 	Key      ObjectKey

@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"slices"
@@ -117,7 +118,10 @@ func compareStamped[S comparable](a, b Stamp, order []S, sa, sb S) int {
 }
 
 func compareAttempts(a, b AttemptFact) int {
-	return compareStamped(a.Stamp, b.Stamp, attemptStates, a.State, b.State)
+	if c := compareStamped(a.Stamp, b.Stamp, attemptStates, a.State, b.State); c != 0 {
+		return c
+	}
+	return a.ApprovedAt.Compare(b.ApprovedAt)
 }
 
 func joinAttempts(winner *AttemptFact, loser AttemptFact) {
@@ -126,8 +130,13 @@ func joinAttempts(winner *AttemptFact, loser AttemptFact) {
 	}
 }
 
+// compareAuthorizations decides within one second of provider time by what is
+// left to capture: it only ever shrinks, so the smaller is the later sighting.
 func compareAuthorizations(a, b Authorization) int {
-	return compareStamped(a.Stamp, b.Stamp, authStates, a.State, b.State)
+	if c := compareStamped(a.Stamp, b.Stamp, authStates, a.State, b.State); c != 0 {
+		return c
+	}
+	return cmp.Compare(b.Capturable, a.Capturable)
 }
 
 func compareDisputes(a, b Dispute) int {
@@ -140,11 +149,8 @@ func compareCaptures(a, b Capture) int {
 	if c := rank(captureStates, a.State) - rank(captureStates, b.State); c != 0 {
 		return c
 	}
-	if a.Amount.Minor != b.Amount.Minor {
-		if a.Amount.Minor < b.Amount.Minor {
-			return -1
-		}
-		return 1
+	if c := cmp.Compare(a.Amount.Minor, b.Amount.Minor); c != 0 {
+		return c
 	}
 	return a.AsOf.Compare(b.AsOf)
 }

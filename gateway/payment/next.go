@@ -12,8 +12,8 @@ const maxDeclinedCaptures = 5
 
 // Next says what is due by itself: capture this approved order, close that
 // checkout, void what nobody wants any more, pay back what an operator ordered.
-// It never repeats what an unsettled operation is already doing, and while a
-// payment is conflicted only what an operator decided is due.
+// It never repeats what an unsettled operation is already doing. While a payment
+// is conflicted nothing is captured, but what could take more money is closed.
 func (p *Payment) Next(now time.Time) []Operation {
 	var due []Operation
 	c := p.Facts.Conditions()
@@ -22,18 +22,17 @@ func (p *Payment) Next(now time.Time) []Operation {
 		if !known || p.Unfinished(a.N, OpCreate, OpClose, OpAuthorize, OpCapture, OpVoid) != nil {
 			continue
 		}
+		open := fact.State == AttemptOpen || fact.State == AttemptApproved && p.Facts.halted(fact)
 		switch {
 		case p.Facts.Abandoned(a.N):
 			due = append(due, p.dueVoids(a.N, now)...)
-		case c.Conflict:
-		case fact.State == AttemptApproved:
-			if p.captureDue(fact, c) {
-				due = append(due, p.dueCapture(fact, now))
-			}
-		case fact.State == AttemptOpen && c.Paid:
+		case open && (c.Paid || c.Canceled):
 			due = append(due, p.newOperation(OpClose, a.N, fact.Key.ID, "switch", now))
-		case fact.State == AttemptOpen && !now.Before(p.ExpiresAt):
+		case c.Conflict:
+		case open && !now.Before(p.ExpiresAt):
 			due = append(due, p.newOperation(OpClose, a.N, fact.Key.ID, "deadline", now))
+		case !open && fact.State == AttemptApproved && p.captureDue(fact, c):
+			due = append(due, p.dueCapture(fact, now))
 		}
 	}
 	return append(due, p.dueOperatorRefunds(now)...)
@@ -44,50 +43,77 @@ func (p *Payment) addDue(now time.Time) {
 	p.Operations = append(p.Operations, p.Next(now)...)
 }
 
-// newOperation writes down an operation that is due by itself.
+// newOperation writes down an operation that is due by itself. Where it was
+// settled before and yet is due again (refused, or done without visible effect),
+// it waits longer each time, so that a refusal for good is not a storm. A
+// decline is no such failure: the customer who came back waits for the answer.
 func (p *Payment) newOperation(kind OpKind, n int, target, reason string, now time.Time) Operation {
-	count := 0
+	count, vain := 0, 0
 	for _, op := range p.Operations {
 		if op.Kind == kind && op.N == n && op.Target == target {
 			count++
+			if !p.Facts.has(string(DecisionDeclined) + ":" + op.run()) {
+				vain++
+			}
 		}
 	}
-	id := DeriveID("op", p.ID, string(kind), pad(n), target, pad(count))
 	at := now
-	if count > 0 { // an earlier one failed: the same thing again is due, but not in a rush
-		at = now.Add(Backoff(count))
+	switch {
+	case vain > 10:
+		at = now.Add(24 * time.Hour)
+	case vain > 0:
+		at = now.Add(Backoff(vain))
 	}
+	id := DeriveID("op", p.ID, string(kind), pad(n), target, pad(count))
 	return Operation{
 		ID: id, Kind: kind, N: n, Target: target, Reason: reason, Key: ProviderKey(id, 0),
 		By: Actor{Type: "worker"}, CreatedAt: now, State: OpPending, NextAt: at,
 	}
 }
 
-// captureDue guards against charging twice and against capturing again what was
-// declined: only a customer who came back, or a newer approval, makes it due.
+// captureDue guards against charging twice: never while any money of this
+// payment is taken, held or on its way, nor where our own capture took effect
+// and only its sighting is missing.
 func (p *Payment) captureDue(fact AttemptFact, c Conditions) bool {
-	if c.Paid || c.Authorized || len(p.Facts.uncounted()) > 0 {
+	if c.Paid || c.Authorized || c.Canceled || len(p.Facts.uncounted()) > 0 || p.Facts.pendingCapture() {
 		return false
 	}
-	var declines []Decision
-	for _, d := range p.Facts.Decisions {
-		if d.Kind == DecisionDeclined && d.N == fact.N {
-			declines = append(declines, d)
+	for _, op := range p.Operations {
+		if (op.Kind == OpCapture || op.Kind == OpAuthorize) && op.N == fact.N && op.State == OpDone {
+			return false
 		}
 	}
-	if len(declines) == 0 {
-		return true
+	return true
+}
+
+// halted says that our capture of this approved attempt was declined and waits
+// for the customer: a capture is due again only when they came back, or approved
+// anew after the decline, and at most maxDeclinedCaptures times in all.
+func (f Facts) halted(fact AttemptFact) bool {
+	declines, waiting := 0, false
+	for _, d := range f.Decisions {
+		if d.Kind != DecisionDeclined || d.N != fact.N {
+			continue
+		}
+		declines++
+		waiting = waiting || !f.has(returnedID(d)) && !approvedAfter(fact, d)
 	}
-	if len(declines) >= maxDeclinedCaptures {
+	return waiting || declines >= maxDeclinedCaptures
+}
+
+// approvedAfter says whether the customer approved again after a decline, which
+// notes the approval that it spent.
+func approvedAfter(fact AttemptFact, decline Decision) bool {
+	if len(decline.Objects) != 1 {
 		return false
 	}
-	last := slices.MaxFunc(declines, func(a, b Decision) int { return a.At.Compare(b.At) })
-	for _, d := range p.Facts.Decisions {
-		if d.Kind == DecisionReturned && d.ID == returnedID(last) {
-			return true
-		}
-	}
-	return len(last.Objects) == 1 && fact.ApprovedAt.Format(time.RFC3339Nano) > last.Objects[0]
+	spent, err := time.Parse(time.RFC3339Nano, decline.Objects[0])
+	return err == nil && fact.ApprovedAt.After(spent)
+}
+
+// has says whether a decision with this id was taken.
+func (f Facts) has(id string) bool {
+	return slices.ContainsFunc(f.Decisions, func(d Decision) bool { return d.ID == id })
 }
 
 func returnedID(decline Decision) string { return "returned:" + decline.ID }
@@ -137,7 +163,7 @@ func (p *Payment) captureLeft(c Capture) int64 {
 	left := c.Amount.Minor
 	observed := map[string]bool{}
 	for _, r := range p.Facts.Refunds {
-		observed[r.Operation] = true
+		observed[refundOperation(r, p.Operations)] = true
 		if r.Capture != c.Key.ID {
 			continue
 		}
@@ -148,7 +174,7 @@ func (p *Payment) captureLeft(c Capture) int64 {
 		}
 	}
 	for _, op := range p.Operations {
-		if op.Kind == OpRefund && op.Target == c.Key.ID && !op.State.Settled() && !observed[op.ID] {
+		if op.Kind == OpRefund && op.Target == c.Key.ID && op.State != OpFailed && !observed[op.ID] {
 			left -= op.Amount.Minor
 		}
 	}
@@ -169,10 +195,12 @@ func (p *Payment) WorkAt() time.Time {
 			at = t
 		}
 	}
+	working := false
 	for _, op := range p.Operations {
 		if op.State.Settled() {
 			continue
 		}
+		working = true
 		next := op.NextAt
 		if op.LeaseUntil.After(next) {
 			next = op.LeaseUntil
@@ -182,7 +210,7 @@ func (p *Payment) WorkAt() time.Time {
 	if len(p.Alerts) > 0 {
 		sooner(p.UpdatedAt)
 	}
-	if s := p.Status(); s == StatusRequiresAction {
+	if p.Status() == StatusRequiresAction && !working { // else its outcome looks again
 		sooner(p.ExpiresAt)
 	}
 	return at
@@ -229,7 +257,7 @@ func (p *Payment) mayChange() bool {
 		return true
 	case StatusSucceeded, StatusCanceled, StatusExpired, StatusFailed:
 	}
-	for _, r := range p.Facts.Refunds {
+	for _, r := range p.Refunds() {
 		if r.State == RefundPending || r.State == RefundRequiresAction {
 			return true
 		}

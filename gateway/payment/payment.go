@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -105,10 +106,21 @@ func (p *Payment) Snapshot() Snapshot { return Snapshot{Status: p.Status(), Amou
 func (p *Payment) Clone() *Payment {
 	c := *p
 	c.Facts = p.Facts.Merge(Facts{}) // rebuilds every slice
+	for i := range c.Facts.Decisions {
+		c.Facts.Decisions[i].Objects = slices.Clone(c.Facts.Decisions[i].Objects)
+	}
+	c.Request.Metadata = maps.Clone(p.Request.Metadata)
+	c.Request.LineItems = slices.Clone(p.Request.LineItems)
 	c.Operations = slices.Clone(p.Operations)
+	for i := range c.Operations {
+		c.Operations[i].Params = slices.Clone(c.Operations[i].Params)
+	}
 	c.Outbox = slices.Clone(p.Outbox)
+	for i := range c.Outbox {
+		c.Outbox[i].Body = slices.Clone(c.Outbox[i].Body)
+	}
 	c.Alerts = slices.Clone(p.Alerts)
-	c.History = slices.Clone(p.History)
+	c.History = slices.Clone(p.History) // entries are never changed
 	return &c
 }
 
@@ -215,7 +227,11 @@ func (p *Payment) settleDeadline(now time.Time) {
 
 // tell adds the events that follow from the difference between before and after.
 func (p *Payment) tell(old *Payment, before, after Snapshot, now time.Time) {
-	if before.Status != after.Status || (old.Version == 0 && after.Status != StatusProcessing) {
+	changed := before.Status != after.Status
+	if old.Version == 0 {
+		changed = after.Status != StatusProcessing // being created: its answer is told, not the waiting for it
+	}
+	if changed {
 		p.emit("payment."+string(after.Status), p.ID, now)
 	}
 	if after.Amounts.Captured > before.Amounts.Captured {
@@ -257,20 +273,28 @@ func (p *Payment) tellDisputes(old *Payment, now time.Time) {
 		switch {
 		case !known:
 			p.emit("dispute.opened", id, now)
-			if d.Status == DisputeWon || d.Status == DisputeLost || d.Status == DisputeClosed {
+			if d.Status.over() {
 				p.emit("dispute."+string(d.Status), id, now)
 			}
-		case before == d:
+		case sameDispute(before, d):
 		case before.Status == d.Status:
 			p.emit("dispute.updated", id, now)
-		case d.Status == DisputeNeedsResponse && before.Status != DisputeUnderReview:
-			p.emit("dispute.reopened", id, now)
-		case d.Status == DisputeWon || d.Status == DisputeLost || d.Status == DisputeClosed:
+		case d.Status.over():
 			p.emit("dispute."+string(d.Status), id, now)
+		case before.Status.over():
+			p.emit("dispute.reopened", id, now)
 		default:
 			p.emit("dispute.updated", id, now)
 		}
 	}
+}
+
+// sameDispute compares what an app sees: another reading of the same dispute is
+// no news.
+func sameDispute(a, b Dispute) bool {
+	due := a.DueBy.Equal(b.DueBy)
+	a.Stamp, b.Stamp, a.DueBy, b.DueBy = Stamp{}, Stamp{}, time.Time{}, time.Time{}
+	return due && a == b
 }
 
 func (p *Payment) emit(kind, object string, now time.Time) {
@@ -287,24 +311,11 @@ func (p *Payment) alert(old *Payment, before, after Snapshot, now time.Time) {
 		p.raise(Alert{Kind: "conflicted_payment", Severity: "critical", Message: "Payment held: " + conflicts[0] + ".", At: now}, conflicts...)
 	}
 	dead := before.Status == StatusCanceled || before.Status == StatusExpired || before.Status == StatusFailed
-	if dead && (after.Status == StatusSucceeded || after.Status == StatusAuthorized) {
+	if dead && (after.Status == StatusSucceeded || after.Status == StatusAuthorized || after.Status == StatusProcessing) {
 		p.raise(Alert{Kind: "late_money", Severity: "critical", At: now,
-			Message: fmt.Sprintf("Money arrived on a payment that was %s.", before.Status)}, string(after.Status))
+			Message: fmt.Sprintf("Money moved on a payment that was %s.", before.Status)}, string(after.Status))
 	}
-	known := map[ObjectKey]bool{}
-	for _, c := range old.Facts.Captures {
-		known[c.Key] = c.State == CaptureCompleted
-	}
-	for _, c := range p.Facts.Captures {
-		if c.State != CaptureCompleted || known[c.Key] {
-			continue
-		}
-		if p.Facts.Abandoned(c.N) {
-			p.raise(Alert{Kind: "late_money", Severity: "critical", Message: "Money was captured on an abandoned attempt.", At: now}, c.Key.ID)
-		} else if asked, _, _ := p.Facts.askedCaptures(c.N); p.Facts.Terms.Manual && len(asked) == 0 {
-			p.raise(Alert{Kind: "outside_capture", Severity: "warning", Message: "An authorization was captured outside this API.", At: now}, c.Key.ID)
-		}
-	}
+	p.alertCaptures(old, now)
 	failed := map[string]bool{}
 	for _, r := range old.Refunds() {
 		failed[r.ID] = r.State == RefundFailed
@@ -321,6 +332,25 @@ func (p *Payment) alert(old *Payment, before, after Snapshot, now time.Time) {
 	for _, d := range p.Facts.Disputes {
 		if !open[d.Key] {
 			p.raise(Alert{Kind: "dispute_opened", Severity: "warning", Message: "A customer disputes a payment (" + d.Stage + ", " + d.Reason + ").", Dispute: DisputeID(d.Key), At: now}, d.Key.ID)
+		}
+	}
+}
+
+// alertCaptures tells of money taken in a way nobody here asked for.
+func (p *Payment) alertCaptures(old *Payment, now time.Time) {
+	known := map[ObjectKey]bool{}
+	for _, c := range old.Facts.Captures {
+		known[c.Key] = c.State == CaptureCompleted
+	}
+	for _, c := range p.Facts.Captures {
+		if c.State == CaptureCompleted && !known[c.Key] && p.Facts.Abandoned(c.N) {
+			p.raise(Alert{Kind: "late_money", Severity: "critical", Message: "Money was captured on an abandoned attempt.", At: now}, c.Key.ID)
+		}
+	}
+	before := old.Facts.outsideCaptures()
+	for _, id := range p.Facts.outsideCaptures() {
+		if !slices.Contains(before, id) {
+			p.raise(Alert{Kind: "outside_capture", Severity: "warning", Message: "An authorization was captured outside this API.", At: now}, id)
 		}
 	}
 }

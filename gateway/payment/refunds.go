@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -28,10 +29,10 @@ func (p *Payment) Refunds() []RefundView {
 	observed := map[string]bool{}
 	for _, r := range p.Facts.Refunds {
 		v := RefundView{
-			ID: RefundID(r), Amount: r.Amount, State: r.State, Reason: r.Reason, FailureCode: r.FailureCode,
+			ID: cmp.Or(refundOperation(r, p.Operations), RefundID(r)), Amount: r.Amount, State: r.State, Reason: r.Reason, FailureCode: r.FailureCode,
 			Provider: r.Key.Provider, Account: r.Key.Account, ProviderRef: r.Key.ID, Capture: r.Capture, CreatedAt: r.Created,
 		}
-		if op := p.Operation(r.Operation); op != nil {
+		if op := p.Operation(v.ID); op != nil {
 			v.Reason, v.CreatedAt = op.Reason, op.CreatedAt
 		}
 		observed[v.ID] = true
@@ -60,6 +61,21 @@ func (p *Payment) Refunds() []RefundView {
 	return out
 }
 
+// refundOperation is the id of our operation that made this refund: what the
+// provider's metadata says, else the operation whose call brought this very
+// object; empty if it was made outside.
+func refundOperation(r Refund, operations []Operation) string {
+	if r.Operation != "" {
+		return r.Operation
+	}
+	for _, op := range operations {
+		if op.Kind == OpRefund && op.Ref != "" && op.Ref == r.Key.ID {
+			return op.ID
+		}
+	}
+	return ""
+}
+
 // Failure is why nobody has paid yet, or why the payment ended without money;
 // the zero value if there is nothing to say.
 func (p *Payment) Failure() Failure {
@@ -68,6 +84,9 @@ func (p *Payment) Failure() Failure {
 		return Failure{}
 	case StatusRequiresAction, StatusCanceled, StatusExpired, StatusFailed:
 	}
+	if p.lapsed() {
+		return Failure{Code: "authorization_expired", Message: "The authorization lapsed before it was captured."}
+	}
 	for i := len(p.Facts.Opened) - 1; i >= 0; i-- {
 		fact, ok := p.Facts.AttemptFact(p.Facts.Opened[i].N)
 		if ok && fact.Failure != (Failure{}) {
@@ -75,4 +94,15 @@ func (p *Payment) Failure() Failure {
 		}
 	}
 	return Failure{}
+}
+
+// lapsed says that the payment is canceled because an authorization ran out,
+// not because the app wanted it.
+func (p *Payment) lapsed() bool {
+	if p.Status() != StatusCanceled || p.Facts.decided(DecisionCanceled, 0) || p.Facts.refundedByOperator() {
+		return false
+	}
+	return slices.ContainsFunc(p.Facts.currentAuthorizations(), func(a Authorization) bool {
+		return a.State == AuthExpired && !p.Facts.Abandoned(a.N)
+	})
 }

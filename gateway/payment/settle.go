@@ -53,6 +53,9 @@ func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time
 	if op == nil || op.State.Settled() {
 		return
 	}
+	if op.Kind == OpClose && out.State == OpDone && !p.Facts.Closable(op.N) {
+		out = Outcome{State: OpFailed, Ref: out.Ref, Code: CodeConflict} // paid in the meantime: adopted
+	}
 	op.LeaseOwner, op.LeaseUntil = "", time.Time{}
 	op.Code, op.Failure = out.Code, out.Failure
 	if out.Ref != "" {
@@ -161,9 +164,13 @@ func (f Facts) asked(run string) bool {
 }
 
 // Closable says whether attempt n may be abandoned after a fresh look: only
-// while the provider still shows it open or already dead. Anything later is
+// while the provider still shows it open or already dead, or approved in a way
+// that we will not capture (declined, or for another amount). Anything else is
 // adopted instead.
 func (f Facts) Closable(n int) bool {
 	fact, ok := f.AttemptFact(n)
-	return ok && (fact.State == AttemptOpen || fact.State.Dead())
+	if !ok || fact.State == AttemptApproved {
+		return ok && (f.halted(fact) || len(f.attemptConflicts()) > 0)
+	}
+	return fact.State == AttemptOpen || fact.State.Dead()
 }

@@ -2,6 +2,7 @@ package payment
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -92,7 +93,7 @@ func (f Facts) Conditions() Conditions {
 		switch {
 		case !known:
 			c.Processing = true // its creation has no answer yet
-		case fact.State == AttemptOpen:
+		case fact.State == AttemptOpen, fact.State == AttemptApproved && f.halted(fact):
 			c.Open = true
 		case fact.State == AttemptApproved, fact.State == AttemptProcessing:
 			c.Processing = true
@@ -100,25 +101,51 @@ func (f Facts) Conditions() Conditions {
 			c.Canceled = true
 		case fact.State == AttemptFailed:
 			c.Failed = true
-		case fact.State == AttemptComplete && fact.Total.Minor > 0 && !f.executed(a.N):
-			c.Processing = true
+		default: // authorized, complete, expired: what lies below it tells
+			f.outcome(fact, &c)
 		}
 	}
 	captured := f.acceptedCaptures()
 	c.Authorized = f.capturable() > 0
 	c.Paid = len(captured) > 0 || f.completeForNothing()
-	switch {
-	case f.Terms.Manual:
+	if f.Terms.Manual {
 		c.Paid = c.Paid && !c.Authorized && !f.captureOutstanding()
 		c.Processing = c.Processing || f.captureOutstanding()
-	case len(f.uncounted()) > 0:
-		c.Paid = false
 	}
 	c.Processing = c.Processing || len(f.uncounted()) > 0 || f.pendingCapture()
 	if f.refundedByOperator() && len(captured) == 0 {
 		c.Canceled = true
 	}
 	return c
+}
+
+// outcome reads what became of an attempt that was executed (or lapsed) off the
+// authorizations and captures below it. Money taken, pending or held has
+// conditions of its own.
+func (f Facts) outcome(fact AttemptFact, c *Conditions) {
+	captures := map[CaptureState]bool{}
+	for _, capture := range f.Captures {
+		if capture.N == fact.N {
+			captures[capture.State] = true
+		}
+	}
+	auths := map[AuthState]bool{}
+	for _, a := range f.currentAuthorizations() {
+		if a.N == fact.N {
+			auths[a.State] = true
+		}
+	}
+	switch {
+	case captures[CaptureCompleted] || captures[CapturePending]:
+	case auths[AuthActive] || auths[AuthPending] || auths[AuthCaptured]:
+		c.Processing = true // unless Authorized, which goes before
+	case auths[AuthVoided] || auths[AuthExpired]:
+		c.Canceled = true
+	case auths[AuthDenied] || captures[CaptureDeclined]:
+		c.Failed = true
+	case fact.State != AttemptExpired && fact.Total.Minor > 0:
+		c.Processing = true // executed, and nothing below it is known yet
+	}
 }
 
 // executed says whether a complete attempt's outcome is already told by other
@@ -138,12 +165,18 @@ func (f Facts) executed(n int) bool {
 }
 
 func (f Facts) completeForNothing() bool {
-	for _, a := range f.Attempts {
-		if a.State == AttemptComplete && a.Total.Minor == 0 && a.Total.Currency == f.Terms.Amount.Currency && !f.executed(a.N) {
-			return true
-		}
+	return slices.ContainsFunc(f.Attempts, f.completedForNothing)
+}
+
+// completedForNothing says whether an attempt was completed without money
+// because nothing was expected: a discount of the whole amount, where the
+// payment allows one.
+func (f Facts) completedForNothing(a AttemptFact) bool {
+	if a.State != AttemptComplete || a.Total.Minor != 0 || f.executed(a.N) {
+		return false
 	}
-	return false
+	expected, problem := f.expectedOf(a.N)
+	return expected == 0 && problem == ""
 }
 
 func (f Facts) pendingCapture() bool {
@@ -270,8 +303,8 @@ func StateMachineDoc() string {
 	b.WriteString("\n## Which capture, refund or authorization entry wins when two sightings differ\n\n| set | order, weakest first |\n|---|---|\n")
 	fmt.Fprintf(&b, "| captures | %s, then amount, then provider time |\n", join(captureStates))
 	fmt.Fprintf(&b, "| refunds | %s, then provider time |\n", join(refundStates))
-	fmt.Fprintf(&b, "| attempts | provider time, then %s |\n", join(attemptStates))
-	fmt.Fprintf(&b, "| authorizations | provider time, then %s |\n", join(authStates))
+	fmt.Fprintf(&b, "| attempts | provider time, then %s, then time of approval |\n", join(attemptStates))
+	fmt.Fprintf(&b, "| authorizations | provider time, then %s, then less left to capture |\n", join(authStates))
 	fmt.Fprintf(&b, "| disputes | provider time, then %s |\n", join(disputeStates))
 	return b.String()
 }
@@ -314,7 +347,7 @@ func MayFollow(from, to Status) bool {
 	}
 	switch from {
 	case StatusConflicted:
-		return to == StatusSucceeded || to == StatusCanceled || to == StatusAuthorized || to == StatusProcessing
+		return true // resolved by an operator, or the approval that differed lapsed
 	case StatusSucceeded:
 		return false
 	case StatusAuthorized:
