@@ -7,6 +7,10 @@ func Collections() []Collection {
 		LeaseCollection(),
 		CursorCollection(),
 		ClaimCollection(),
+		PaymentCollection(),
+		HistoryCollection(),
+		KeyCollection(),
+		AlertCollection(),
 	}
 }
 
@@ -17,5 +21,8 @@ func WritePoints() []WritePoint {
 		PointLeaseAcquire, PointLeaseRenew, PointLeaseRelease,
 		PointCursorTake, PointCursorSet,
 		PointClaim,
+		PointPaymentInsert, PointPaymentReplace, PointHistorySpill,
+		PointKeyInsert,
+		PointAlertRaise, PointAlertChange,
 	}
 }

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// Write points of alerts.
+const (
+	PointAlertRaise  WritePoint = "alert.raise"
+	PointAlertChange WritePoint = "alert.change"
+)
+
+const alertsName = "alerts"
+
+// AlertCollection declares the alerts: one document an incident.
+func AlertCollection() Collection {
+	return Collection{Name: alertsName, Indexes: []Index{
+		{Name: "by_seen", Fields: []string{"scope", "last_seen"}},
+		{Name: "by_state", Fields: []string{"scope", "state", "last_seen"}},
+		{Name: "by_payment", Fields: []string{"payment", "last_seen"}},
+	}}
+}
+
+// Alerts keeps alert records over an Engine. It implements gateway.Notify.
+type Alerts struct{ e Engine }
+
+// NewAlerts keeps alerts in an engine.
+func NewAlerts(e Engine) *Alerts { return &Alerts{e: e} }
+
+type alertRecord struct {
+	Schema int                 `json:"schema"`
+	Alert  gateway.AlertRecord `json:"alert"`
+}
+
+// alertDoc is the stored form. All alerts stand in one list, so that operators can read across apps.
+func alertDoc(a gateway.AlertRecord) (Doc, error) {
+	body, err := json.Marshal(alertRecord{Schema: 1, Alert: a})
+	if err != nil {
+		return Doc{}, fmt.Errorf("store: encode alert %s: %w", a.ID, err)
+	}
+	index := map[string]any{"scope": "all", "state": a.State, "last_seen": a.LastSeen}
+	if a.Payment != "" {
+		index["payment"] = a.Payment
+	}
+	return Doc{ID: a.ID, Body: body, Index: index}, nil
+}
+
+func alertOf(d Doc) (gateway.AlertRecord, error) {
+	var r alertRecord
+	if err := json.Unmarshal(d.Body, &r); err != nil {
+		return gateway.AlertRecord{}, fmt.Errorf("store: alert %s can't be read: %w", d.ID, err)
+	}
+	return r.Alert, nil
+}
+
+// Raise stores an alert. The same incident seen again later counts up and opens
+// again what was resolved; seen again at the same moment it is a repetition of
+// this very call.
+func (s *Alerts) Raise(ctx context.Context, a gateway.AlertRecord) error {
+	d, err := alertDoc(a)
+	if err != nil {
+		return err
+	}
+	_, created, err := InsertOnce(WithPoint(ctx, PointAlertRaise), s.e, alertsName, d)
+	if err != nil || created {
+		return portError(err)
+	}
+	return s.Change(ctx, a.ID, func(old gateway.AlertRecord) (gateway.AlertRecord, error) {
+		if !a.LastSeen.After(old.LastSeen) {
+			return old, ErrUnchanged
+		}
+		old.LastSeen, old.Message, old.Severity = a.LastSeen, a.Message, a.Severity
+		old.Count++
+		if old.State == "resolved" {
+			old.State = "open"
+		}
+		return old, nil
+	})
+}
+
+// Change updates one alert by compare-and-swap; ErrUnchanged from fn writes
+// nothing.
+func (s *Alerts) Change(ctx context.Context, id string, fn func(gateway.AlertRecord) (gateway.AlertRecord, error)) error {
+	_, err := Update(WithPoint(ctx, PointAlertChange), s.e, alertsName, id, func(d Doc) (Doc, error) {
+		old, err := alertOf(d)
+		if err != nil {
+			return Doc{}, err
+		}
+		next, err := fn(old)
+		if err != nil {
+			return Doc{}, err
+		}
+		return alertDoc(next)
+	})
+	return portError(err)
+}
+
+// Get reads one alert.
+func (s *Alerts) Get(ctx context.Context, id string) (gateway.AlertRecord, error) {
+	d, err := s.e.Get(ctx, alertsName, id)
+	if err != nil {
+		return gateway.AlertRecord{}, portError(err)
+	}
+	return alertOf(d)
+}
+
+// AlertFilter narrows a list of alerts. App and Mode empty: all of them.
+type AlertFilter struct {
+	App     string
+	Mode    payment.Mode
+	Payment string
+	State   string
+	Limit   int
+	After   string
+}
+
+// List reads alerts, the newest seen first.
+func (s *Alerts) List(ctx context.Context, f AlertFilter) ([]gateway.AlertRecord, string, error) {
+	q := Query{Index: "by_seen", Where: []Filter{Where("scope", Eq, "all")}, SortBy: "last_seen", Desc: true, After: f.After}
+	switch {
+	case f.Payment != "":
+		q.Index, q.Where = "by_payment", []Filter{Where("payment", Eq, f.Payment)}
+	case f.State != "":
+		q.Index = "by_state"
+		q.Where = append(q.Where, Where("state", Eq, f.State))
+	}
+	limit := min(max(f.Limit, 1), 100)
+	var out []gateway.AlertRecord
+	for range listPages {
+		q.Limit = limit - len(out)
+		docs, next, err := s.e.Query(ctx, alertsName, q)
+		if err != nil {
+			return nil, "", portError(err)
+		}
+		for _, d := range docs {
+			a, err := alertOf(d)
+			if err != nil {
+				return nil, "", err
+			}
+			if (f.App == "" || a.App == f.App && a.Mode == f.Mode) && (f.State == "" || a.State == f.State) {
+				out = append(out, a)
+			}
+		}
+		q.After = next
+		if next == "" || len(out) == limit {
+			break
+		}
+	}
+	return out, q.After, nil
+}

@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+)
+
+// PointKeyInsert names the write of an API key.
+const PointKeyInsert WritePoint = "api_key.insert"
+
+const keysName = "api_keys"
+
+// KeyCollection declares the API keys, by the digest of the key.
+func KeyCollection() Collection { return Collection{Name: keysName} }
+
+// Keys keeps API keys over an Engine. It implements gateway.Keys.
+type Keys struct{ e Engine }
+
+// NewKeys keeps API keys in an engine.
+func NewKeys(e Engine) *Keys { return &Keys{e: e} }
+
+type keyRecord struct {
+	Schema int         `json:"schema"`
+	Key    gateway.Key `json:"key"`
+}
+
+// InsertKey stores a key's digest; a key that is there already is ErrExists.
+func (s *Keys) InsertKey(ctx context.Context, k gateway.Key) error {
+	body, err := json.Marshal(keyRecord{Schema: 1, Key: k})
+	if err != nil {
+		return fmt.Errorf("store: encode key: %w", err)
+	}
+	_, created, err := InsertOnce(WithPoint(ctx, PointKeyInsert), s.e, keysName, Doc{ID: k.Hash, Body: body})
+	if err == nil && !created {
+		err = ErrExists
+	}
+	return portError(err)
+}
+
+// GetKey reads a key by its digest.
+func (s *Keys) GetKey(ctx context.Context, hash string) (gateway.Key, error) {
+	d, err := s.e.Get(ctx, keysName, hash)
+	if err != nil {
+		return gateway.Key{}, portError(err)
+	}
+	var r keyRecord
+	if err := json.Unmarshal(d.Body, &r); err != nil {
+		return gateway.Key{}, fmt.Errorf("store: key %.8s… can't be read: %w", hash, err)
+	}
+	return r.Key, nil
+}
