@@ -1,6 +1,7 @@
 package paypalapi
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"slices"
@@ -288,7 +289,8 @@ func (f disputeFilter) takes(d *dispute) bool {
 }
 
 // listDisputes is GET /v1/customer/disputes: newest first, at most 180 days back.
-// next_page_token is the last id of the page before, so that new cases shift nothing.
+// next_page_token carries the last id of the page before, so that new cases shift
+// nothing.
 func (s *server) listDisputes(c *call) reply {
 	q := c.r.URL.Query()
 	f := disputeFilter{from: c.now.Add(-180 * 24 * time.Hour), transaction: q.Get("disputed_transaction_id"), state: q.Get("dispute_state")}
@@ -317,11 +319,15 @@ func (s *server) listDisputes(c *call) reply {
 		size = n
 	}
 	items := []disputeJSON{}
-	seen, more := q.Get("next_page_token") == "", false
+	last, err := base64.StdEncoding.DecodeString(q.Get("next_page_token"))
+	if err != nil {
+		return invalid("next_page_token", "INVALID_PARAMETER_SYNTAX", "The value of a field does not conform to the expected format.")
+	}
+	seen, more := len(last) == 0, false
 	for _, d := range slices.Backward(s.disputes) {
 		switch {
 		case !seen:
-			seen = d.id == q.Get("next_page_token")
+			seen = d.id == string(last)
 		case !f.takes(d):
 		case len(items) == size:
 			more = true
@@ -332,7 +338,7 @@ func (s *server) listDisputes(c *call) reply {
 	path := s.base + "/v1/customer/disputes"
 	links := []link{{path + "?" + q.Encode(), "self", http.MethodGet}}
 	if more {
-		q.Set("next_page_token", items[len(items)-1].DisputeID)
+		q.Set("next_page_token", base64.StdEncoding.EncodeToString([]byte(items[len(items)-1].DisputeID)))
 		links = append(links, link{fmt.Sprintf("%s?%s", path, q.Encode()), "next", http.MethodGet})
 	}
 	out := map[string]any{"links": links}
