@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trifecta-pay/trifecta/cmd/trifecta/house"
+	"github.com/trifecta-pay/trifecta/cmd/trifecta/shop"
+	"github.com/trifecta-pay/trifecta/config"
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers/sandbox"
+)
+
+// What the demo is made of. The keys are public on purpose: they open nothing
+// but a sandbox on this machine.
+const (
+	demoApp         = "demo"
+	demoKey         = "tk_test_demo"
+	demoOperatorKey = "tk_op_demo"
+)
+
+type demoOptions struct {
+	addr, internalAddr, shopAddr, stripeAddr, paypalAddr, data, layers string
+	verbose                                                            bool
+}
+
+func (p program) demo() *cobra.Command {
+	var o demoOptions
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Everything in one process: a shop, the API, and a sandbox that plays Stripe and PayPal",
+		Long: `Run the whole of Trifecta in one process, with nothing to configure: an embedded
+database, a sandbox that plays Stripe and PayPal, the gateway, and a small demo
+shop that uses nothing but the public API.
+
+Open the shop, buy something, and pay with a test card. No real money is
+anywhere near. Without --data everything is gone when it stops; the sandbox
+always forgets.`,
+		Example: "  trifecta demo\n  trifecta demo --data ./demo-data --layers return",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.runDemo(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "where the API listens")
+	f.StringVar(&o.internalAddr, "internal-addr", "127.0.0.1:8081", "where health and metrics listen")
+	f.StringVar(&o.shopAddr, "shop-addr", "127.0.0.1:8090", "where the demo shop listens")
+	f.StringVar(&o.stripeAddr, "stripe-addr", stripeAddr, "where the Stripe sandbox listens")
+	f.StringVar(&o.paypalAddr, "paypal-addr", paypalAddr, "where the PayPal sandbox listens")
+	f.StringVar(&o.data, "data", "", "directory to keep the database in, made if absent (default: a temporary one)")
+	f.StringVar(&o.layers, "layers", "return,webhook,reconcile", "which layers run: any of return, webhook, reconcile")
+	f.BoolVar(&o.verbose, "verbose", false, "log every request and step")
+	return cmd
+}
+
+func (p program) runDemo(ctx context.Context, o demoOptions) (err error) {
+	layers, err := parseLayers(o.layers)
+	if err != nil {
+		return err
+	}
+	level := slog.LevelWarn
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	log := p.logger(true, level)
+	dir, cleanup, err := dataDir(o.data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cleanup()) }()
+
+	var h *house.House
+	var box opened
+	box, err = openSandbox(ctx, o.stripeAddr, o.paypalAddr, log, func(ctx context.Context) {
+		deliveries := house.Worker{Name: "sandbox", Step: box.world.StepDeliveries}
+		if err := h.Quiesce(ctx, deliveries); err != nil {
+			log.WarnContext(ctx, "the demo did not become quiet", "error", err)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	ours, err := openDemo(ctx, o)
+	if err != nil {
+		return err
+	}
+	cfg, err := demoConfig(box, dir, layers, ours)
+	if err != nil {
+		return err
+	}
+	h, err = house.Build(ctx, house.Options{Config: cfg, Clock: box.world.Now, Wall: box.world.Wall, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	if err := addDemoKeys(ctx, h.Service); err != nil {
+		return err
+	}
+	front, err := shop.New(shop.Options{API: cfg.PublicURL, Key: demoKey, BaseURL: "http://" + ours[2].Addr().String(), Clock: box.world.Now, NewID: rand.Text, Logger: log})
+	if err != nil {
+		return err
+	}
+	p.welcome(cfg, ours, box)
+	return serveAll(ctx, log, []site{
+		box.stripe, box.paypal,
+		{name: "public", listener: ours[0], handler: h.Public},
+		{name: "internal", listener: ours[1], handler: h.Internal()},
+		{name: "shop", listener: ours[2], handler: front},
+	}, func(ctx context.Context) error {
+		return both(ctx, h.Run, func(ctx context.Context) error { box.world.Run(ctx); return nil })
+	})
+}
+
+// openDemo opens the demo's own listeners: public, internal, shop.
+func openDemo(ctx context.Context, o demoOptions) ([3]net.Listener, error) {
+	var out [3]net.Listener
+	for i, l := range []struct{ flag, addr string }{{"--addr", o.addr}, {"--internal-addr", o.internalAddr}, {"--shop-addr", o.shopAddr}} {
+		var err error
+		if out[i], err = listen(ctx, l.flag, l.addr); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+func (p program) welcome(cfg config.Config, ours [3]net.Listener, box opened) {
+	_, _ = fmt.Fprintf(p.out, `
+Trifecta demo is running. No real money is anywhere near.
+
+  Open the shop     http://%s      buy something; pay with 4242 4242 4242 4242
+  API and its docs  %s/docs      key %s, operator key %s
+  Stripe sandbox    http://%s
+  PayPal sandbox    http://%s
+
+Stop with Ctrl-C.
+`, ours[2].Addr(), cfg.PublicURL, demoKey, demoOperatorKey, box.stripe.listener.Addr(), box.paypal.listener.Addr())
+}
+
+func parseLayers(s string) (config.Layers, error) {
+	var l config.Layers
+	for _, name := range strings.Split(s, ",") {
+		switch strings.TrimSpace(name) {
+		case "return":
+			l.Return = true
+		case "webhook":
+			l.Webhook = true
+		case "reconcile":
+			l.Reconcile = true
+		case "":
+		default:
+			return l, fmt.Errorf("--layers: %q is not a layer; the layers are return, webhook and reconcile", name)
+		}
+	}
+	return l, nil
+}
+
+// dataDir makes the directory for the database, a temporary one by default.
+func dataDir(dir string) (string, func() error, error) {
+	if dir == "" {
+		made, err := os.MkdirTemp("", "trifecta-demo-")
+		if err != nil {
+			return "", nil, fmt.Errorf("make a temporary directory: %w", err)
+		}
+		return made, func() error { return os.RemoveAll(made) }, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", nil, fmt.Errorf("--data: %w", err)
+	}
+	return dir, func() error { return nil }, nil
+}
+
+// demoConfig is the configuration of the demo: one account at each sandbox, one
+// app, and webhook endpoints registered in the sandbox.
+func demoConfig(box opened, dir string, layers config.Layers, ours [3]net.Listener) (config.Config, error) {
+	public, paypalHost := "http://"+ours[0].Addr().String(), box.paypal.listener.Addr().String()
+	stripe := box.world.AddEndpoint(sandbox.Endpoint{API: "stripe", URL: public + "/webhooks/stripe/stripe-demo", Secret: "whsec_" + rand.Text()})
+	paypal := box.world.AddEndpoint(sandbox.Endpoint{API: "paypal", URL: public + "/webhooks/paypal/paypal-demo", WebhookID: "WH-" + rand.Text()[:17]})
+	ca := filepath.Join(dir, "paypal-sandbox-ca.pem")
+	if err := os.WriteFile(ca, box.root, 0o600); err != nil {
+		return config.Config{}, fmt.Errorf("write the sandbox's certificate: %w", err)
+	}
+	cfg := config.Config{
+		PublicURL: public, Store: config.NewSecret("sqlite:" + filepath.Join(dir, "trifecta.db")),
+		HTTP: config.HTTP{Addr: ours[0].Addr().String(), InternalAddr: ours[1].Addr().String()},
+		Accounts: []config.Account{
+			{
+				Name: "stripe-demo", Provider: config.ProviderStripe, Mode: config.ModeTest, SecretKey: config.NewSecret("sk_test_demo"),
+				WebhookSecrets: []config.Secret{config.NewSecret(stripe.Secret)}, APIBase: "http://" + box.stripe.listener.Addr().String(),
+			},
+			{
+				Name: "paypal-demo", Provider: config.ProviderPayPal, Mode: config.ModeTest, ClientID: "demo", ClientSecret: config.NewSecret("demo"),
+				WebhookIDs: []string{paypal.WebhookID}, APIBase: "http://" + paypalHost, WebhookRootCA: ca, WebhookCertHosts: []string{paypalHost},
+			},
+		},
+		Apps:   []config.App{{Name: demoApp, Mode: config.ModeTest}},
+		Layers: layers, BrandName: "Trifecta demo shop",
+	}
+	if err := cfg.Validate(); err != nil {
+		return config.Config{}, fmt.Errorf("the demo's own configuration: %w", err)
+	}
+	return cfg, nil
+}
+
+func addDemoKeys(ctx context.Context, s *gateway.Service) error {
+	app := gateway.Key{App: demoApp, Mode: payment.ModeTest, Scopes: gateway.AllScopes()}
+	if err := s.AddKey(ctx, demoKey, app); err != nil {
+		return fmt.Errorf("demo key: %w", err)
+	}
+	if err := s.AddKey(ctx, demoOperatorKey, gateway.Key{Operator: true}); err != nil {
+		return fmt.Errorf("demo operator key: %w", err)
+	}
+	return nil
+}

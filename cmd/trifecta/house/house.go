@@ -1,0 +1,181 @@
+// Package house wires the rooms together: from a configuration to handlers and
+// workers. It holds no rule of its own; commands and whole-process tests build
+// the same house.
+package house
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/config"
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/httpapi"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+	"github.com/trifecta-pay/trifecta/providers/paypal"
+	"github.com/trifecta-pay/trifecta/providers/stripe"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/sqlite"
+)
+
+// Options are what a house is built from.
+type Options struct {
+	Config config.Config
+	Clock  func() time.Time // ours
+	Wall   func() time.Time // the machine's, for webhook signatures
+	Logger *slog.Logger
+	// Transport carries provider calls; nil makes one with time limits.
+	Transport http.RoundTripper
+}
+
+// House is a built gateway: what it serves and what it works on.
+type House struct {
+	Service *gateway.Service
+	Public  http.Handler
+	Alerts  *store.Alerts
+	engine  store.Engine
+	workers []Worker
+	log     *slog.Logger
+	clock   func() time.Time
+}
+
+// Worker is a step function with a name.
+type Worker struct {
+	Name string
+	Step func(context.Context) (did int, next time.Time, err error)
+}
+
+// Build opens the store and wires the rooms. Close the house when done.
+func Build(ctx context.Context, o Options) (*House, error) {
+	engine, err := openStore(ctx, o.Config)
+	if err != nil {
+		return nil, err
+	}
+	h, err := wire(o, engine)
+	if err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	return h, nil
+}
+
+func openStore(ctx context.Context, cfg config.Config) (store.Engine, error) {
+	scheme, address := cfg.StoreURL()
+	if scheme != "sqlite" {
+		return nil, fmt.Errorf("the store %s: is not built into this version; use sqlite:FILE", scheme)
+	}
+	e, err := sqlite.Open(ctx, sqlite.Options{Path: address.Reveal(), Collections: store.Collections()})
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	return e, nil
+}
+
+func wire(o Options, engine store.Engine) (*House, error) {
+	registry, err := accounts(o)
+	if err != nil {
+		return nil, err
+	}
+	alerts := store.NewAlerts(engine)
+	apps := make([]gateway.App, 0, len(o.Config.Apps))
+	for _, a := range o.Config.Apps {
+		apps = append(apps, gateway.App{Name: a.Name, Mode: payment.Mode(a.Mode), ReturnOrigins: a.ReturnOrigins})
+	}
+	service, err := gateway.New(gateway.Options{
+		Payments: store.NewPayments(engine), Keys: store.NewKeys(engine), Notify: alerts, Providers: registry, Apps: apps,
+		Clock: o.Clock, Token: rand.Text, PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
+		Render: httpapi.NewRenderer(o.Config.PublicURL), ReturnLayer: o.Config.Layers.Return, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("wire the gateway: %w", err)
+	}
+	h := &House{Service: service, Alerts: alerts, engine: engine, log: o.Logger, clock: o.Clock}
+	h.workers = append(h.workers, Worker{Name: "operations", Step: service.Operations(0).Step})
+	h.Public = httpapi.New(httpapi.Options{
+		Service: service, Clock: o.Clock, NewID: func() string { return "req_" + rand.Text() }, Logger: o.Logger,
+		PublicURL: o.Config.PublicURL,
+	})
+	return h, nil
+}
+
+// accounts makes an adapter and its guard for every configured account.
+func accounts(o Options) (*providers.Registry, error) {
+	var guarded []*providers.Account
+	for _, a := range o.Config.Accounts {
+		p, err := adapter(o, a)
+		if err != nil {
+			return nil, fmt.Errorf("account %s: %w", a.Name, err)
+		}
+		guarded = append(guarded, providers.Guard(p, providers.GuardOptions{Clock: o.Wall}))
+	}
+	r, err := providers.NewRegistry(guarded...)
+	if err != nil {
+		return nil, fmt.Errorf("accounts: %w", err)
+	}
+	return r, nil
+}
+
+func adapter(o Options, a config.Account) (providers.Provider, error) {
+	client := &http.Client{Transport: o.Transport}
+	if o.Transport == nil {
+		client.Transport = &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+			TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: 20 * time.Second,
+			MaxIdleConnsPerHost: 64, IdleConnTimeout: 60 * time.Second, ForceAttemptHTTP2: true,
+		}
+	}
+	switch a.Provider {
+	case config.ProviderStripe:
+		return stripe.New(stripe.Options{
+			Account: a.Name, Mode: payment.Mode(a.Mode), SecretKey: a.SecretKey.Reveal(), APIBase: a.APIBase, HTTPClient: client,
+			WebhookSecrets: reveal(a.WebhookSecrets), ConnectWebhookSecrets: reveal(a.ConnectWebhookSecrets),
+		})
+	case config.ProviderPayPal:
+		pool, err := rootCA(a.WebhookRootCA)
+		if err != nil {
+			return nil, err
+		}
+		return paypal.New(paypal.Options{
+			Account: a.Name, Mode: payment.Mode(a.Mode), ClientID: a.ClientID, ClientSecret: a.ClientSecret.Reveal(),
+			APIBase: a.APIBase, HTTPClient: client, WebhookIDs: a.WebhookIDs, WebhookRootCA: pool,
+			WebhookCertHosts: a.WebhookCertHosts, Now: o.Wall, BrandName: o.Config.BrandName,
+		})
+	}
+	return nil, fmt.Errorf("unknown provider %q", a.Provider)
+}
+
+func reveal(secrets []config.Secret) []string {
+	out := make([]string, 0, len(secrets))
+	for _, s := range secrets {
+		out = append(out, s.Reveal())
+	}
+	return out
+}
+
+func rootCA(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // no file: the system's roots
+	}
+	pem, err := os.ReadFile(file) //nolint:gosec // the operator's own file
+	if err != nil {
+		return nil, fmt.Errorf("webhook_root_ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("webhook_root_ca: %s holds no PEM certificate", file)
+	}
+	return pool, nil
+}
+
+// Ready says whether the house can take payments: its store answers.
+func (h *House) Ready(ctx context.Context) error { return h.engine.Ping(ctx) }
+
+// Close closes the store. Nothing may be running any more.
+func (h *House) Close() error { return h.engine.Close() }

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// program is what every command gets: its surroundings, nothing global.
+type program struct {
+	environ  []string
+	out, err io.Writer
+}
+
+// run is the program: arguments in, exit code out.
+func run(ctx context.Context, args, environ []string, out, errOut io.Writer) int {
+	p := program{environ: environ, out: out, err: errOut}
+	root := p.root()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	if err := root.ExecuteContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		_, _ = fmt.Fprintln(errOut, "trifecta:", err)
+		return 1
+	}
+	return 0
+}
+
+func (p program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "trifecta",
+		Short: "One payments API over Stripe and PayPal that never loses a cent",
+		Long: `Trifecta takes payments for your apps through Stripe and PayPal, behind one API.
+
+Your app creates a payment and sends its customer to the checkout URL it gets
+back. Three independent feeds (the customer's return, verified webhooks, and
+scheduled reconciliation) keep the record equal to the provider's truth.
+
+Start here:
+  trifecta demo      everything in one process, nothing to configure: a shop, the
+                     API, and a sandbox that plays Stripe and PayPal
+  trifecta serve     the gateway, with your configuration
+  trifecta sandbox   the stand-ins alone, for the tests of your own app`,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	root.AddCommand(p.demo(), p.serve(), p.sandbox(), p.apikey(), p.version())
+	return root
+}
+
+func (p program) version() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version and the versions of the SDKs inside", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			info, ok := debug.ReadBuildInfo()
+			if !ok {
+				return errors.New("this binary carries no build information")
+			}
+			_, err := fmt.Fprintf(p.out, "trifecta %s (%s)\n", info.Main.Version, info.GoVersion)
+			for _, dep := range info.Deps {
+				switch dep.Path {
+				case "github.com/stripe/stripe-go/v76", "github.com/plutov/paypal/v4", "modernc.org/sqlite":
+					_, err = fmt.Fprintf(p.out, "  %s %s\n", dep.Path, dep.Version)
+				}
+			}
+			return err
+		},
+	}
+}
+
+// logger writes JSON lines, or readable ones for the demo.
+func (p program) logger(readable bool, level slog.Level) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
+	if readable {
+		return slog.New(slog.NewTextHandler(p.err, opts))
+	}
+	return slog.New(slog.NewJSONHandler(p.err, opts))
+}
+
+// server is an HTTP server with the limits every listener of ours has.
+func server(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
+		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}

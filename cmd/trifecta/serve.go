@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trifecta-pay/trifecta/cmd/trifecta/house"
+	"github.com/trifecta-pay/trifecta/config"
+)
+
+func (p program) serve() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run the gateway",
+		Long: `Run the gateway with a configuration file, the environment, or both.
+
+Everything doubtful is refused before the first payment, all faults at once.
+docs/trifecta.example.yaml explains every key; each can also come from the
+environment as TRIFECTA_…, and each secret from a file.
+
+It stops cleanly on SIGINT and SIGTERM: no new requests, those under way finish,
+workers stop last. A kill -9 is safe too: what was begun is finished at the next
+start.`,
+		Example: "  trifecta serve --config trifecta.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(config.Options{File: file, Environ: p.environ})
+			if err != nil {
+				return fmt.Errorf("the configuration is refused:\n%w", err)
+			}
+			return p.runServe(cmd.Context(), cfg)
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "the configuration file (YAML)")
+	return cmd
+}
+
+func (p program) runServe(ctx context.Context, cfg config.Config) (err error) {
+	log := p.logger(false, slog.LevelInfo)
+	clock, follow, err := clockOf(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	h, err := house.Build(ctx, house.Options{Config: cfg, Clock: clock, Wall: time.Now, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	public, err := listen(ctx, "http.addr", cfg.HTTP.Addr)
+	if err != nil {
+		return err
+	}
+	internal, err := listen(ctx, "http.internal_addr", cfg.HTTP.InternalAddr)
+	if err != nil {
+		return errors.Join(err, public.Close())
+	}
+	log.InfoContext(ctx, "ready", "addr", public.Addr().String(), "internal", internal.Addr().String(), "public_url", cfg.PublicURL)
+	err = serveAll(ctx, log, []site{
+		{name: "public", listener: public, handler: h.Public},
+		{name: "internal", listener: internal, handler: h.Internal()},
+	}, func(ctx context.Context) error { return both(ctx, h.Run, follow) })
+	log.InfoContext(ctx, "stopped")
+	return err
+}
+
+// both runs two workers until ctx ends.
+func both(ctx context.Context, a, b func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- b(ctx) }()
+	return errors.Join(a(ctx), <-done)
+}
