@@ -100,6 +100,7 @@ func TestReauthorize(t *testing.T) {
 	e.refused(422, "REAUTHORIZATION_NOT_SUPPORTED", "POST", auths+b+"/reauthorize", "", e.nextKey())
 	e.refused(422, "CANNOT_BE_VOIDED", "POST", auths+b+"/void", "", nil)
 	e.must(201, "POST", auths+b+"/capture", usd("9.00"), e.nextKey())
+	e.refused(422, "MAX_CAPTURE_AMOUNT_EXCEEDED", "POST", auths+b+"/capture", usd("2.00"), e.nextKey())
 	e.refused(422, "MAX_CAPTURE_AMOUNT_EXCEEDED", "POST", auths+a+"/capture", usd("2.00"), e.nextKey())
 	e.must(201, "POST", auths+a+"/capture", usd("1.00"), e.nextKey())
 	e.refused(422, "AUTHORIZATION_ALREADY_CAPTURED", "POST", auths+b+"/capture", usd("1.00"), e.nextKey())

@@ -240,6 +240,11 @@ func TestRegisteredWebhooks(t *testing.T) {
 	if err := e.verify(got[0], hook.str("id")); err != nil {
 		t.Error(err)
 	}
+	e.token = e.login("client-b")
+	if got := e.must(200, "GET", path+"-events", "", nil); got.len("events") != 0 {
+		t.Errorf("client b sees client a's events: %v", got)
+	}
+	e.token = a
 	e.must(204, "DELETE", path+"/"+hook.str("id"), "", nil)
 	e.must(404, "DELETE", path+"/"+hook.str("id"), "", nil)
 	e.paid("pay_2", "")
