@@ -1,0 +1,279 @@
+package stripe
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	stripesdk "github.com/stripe/stripe-go/v76"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+// snapshot is everything below one root as it was read, in the order of reading:
+// the root first, so that what is created meanwhile is never claimed as covered.
+type snapshot struct {
+	session  *stripesdk.CheckoutSession // nil where the root is an intent
+	intent   *stripesdk.PaymentIntent   // nil until the customer submitted
+	charges  []*stripesdk.Charge
+	refunds  []*stripesdk.Refund
+	disputes []datedDispute
+	reversed []reversedRefund
+	asOf     time.Time // provider time of the first read
+}
+
+// datedDispute is a dispute and when Stripe said so: it merges by that time.
+type datedDispute struct {
+	*stripesdk.Dispute
+	asOf time.Time
+}
+
+// reversedRefund is the balance transaction that returned a failed refund.
+type reversedRefund struct {
+	refund string
+	txn    *stripesdk.BalanceTransaction
+}
+
+// Fetch reads one attempt with everything below it.
+func (a *Adapter) Fetch(ctx context.Context, at providers.Attempt) (payment.Observation, error) {
+	const op = "fetch"
+	s, err := a.snapshot(ctx, op, at.Root)
+	if err != nil {
+		return payment.Observation{}, err
+	}
+	return a.observation(op, s, at.N, true)
+}
+
+// snapshot reads the root and what hangs below it: one call while nobody paid,
+// four to five afterwards.
+func (a *Adapter) snapshot(ctx context.Context, op string, root providers.Ref) (snapshot, error) {
+	s, err := a.root(ctx, op, root)
+	if err != nil {
+		return s, err
+	}
+	if s.intent == nil || s.intent.LatestCharge == nil {
+		return s, nil
+	}
+	if s.charges, err = a.charges(ctx, op, s.intent.ID); err != nil {
+		return s, err
+	}
+	held, captured := false, false
+	for _, c := range s.charges {
+		held = held || c.Status == stripesdk.ChargeStatusSucceeded
+		captured = captured || c.Captured && c.Status == stripesdk.ChargeStatusSucceeded
+	}
+	if held { // a hold that lapsed shows as a refund too
+		if s.refunds, err = a.refunds(ctx, op, s.intent.ID); err != nil {
+			return s, err
+		}
+		if s.reversed, err = a.reversals(ctx, op, s.refunds); err != nil {
+			return s, err
+		}
+	}
+	if captured { // always, not by charge.disputed: nobody promises that inquiries set it
+		s.disputes, err = a.disputes(ctx, op, s.intent.ID)
+	}
+	return s, err
+}
+
+// root reads the session or intent by its id.
+func (a *Adapter) root(ctx context.Context, op string, root providers.Ref) (snapshot, error) {
+	var s snapshot
+	if root.ID == "" {
+		return s, &providers.Error{Class: providers.NotFound, Provider: provider, Op: op, Code: "no_root"}
+	}
+	if root.Kind == kindIntent || strings.HasPrefix(root.ID, "pi_") {
+		intent, err := a.intent(ctx, op, root.ID)
+		if err != nil {
+			return s, err
+		}
+		s.intent = intent
+		s.asOf = latest(date(intent.LastResponse), unix(intent.Created), chargeTime(intent.LatestCharge))
+		return s, nil
+	}
+	session, err := a.session(ctx, op, root.ID)
+	if err != nil {
+		return s, err
+	}
+	s.session, s.intent = session, session.PaymentIntent
+	s.asOf = sessionTime(session, date(session.LastResponse))
+	return s, nil
+}
+
+// sessionTime is when a session was read: the answer's Date, and not before
+// anything that the answer holds was created, should two clocks of Stripe's differ.
+func sessionTime(s *stripesdk.CheckoutSession, read time.Time) time.Time {
+	at := latest(read, unix(s.Created))
+	if s.PaymentIntent != nil {
+		at = latest(at, unix(s.PaymentIntent.Created), chargeTime(s.PaymentIntent.LatestCharge))
+	}
+	return at
+}
+
+func chargeTime(c *stripesdk.Charge) time.Time {
+	if c == nil {
+		return time.Time{}
+	}
+	return unix(c.Created)
+}
+
+func (a *Adapter) session(ctx context.Context, op, id string) (*stripesdk.CheckoutSession, error) {
+	return read(ctx, a, op, func(ctx context.Context) (*stripesdk.CheckoutSession, error) {
+		params := &stripesdk.CheckoutSessionParams{Params: stripesdk.Params{Context: ctx}}
+		params.AddExpand("payment_intent")
+		params.AddExpand("payment_intent.latest_charge")
+		s, err := a.sdk.CheckoutSessions.Get(id, params)
+		return whole(s, err, func() bool { return s.ID == id && s.Status != "" })
+	})
+}
+
+func (a *Adapter) intent(ctx context.Context, op, id string) (*stripesdk.PaymentIntent, error) {
+	return read(ctx, a, op, func(ctx context.Context) (*stripesdk.PaymentIntent, error) {
+		params := &stripesdk.PaymentIntentParams{Params: stripesdk.Params{Context: ctx}}
+		params.AddExpand("latest_charge")
+		p, err := a.sdk.PaymentIntents.Get(id, params)
+		return whole(p, err, func() bool { return p.ID == id && p.Status != "" })
+	})
+}
+
+func (a *Adapter) charges(ctx context.Context, op, intent string) ([]*stripesdk.Charge, error) {
+	return read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.Charge, error) {
+		params := &stripesdk.ChargeListParams{ListParams: pages(ctx), PaymentIntent: stripesdk.String(intent)}
+		params.AddExpand("data.balance_transaction")
+		return all[*stripesdk.Charge](a.sdk.Charges.List(params).Iter)
+	})
+}
+
+func (a *Adapter) refunds(ctx context.Context, op, intent string) ([]*stripesdk.Refund, error) {
+	return read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.Refund, error) {
+		params := &stripesdk.RefundListParams{ListParams: pages(ctx), PaymentIntent: stripesdk.String(intent)}
+		params.AddExpand("data.balance_transaction")
+		return all[*stripesdk.Refund](a.sdk.Refunds.List(params).Iter)
+	})
+}
+
+// reversals reads the transactions that brought failed refunds back; without them
+// the net would miss that money.
+func (a *Adapter) reversals(ctx context.Context, op string, refunds []*stripesdk.Refund) ([]reversedRefund, error) {
+	var out []reversedRefund
+	for _, r := range refunds {
+		if r.FailureBalanceTransaction == nil || r.FailureBalanceTransaction.ID == "" {
+			continue
+		}
+		txn, err := a.transaction(ctx, op, r.FailureBalanceTransaction.ID)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, reversedRefund{refund: r.ID, txn: txn})
+	}
+	return out, nil
+}
+
+func (a *Adapter) transaction(ctx context.Context, op, id string) (*stripesdk.BalanceTransaction, error) {
+	return read(ctx, a, op, func(ctx context.Context) (*stripesdk.BalanceTransaction, error) {
+		params := &stripesdk.BalanceTransactionParams{Params: stripesdk.Params{Context: ctx}}
+		params.AddExpand("source")
+		t, err := a.sdk.BalanceTransactions.Get(id, params)
+		return whole(t, err, func() bool { return t.ID == id })
+	})
+}
+
+// disputes lists an intent's disputes and reads each by its id, because only the
+// answer to such a read says as of when it is true.
+func (a *Adapter) disputes(ctx context.Context, op, intent string) ([]datedDispute, error) {
+	list, err := read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.Dispute, error) {
+		params := &stripesdk.DisputeListParams{ListParams: pages(ctx), PaymentIntent: stripesdk.String(intent)}
+		return all[*stripesdk.Dispute](a.sdk.Disputes.List(params).Iter)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]datedDispute, 0, len(list))
+	for _, row := range list {
+		d, err := a.dispute(ctx, op, row.ID)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, datedDispute{Dispute: d, asOf: latest(date(d.LastResponse), unix(d.Created))})
+	}
+	return out, nil
+}
+
+func (a *Adapter) dispute(ctx context.Context, op, id string) (*stripesdk.Dispute, error) {
+	return read(ctx, a, op, func(ctx context.Context) (*stripesdk.Dispute, error) {
+		d, err := a.sdk.Disputes.Get(id, &stripesdk.DisputeParams{Params: stripesdk.Params{Context: ctx}})
+		return whole(d, err, func() bool { return d.ID == id && d.Status != "" })
+	})
+}
+
+// pages are the parameters of a list that is walked to its end.
+func pages(ctx context.Context) stripesdk.ListParams {
+	return stripesdk.ListParams{Context: ctx, Limit: stripesdk.Int64(100)}
+}
+
+// all walks a list to its end. A list that breaks off is an error: half a list of
+// refunds would be read as less money given back.
+func all[T any](it *stripesdk.Iter) ([]T, error) {
+	var out []T
+	for it.Next() {
+		v, ok := it.Current().(T)
+		if !ok {
+			return nil, errUnreadable
+		}
+		out = append(out, v)
+	}
+	if err := it.Err(); err != nil {
+		return nil, err
+	}
+	if it.Meta().HasMore {
+		return nil, errTruncated
+	}
+	return out, nil
+}
+
+// whole turns a 2xx answer that is not the object asked for into an error: the SDK
+// reads "{}" into an empty object without complaint.
+func whole[T any](v T, err error, ok func() bool) (T, error) {
+	if err == nil && !ok() {
+		err = errUnreadable
+	}
+	return v, err
+}
+
+// date is when Stripe sent an answer; zero where it did not say.
+func date(r *stripesdk.APIResponse) time.Time {
+	if r == nil {
+		return time.Time{}
+	}
+	at, err := http.ParseTime(r.Header.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+// replayed says that an answer is the stored one of an earlier call with the same
+// key: its Date is new, its content is not (Stripe docs: idempotent requests).
+func replayed(r *stripesdk.APIResponse) bool {
+	return r != nil && r.Header.Get("Idempotent-Replayed") == "true"
+}
+
+// unix is a time of Stripe's; 0 is none.
+func unix(seconds int64) time.Time {
+	if seconds <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}
+
+func latest(times ...time.Time) time.Time {
+	var out time.Time
+	for _, t := range times {
+		if t.After(out) {
+			out = t
+		}
+	}
+	return out
+}

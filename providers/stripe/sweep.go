@@ -1,0 +1,256 @@
+package stripe
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	stripesdk "github.com/stripe/stripe-go/v76"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+// The lists of an account. Objects, not only events: Stripe says that an event is
+// sometimes never made. Balance transactions come first, they are the money.
+const (
+	listTransactions = "balance_transactions"
+	listSessions     = "checkout_sessions"
+	listIntents      = "payment_intents"
+	listRefunds      = "refunds"
+	listDisputes     = "disputes"
+	listEvents       = "events"
+)
+
+// listLag is how long an object may take to show in its list.
+const listLag = 5 * time.Second
+
+// Lists names the account's lists in the order in which they are walked.
+func (a *Adapter) Lists() []string {
+	return []string{listTransactions, listSessions, listIntents, listRefunds, listDisputes, listEvents}
+}
+
+// Sweep reads one page, newest first, of what was created in [from, to). All pages
+// of one walk are trusted up to the same moment: shortly before the first of them
+// was read, because what appears later is on none.
+func (a *Adapter) Sweep(ctx context.Context, list string, from, to time.Time, cursor string) (providers.SweepPage, error) {
+	const op = "sweep"
+	trusted, after, ok := parseCursor(cursor)
+	if !ok {
+		return providers.SweepPage{}, refuse(op, "bad_cursor", "")
+	}
+	w := window{
+		created: &stripesdk.RangeQueryParams{GreaterThanOrEqual: max(1, from.Unix()), LesserThan: ceil(to)},
+		list:    stripesdk.ListParams{Limit: stripesdk.Int64(100), Single: true},
+	}
+	if after != "" {
+		w.list.StartingAfter = stripesdk.String(after)
+	}
+	page, err := read(ctx, a, op, func(ctx context.Context) (rows, error) {
+		w.list.Context = ctx
+		switch list {
+		case listTransactions:
+			return a.sweepTransactions(w)
+		case listSessions:
+			return a.sweepSessions(w)
+		case listIntents:
+			return a.sweepIntents(w)
+		case listRefunds:
+			return a.sweepRefunds(w)
+		case listDisputes:
+			return a.sweepDisputes(w)
+		case listEvents:
+			return a.sweepEvents(w)
+		default:
+			return rows{}, errUnknownList
+		}
+	})
+	if err != nil {
+		return providers.SweepPage{}, err
+	}
+	if trusted.IsZero() {
+		if trusted = page.read.Add(-listLag); trusted.After(to) {
+			trusted = to
+		}
+		if page.read.IsZero() {
+			trusted = from // Stripe did not say when it answered: nothing is certain
+		}
+	}
+	out := providers.SweepPage{Items: page.items, TrustedTo: trusted}
+	if page.next != "" {
+		out.Next = strconv.FormatInt(trusted.Unix(), 10) + ":" + page.next
+	}
+	return out, nil
+}
+
+// ceil is the first whole second not before t.
+func ceil(t time.Time) int64 {
+	if t.Nanosecond() > 0 {
+		return t.Unix() + 1
+	}
+	return t.Unix()
+}
+
+// parseCursor reads "<trusted to>:<last id>", both empty on the first page.
+func parseCursor(cursor string) (trusted time.Time, after string, ok bool) {
+	if cursor == "" {
+		return time.Time{}, "", true
+	}
+	text, after, found := strings.Cut(cursor, ":")
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	return time.Unix(seconds, 0).UTC(), after, found && err == nil && seconds > 0 && token(after) != ""
+}
+
+// window is which part of a list to read.
+type window struct {
+	created *stripesdk.RangeQueryParams
+	list    stripesdk.ListParams
+}
+
+// rows is one page.
+type rows struct {
+	items []providers.SweepItem
+	next  string // id to go on after; empty on the last page
+	read  time.Time
+}
+
+// page turns one page of a list into items.
+func page[T any](it *stripesdk.Iter, meta *stripesdk.APIResponse, id func(T) string, item func(T) providers.SweepItem) (rows, error) {
+	out := rows{read: date(meta)}
+	last := ""
+	for it.Next() {
+		v, ok := it.Current().(T)
+		if !ok {
+			return rows{}, errUnreadable
+		}
+		out.items = append(out.items, item(v))
+		last = id(v)
+	}
+	if err := it.Err(); err != nil {
+		return rows{}, err
+	}
+	if it.Meta().HasMore {
+		if last == "" {
+			return rows{}, errTruncated
+		}
+		out.next = last
+	}
+	return out, nil
+}
+
+func (a *Adapter) sweepSessions(w window) (rows, error) {
+	params := &stripesdk.CheckoutSessionListParams{ListParams: w.list, CreatedRange: w.created}
+	params.AddExpand("data.payment_intent")
+	it := a.sdk.CheckoutSessions.List(params)
+	return page(it.Iter, it.CheckoutSessionList().LastResponse, func(s *stripesdk.CheckoutSession) string { return s.ID },
+		func(s *stripesdk.CheckoutSession) providers.SweepItem {
+			return providers.SweepItem{
+				Object: providers.Ref{Kind: kindSession, ID: s.ID}, Hint: sessionHint(s), Created: unix(s.Created),
+				Amount: lenient(s.AmountTotal, s.Currency),
+				Paid:   s.PaymentStatus == stripesdk.CheckoutSessionPaymentStatusPaid || holds(s.PaymentIntent),
+			}
+		})
+}
+
+func (a *Adapter) sweepIntents(w window) (rows, error) {
+	it := a.sdk.PaymentIntents.List(&stripesdk.PaymentIntentListParams{ListParams: w.list, CreatedRange: w.created})
+	return page(it.Iter, it.PaymentIntentList().LastResponse, func(p *stripesdk.PaymentIntent) string { return p.ID },
+		func(p *stripesdk.PaymentIntent) providers.SweepItem {
+			t := trail{}
+			t.sawIntent(p)
+			t.sawCharge(p.LatestCharge)
+			return t.item(kindIntent, p.ID, lenient(p.Amount, p.Currency), p.Created, holds(p))
+		})
+}
+
+// holds says that an intent took money or holds it.
+func holds(p *stripesdk.PaymentIntent) bool {
+	return p != nil && (p.Status == stripesdk.PaymentIntentStatusSucceeded || p.Status == stripesdk.PaymentIntentStatusRequiresCapture)
+}
+
+func (a *Adapter) sweepRefunds(w window) (rows, error) {
+	it := a.sdk.Refunds.List(&stripesdk.RefundListParams{ListParams: w.list, CreatedRange: w.created})
+	return page(it.Iter, it.RefundList().LastResponse, func(r *stripesdk.Refund) string { return r.ID },
+		func(r *stripesdk.Refund) providers.SweepItem {
+			t := trail{}
+			t.saw(r.Metadata, r.ID)
+			t.sawCharge(r.Charge)
+			t.sawIntent(r.PaymentIntent)
+			state := refundState(r.Status)
+			moved := r.Reason != expiredRefund && state != payment.RefundFailed && state != payment.RefundCanceled
+			return t.item(kindRefund, r.ID, lenient(-r.Amount, r.Currency), r.Created, moved)
+		})
+}
+
+func (a *Adapter) sweepDisputes(w window) (rows, error) {
+	it := a.sdk.Disputes.List(&stripesdk.DisputeListParams{ListParams: w.list, CreatedRange: w.created})
+	return page(it.Iter, it.DisputeList().LastResponse, func(d *stripesdk.Dispute) string { return d.ID },
+		func(d *stripesdk.Dispute) providers.SweepItem {
+			t := trail{}
+			t.saw(d.Metadata, d.ID)
+			t.sawCharge(d.Charge)
+			t.sawIntent(d.PaymentIntent)
+			return t.item(kindDispute, d.ID, lenient(-d.Amount, d.Currency), d.Created, len(d.BalanceTransactions) > 0)
+		})
+}
+
+func (a *Adapter) sweepTransactions(w window) (rows, error) {
+	params := &stripesdk.BalanceTransactionListParams{ListParams: w.list, CreatedRange: w.created}
+	params.AddExpand("data.source")
+	it := a.sdk.BalanceTransactions.List(params)
+	return page(it.Iter, it.BalanceTransactionList().LastResponse, func(x *stripesdk.BalanceTransaction) string { return x.ID },
+		func(x *stripesdk.BalanceTransaction) providers.SweepItem {
+			t := trail{}
+			t.sawSource(x.Source)
+			return t.item(kindTransaction, x.ID, lenient(x.Amount, x.Currency), x.Created, ofPayments(x.ReportingCategory))
+		})
+}
+
+// ofPayments says whether a balance transaction is about somebody's payment, as
+// opposed to payouts, top-ups and Stripe's own bills.
+func ofPayments(c stripesdk.BalanceTransactionReportingCategory) bool {
+	switch c {
+	case stripesdk.BalanceTransactionReportingCategoryCharge,
+		stripesdk.BalanceTransactionReportingCategoryChargeFailure,
+		stripesdk.BalanceTransactionReportingCategoryRefund,
+		stripesdk.BalanceTransactionReportingCategoryRefundFailure,
+		stripesdk.BalanceTransactionReportingCategoryDispute,
+		stripesdk.BalanceTransactionReportingCategoryDisputeReversal,
+		stripesdk.BalanceTransactionReportingCategoryPartialCaptureReversal:
+		return true
+	}
+	return false
+}
+
+func (a *Adapter) sweepEvents(w window) (rows, error) {
+	it := a.sdk.Events.List(&stripesdk.EventListParams{ListParams: w.list, CreatedRange: w.created})
+	return page(it.Iter, it.EventList().LastResponse, func(e *stripesdk.Event) string { return e.ID },
+		func(e *stripesdk.Event) providers.SweepItem {
+			item := providers.SweepItem{Object: providers.Ref{Kind: kindEvent, ID: e.ID}, Created: unix(e.Created)}
+			var o carried
+			if e.Data == nil || !relevant(string(e.Type)) || json.Unmarshal(e.Data.Raw, &o) != nil || o.ID == "" {
+				return item // about nothing of ours
+			}
+			item.Object, item.Hint = providers.Ref{Kind: kindOf(o.Object), ID: o.ID}, o.hint()
+			return item
+		})
+}
+
+// item makes a row of what the trail found.
+func (t *trail) item(kind, id string, amount payment.Money, created int64, paid bool) providers.SweepItem {
+	h := t.hint
+	h.Refs = refs(append(t.ids, id)...)
+	return providers.SweepItem{Object: providers.Ref{Kind: kind, ID: id}, Hint: h, Amount: amount, Created: unix(created), Paid: paid}
+}
+
+// lenient is an amount, or none where it has no exact meaning: other people's
+// objects are swept too, and one of them must not stop the sweep.
+func lenient(amount int64, currency stripesdk.Currency) payment.Money {
+	m, err := fromStripe(amount, currency)
+	if err != nil {
+		return payment.Money{}
+	}
+	return m
+}
