@@ -1,0 +1,260 @@
+package paypal
+
+import (
+	"context"
+	"net/url"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+// maxPages bounds every walk through a list of one attempt's objects.
+const maxPages = 20
+
+// Fetch reads an order and everything below it: its authorizations by id, its
+// captures and refunds, the disputes about them. An order that is gone is read by its
+// parts, or reported expired once it must be dead.
+func (a *Adapter) Fetch(ctx context.Context, at providers.Attempt) (payment.Observation, error) {
+	return a.fetch(ctx, "fetch", at, true)
+}
+
+// CloseCheckout reads the attempt as it is: PayPal can't close an order. The gateway
+// abandons it and never captures it, so that it dies with nobody charged.
+func (a *Adapter) CloseCheckout(ctx context.Context, at providers.Attempt, _ string) (providers.Result, error) {
+	obs, err := a.fetch(ctx, "close_checkout", at, true)
+	if err != nil {
+		return providers.Result{}, err
+	}
+	return providers.Result{Ref: at.Root.ID, Observation: obs}, nil
+}
+
+// fetch reads an attempt. whole reads disputes and reversals too; a look right after
+// a call of ours does without, so that taking money never hangs on those services.
+func (a *Adapter) fetch(ctx context.Context, op string, at providers.Attempt, whole bool) (payment.Observation, error) {
+	if err := checkID(op, at.Root.ID); err != nil {
+		return payment.Observation{}, err
+	}
+	s := snapshot{attempt: at, complete: true}
+	got, err := a.api.read(ctx, op, "/v2/checkout/orders/"+at.Root.ID, &s.order)
+	switch {
+	case providers.ClassOf(err) == providers.NotFound && err != nil:
+		return a.fetchWithoutOrder(ctx, op, at, whole, got, err)
+	case err != nil:
+		return payment.Observation{}, err
+	case s.order.ID != at.Root.ID:
+		return payment.Observation{}, a.api.unreadable(op, got, nil)
+	}
+	s.at, s.parts = got.date(), s.order.payments()
+	for i, x := range s.parts.Authorizations {
+		if err := a.readAuthorization(ctx, op, x.ID, &s.parts.Authorizations[i]); err != nil {
+			return payment.Observation{}, err
+		}
+	}
+	return a.finish(ctx, op, s, whole, got)
+}
+
+// finish adds what stands beside an order and maps it all.
+func (a *Adapter) finish(ctx context.Context, op string, s snapshot, whole bool, got *answer) (payment.Observation, error) {
+	if whole {
+		var err error
+		if s.disputes, err = a.disputes(ctx, op, s.parts.Captures); err != nil {
+			return payment.Observation{}, err
+		}
+		if s.reversed, err = a.reversals(ctx, op, s); err != nil {
+			return payment.Observation{}, err
+		}
+	}
+	obs, err := a.observe(s)
+	if err != nil {
+		return payment.Observation{}, a.api.unreadable(op, got, err)
+	}
+	return obs, nil
+}
+
+// fetchWithoutOrder: PayPal forgets orders that nobody completed after some hours, and
+// has answered 404 for living ones for a while. What is known below the order is read
+// by its own id; an order that can't be alive any more is expired; a younger one is
+// just not found.
+func (a *Adapter) fetchWithoutOrder(ctx context.Context, op string, at providers.Attempt, whole bool, got *answer, notFound error) (payment.Observation, error) {
+	s := snapshot{attempt: at, complete: true, at: got.date()}
+	if id := at.Refs.Capture; id != "" {
+		var c captureBody
+		if err := a.readObject(ctx, op, "captures", id, &c); err != nil {
+			return payment.Observation{}, err
+		}
+		s.parts.Captures = append(s.parts.Captures, c)
+	}
+	if id := at.Refs.Authorization; id != "" {
+		var x authorizationBody
+		if err := a.readAuthorization(ctx, op, id, &x); err != nil {
+			return payment.Observation{}, err
+		}
+		s.parts.Authorizations = append(s.parts.Authorizations, x)
+	}
+	if len(s.parts.Captures)+len(s.parts.Authorizations) > 0 {
+		return a.finish(ctx, op, s, whole, got)
+	}
+	if a.opts.Now().Before(at.CreatedAt.Add(orderLife)) {
+		return payment.Observation{}, notFound
+	}
+	return a.expired(at, got), nil
+}
+
+// expired is an order that died unpaid. PayPal tells nothing of it any more, so the
+// time it was made is ours.
+func (a *Adapter) expired(at providers.Attempt, got *answer) payment.Observation {
+	read := got.date()
+	if read.IsZero() {
+		read = at.CreatedAt.Add(orderLife)
+	}
+	created := at.CreatedAt
+	if created.IsZero() {
+		created = read
+	}
+	refs := at.Refs
+	refs.Order = at.Root.ID
+	return payment.Observation{
+		Provider: Provider, Account: a.opts.Account, N: at.N, Complete: true, AsOf: read,
+		Facts: payment.Facts{Attempts: []payment.AttemptFact{{
+			Key: a.key(at.Root.ID), N: at.N, Kind: "order", State: payment.AttemptExpired, Total: at.Asked, Refs: refs,
+			Stamp: payment.Stamp{Created: created, AsOf: read},
+		}}},
+	}
+}
+
+// readObject reads one object of Payments v2 by its id.
+func (a *Adapter) readObject(ctx context.Context, op, collection, id string, into any) error {
+	if err := checkID(op, id); err != nil {
+		return err
+	}
+	_, err := a.api.read(ctx, op, "/v2/payments/"+collection+"/"+id, into)
+	return err
+}
+
+// readAuthorization reads an authorization by its id, because an order shows neither
+// its expiry for sure nor which one it renews. It replaces what into held.
+func (a *Adapter) readAuthorization(ctx context.Context, op, id string, into *authorizationBody) error {
+	var x authorizationBody
+	if err := a.readObject(ctx, op, "authorizations", id, &x); err != nil {
+		return err
+	}
+	if x.ID != id {
+		return a.api.unreadable(op, &answer{}, nil)
+	}
+	*into = x
+	return nil
+}
+
+// noRight says that an account may not use a service at all, or that there is none:
+// then its objects stay unseen, and the money is read all the same.
+func noRight(err error) bool {
+	if err == nil {
+		return false
+	}
+	c := providers.ClassOf(err)
+	return c == providers.Misconfigured || c == providers.NotFound
+}
+
+// disputes reads every case about the captures.
+func (a *Adapter) disputes(ctx context.Context, op string, captures []captureBody) ([]disputeBody, error) {
+	var out []disputeBody
+	seen := map[string]bool{}
+	for _, c := range captures {
+		if !paid(c) {
+			continue
+		}
+		query := url.Values{"disputed_transaction_id": {c.ID}, "page_size": {"50"}}
+		for range maxPages {
+			var list disputeList
+			if _, err := a.api.read(ctx, op, "/v1/customer/disputes?"+query.Encode(), &list); noRight(err) {
+				return out, nil
+			} else if err != nil {
+				return nil, err
+			}
+			for _, d := range list.Items {
+				if seen[d.ID] || checkID(op, d.ID) != nil {
+					continue
+				}
+				seen[d.ID] = true
+				var whole disputeBody
+				if _, err := a.api.read(ctx, op, "/v1/customer/disputes/"+d.ID, &whole); err != nil {
+					return nil, err
+				}
+				out = append(out, whole)
+			}
+			next := queryOf(linkOf(list.Links, "next")).Get("next_page_token")
+			if next == "" {
+				break
+			}
+			query.Set("next_page_token", next)
+		}
+	}
+	return out, nil
+}
+
+func paid(c captureBody) bool {
+	return c.Status == "COMPLETED" || c.Status == "PARTIALLY_REFUNDED" || c.Status == "REFUNDED"
+}
+
+// queryOf is the query of a link, empty if there is none.
+func queryOf(href string) url.Values {
+	u, err := url.Parse(href)
+	if err != nil {
+		return url.Values{}
+	}
+	return u.Query()
+}
+
+// reversalCode is PayPal's transaction event code for money it took back by itself
+// (PayPal docs: "Transaction event codes", T1106 payment reversal).
+const reversalCode = "T1106"
+
+// reversals looks for money that PayPal took back by itself, such as a returned bank
+// payment. An order does not list it; the only sign is a capture that changed with
+// nothing to explain it. Transaction search then tells, up to 3 hours late.
+func (a *Adapter) reversals(ctx context.Context, op string, s snapshot) ([]transaction, error) {
+	var out []transaction
+	for _, c := range s.parts.Captures {
+		changed := parseTime(c.UpdateTime)
+		if !paid(c) || !changed.After(explained(c, s).Add(2*time.Second)) {
+			continue
+		}
+		query := url.Values{
+			"start_date": {rfc3339(changed.Add(-time.Hour))}, "end_date": {rfc3339(changed.Add(time.Hour))},
+			"transaction_type": {reversalCode}, "fields": {"transaction_info"}, "page_size": {"500"},
+		}
+		var list transactionList
+		if _, err := a.api.read(ctx, op, "/v1/reporting/transactions?"+query.Encode(), &list); noRight(err) {
+			return out, nil
+		} else if err != nil {
+			return nil, err
+		}
+		for _, d := range list.Details {
+			if t := d.Info; t.ReferenceID == c.ID && t.EventCode == reversalCode && t.Status == "S" {
+				out = append(out, t)
+			}
+		}
+	}
+	return out, nil
+}
+
+// explained is the last time at which something known happened to a capture.
+func explained(c captureBody, s snapshot) time.Time {
+	at := firstTime(c.CreateTime, c.UpdateTime)
+	for _, r := range s.parts.Refunds {
+		if r.capture() == c.ID {
+			at = latest(at, parseTime(r.UpdateTime), parseTime(r.CreateTime))
+		}
+	}
+	for _, d := range s.disputes {
+		for _, t := range d.Transactions {
+			if t.SellerTransactionID == c.ID {
+				at = latest(at, parseTime(d.UpdateTime), parseTime(d.CreateTime))
+			}
+		}
+	}
+	return at
+}
+
+func rfc3339(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
