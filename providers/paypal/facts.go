@@ -2,7 +2,6 @@ package paypal
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -440,96 +439,4 @@ func (m *mapper) failure() payment.Failure {
 		}
 	}
 	return payment.Failure{}
-}
-
-// dispute maps one dispute (PayPal OpenAPI customer disputes v1).
-func (m *mapper) dispute(d disputeBody) {
-	st := m.stamp(d.CreateTime, d.UpdateTime)
-	fact := payment.Dispute{
-		Key: m.a.key(d.ID), Capture: m.disputedCapture(d), Amount: m.money("dispute", d.ID, d.Amount),
-		Stage: strings.ToLower(d.Stage), Status: disputeStatus(d), Reason: codeOf(d.Reason), Stamp: st,
-	}
-	if fact.Status == payment.DisputeNeedsResponse {
-		fact.DueBy = parseTime(d.SellerDue)
-	}
-	fact.Withheld = m.withheld(d, fact)
-	m.out.Disputes = append(m.out.Disputes, fact)
-	for i, move := range d.Movements {
-		if move.Party != "SELLER" || !strings.HasSuffix(move.Reason, "_FEE") {
-			continue
-		}
-		cost := m.money("fee of dispute", d.ID, move.Amount)
-		if move.Type == "CREDIT" {
-			cost = negative(cost)
-		}
-		id := fmt.Sprintf("%s:%d", d.ID, i+1)
-		m.out.Fees = append(m.out.Fees, payment.Fee{Key: m.a.key(id), Object: d.ID, Fee: cost, Net: negative(cost)})
-	}
-}
-
-// disputedCapture is the capture of this attempt that the case is about.
-func (m *mapper) disputedCapture(d disputeBody) string {
-	for _, t := range d.Transactions {
-		for _, c := range m.s.parts.Captures {
-			if t.SellerTransactionID == c.ID {
-				return c.ID
-			}
-		}
-	}
-	if len(d.Transactions) > 0 {
-		return d.Transactions[0].SellerTransactionID
-	}
-	return ""
-}
-
-func disputeStatus(d disputeBody) payment.DisputeStatus {
-	switch d.Status {
-	case "OPEN", "WAITING_FOR_SELLER_RESPONSE":
-		return payment.DisputeNeedsResponse
-	case "RESOLVED":
-		switch d.Outcome.Code {
-		case "RESOLVED_BUYER_FAVOUR", "ACCEPTED":
-			return payment.DisputeLost
-		case "RESOLVED_SELLER_FAVOUR", "RESOLVED_WITH_PAYOUT", "CANCELED_BY_BUYER", "DENIED":
-			return payment.DisputeWon
-		default:
-			return payment.DisputeClosed
-		}
-	default:
-		return payment.DisputeUnderReview
-	}
-}
-
-// withheld is what the case keeps from the merchant now: by the movements PayPal
-// lists, or else by what its stage and outcome mean.
-func (m *mapper) withheld(d disputeBody, fact payment.Dispute) int64 {
-	var sum int64
-	told := false
-	for _, move := range d.Movements {
-		if move.Party != "SELLER" || move.Reason != "DISPUTE_SETTLEMENT" {
-			continue
-		}
-		amount := m.money("movement of dispute", d.ID, move.Amount)
-		if amount.Currency != fact.Amount.Currency {
-			continue // settled in another currency: the disputed amount says it better
-		}
-		told = true
-		if move.Type == "CREDIT" {
-			amount = negative(amount)
-		}
-		sum += amount.Minor
-	}
-	if told {
-		return max(0, sum)
-	}
-	switch {
-	case fact.Status == payment.DisputeLost && d.Outcome.AmountRefunded != nil:
-		return m.money("outcome of dispute", d.ID, d.Outcome.AmountRefunded).Minor
-	case fact.Status == payment.DisputeLost:
-		return fact.Amount.Minor
-	case fact.Status == payment.DisputeWon, fact.Status == payment.DisputeClosed, fact.Stage == "inquiry":
-		return 0
-	default:
-		return fact.Amount.Minor
-	}
 }
