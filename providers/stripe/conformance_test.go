@@ -170,4 +170,3 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	providertest.Run(t, func(t *testing.T) providertest.Harness { return newLab(t).harness(t) })
 }
-
