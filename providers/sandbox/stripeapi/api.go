@@ -61,14 +61,16 @@ type API struct {
 
 // New returns the API's handler: provider endpoints under /v1, hosted pages under /c
 // and the control API under /_sandbox. API faults are applied inside.
-func New(w *sandbox.World, o Options) http.Handler {
+func New(w *sandbox.World, o Options) http.Handler { return w.WithFaults(newAPI(w, o)) }
+
+func newAPI(w *sandbox.World, o Options) *API {
 	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
 	a := &API{w: w, opt: o, mux: http.NewServeMux(), idem: newIdempotency(w.Now)}
 	w.SetSigner(apiName, sign)
 	a.routes()
 	a.pageRoutes()
 	a.controlRoutes()
-	return w.WithFaults(a)
+	return a
 }
 
 // ServeHTTP serves all routes.
@@ -214,8 +216,11 @@ func authenticate(r *http.Request) (string, *apiError) {
 			msg: "You did not provide an API key. Use 'Authorization: Bearer sk_test_...'."}
 	}
 	name, secret := strings.CutPrefix(key, "sk_test_")
-	restricted, limited := strings.CutPrefix(key, "rk_test_")
-	if !secret && !limited || name+restricted == "" {
+	limited := false
+	if !secret {
+		name, limited = strings.CutPrefix(key, "rk_test_")
+	}
+	if !secret && !limited || name == "" {
 		shown := key[:min(len(key), 8)]
 		return "", &apiError{status: http.StatusUnauthorized, typ: typeInvalid, msg: "Invalid API Key provided: " + shown + "***"}
 	}
