@@ -234,14 +234,9 @@ const (
 // filter by reference, so the whole window is walked.
 func (a *Adapter) FindCheckout(ctx context.Context, req providers.CheckoutRequest, opened time.Time) (providers.Result, bool, error) {
 	const op = "find_checkout"
-	rows, err := read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.CheckoutSession, error) {
-		return all[*stripesdk.CheckoutSession](a.sdk.CheckoutSessions.List(&stripesdk.CheckoutSessionListParams{
-			ListParams: pages(ctx),
-			CreatedRange: &stripesdk.RangeQueryParams{
-				GreaterThanOrEqual: max(1, opened.Add(-lookBack).Unix()), LesserThanOrEqual: opened.Add(lookAhead).Unix(),
-			},
-		}).Iter)
-	})
+	rows, err := a.sessions(ctx, op, stripesdk.CheckoutSessionListParams{CreatedRange: &stripesdk.RangeQueryParams{
+		GreaterThanOrEqual: max(1, opened.Add(-lookBack).Unix()), LesserThanOrEqual: opened.Add(lookAhead).Unix(),
+	}})
 	if err != nil {
 		return providers.Result{}, false, err
 	}

@@ -93,10 +93,12 @@ func classify(op string, writes, neverSent bool, err error) *providers.Error {
 // idempotent requests).
 func answered(e *providers.Error, writes bool, answer *stripesdk.Error) {
 	e.Status = answer.HTTPStatusCode
-	e.Code, e.DeclineCode = token(string(answer.Code)), token(string(answer.DeclineCode))
-	e.RequestID = token(answer.RequestID)
+	e.Code, e.DeclineCode = word(string(answer.Code)), word(string(answer.DeclineCode))
 	if e.Code == "" {
-		e.Code = token(string(answer.Type))
+		e.Code = word(string(answer.Type))
+	}
+	if strings.HasPrefix(answer.RequestID, "req_") && identifier(answer.RequestID) {
+		e.RequestID = answer.RequestID
 	}
 	if answer.LastResponse != nil {
 		e.RetryAfter = retryAfter(answer.LastResponse.Header)
@@ -162,18 +164,21 @@ func field(answer *stripesdk.Error) string {
 	return ""
 }
 
-// token lets a machine-readable word through and nothing else: whatever an answer
-// holds in its place may be a secret.
-func token(s string) string {
-	if len(s) > 64 {
+// word lets one of Stripe's machine-readable words through and nothing else:
+// whatever an answer holds in its place may be a secret.
+func word(s string) string {
+	if len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' }) {
 		return ""
 	}
-	for _, r := range s {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-') {
-			return ""
-		}
-	}
 	return s
+}
+
+// identifier says that a text looks like an id of Stripe's: session ids have 66
+// characters, and their length may grow.
+func identifier(s string) bool {
+	return s != "" && len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
+	})
 }
 
 // retryAfter reads the header's seconds, at most an hour; the form with a date

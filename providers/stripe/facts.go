@@ -209,11 +209,11 @@ func (m *mapper) failure(state payment.AttemptState) payment.Failure {
 
 // declined is a refused try at paying. The provider's text is never passed on.
 func declined(code, declineCode string) payment.Failure {
-	code = token(code)
+	code = word(code)
 	if code == "" {
 		code = "payment_failed"
 	}
-	return payment.Failure{Code: code, DeclineCode: token(declineCode), Message: "The payment was declined."}
+	return payment.Failure{Code: code, DeclineCode: word(declineCode), Message: "The payment was declined."}
 }
 
 // authorization is the hold of a manual intent. Its id is the intent's: that is
@@ -327,7 +327,7 @@ func (m *mapper) refunds() []payment.Refund {
 func (m *mapper) refund(r *stripesdk.Refund) payment.Refund {
 	f := payment.Refund{
 		Key: m.a.key(r.ID), Amount: m.money(r.Amount, r.Currency), State: refundState(r.Status),
-		Reason: token(string(r.Reason)), FailureCode: token(string(r.FailureReason)), Operation: r.Metadata[metaRefund],
+		Reason: word(string(r.Reason)), FailureCode: word(string(r.FailureReason)), Operation: r.Metadata[metaRefund],
 		Stamp: payment.Stamp{Created: unix(r.Created), AsOf: unix(r.Created)},
 	}
 	if r.Charge != nil {
@@ -359,7 +359,7 @@ func (m *mapper) disputes() []payment.Dispute {
 		stage, status := disputeState(string(d.Status))
 		f := payment.Dispute{
 			Key: m.a.key(d.ID), Amount: m.money(d.Amount, d.Currency), Stage: stage, Status: status,
-			Reason: token(string(d.Reason)), Withheld: m.withheld(d.Dispute),
+			Reason: word(string(d.Reason)), Withheld: m.withheld(d.Dispute),
 			Stamp: payment.Stamp{Created: unix(d.Created), AsOf: d.asOf},
 		}
 		if d.Charge != nil {
@@ -403,8 +403,10 @@ func (m *mapper) withheld(d *stripesdk.Dispute) int64 {
 	var taken int64
 	same := true
 	for _, t := range d.BalanceTransactions {
-		taken -= t.Amount
-		same = same && t.Currency == d.Currency
+		if t != nil {
+			taken -= t.Amount
+			same = same && t.Currency == d.Currency
+		}
 	}
 	switch {
 	case taken <= 0:

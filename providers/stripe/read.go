@@ -140,17 +140,21 @@ func (a *Adapter) intent(ctx context.Context, op, id string) (*stripesdk.Payment
 
 func (a *Adapter) charges(ctx context.Context, op, intent string) ([]*stripesdk.Charge, error) {
 	return read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.Charge, error) {
-		params := &stripesdk.ChargeListParams{ListParams: pages(ctx), PaymentIntent: stripesdk.String(intent)}
-		params.AddExpand("data.balance_transaction")
-		return all[*stripesdk.Charge](a.sdk.Charges.List(params).Iter)
+		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
+			params := &stripesdk.ChargeListParams{ListParams: list, PaymentIntent: stripesdk.String(intent)}
+			params.AddExpand("data.balance_transaction")
+			return a.sdk.Charges.List(params).Iter
+		}, func(c *stripesdk.Charge) string { return c.ID })
 	})
 }
 
 func (a *Adapter) refunds(ctx context.Context, op, intent string) ([]*stripesdk.Refund, error) {
 	return read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.Refund, error) {
-		params := &stripesdk.RefundListParams{ListParams: pages(ctx), PaymentIntent: stripesdk.String(intent)}
-		params.AddExpand("data.balance_transaction")
-		return all[*stripesdk.Refund](a.sdk.Refunds.List(params).Iter)
+		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
+			params := &stripesdk.RefundListParams{ListParams: list, PaymentIntent: stripesdk.String(intent)}
+			params.AddExpand("data.balance_transaction")
+			return a.sdk.Refunds.List(params).Iter
+		}, func(r *stripesdk.Refund) string { return r.ID })
 	})
 }
 
@@ -184,8 +188,9 @@ func (a *Adapter) transaction(ctx context.Context, op, id string) (*stripesdk.Ba
 // answer to such a read says as of when it is true.
 func (a *Adapter) disputes(ctx context.Context, op, intent string) ([]datedDispute, error) {
 	list, err := read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.Dispute, error) {
-		params := &stripesdk.DisputeListParams{ListParams: pages(ctx), PaymentIntent: stripesdk.String(intent)}
-		return all[*stripesdk.Dispute](a.sdk.Disputes.List(params).Iter)
+		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
+			return a.sdk.Disputes.List(&stripesdk.DisputeListParams{ListParams: list, PaymentIntent: stripesdk.String(intent)}).Iter
+		}, func(d *stripesdk.Dispute) string { return d.ID })
 	})
 	if err != nil {
 		return nil, err
@@ -208,29 +213,56 @@ func (a *Adapter) dispute(ctx context.Context, op, id string) (*stripesdk.Disput
 	})
 }
 
-// pages are the parameters of a list that is walked to its end.
-func pages(ctx context.Context) stripesdk.ListParams {
-	return stripesdk.ListParams{Context: ctx, Limit: stripesdk.Int64(100)}
+// all walks a list to its end, page by page: the SDK's own walk panics on a list
+// that says there is more and is empty. A list that breaks off is an error: half a
+// list of refunds would be read as less money given back.
+func all[S any](ctx context.Context, list func(stripesdk.ListParams) *stripesdk.Iter, id func(*S) string) ([]*S, error) {
+	params := stripesdk.ListParams{Context: ctx, Limit: stripesdk.Int64(100), Single: true}
+	var out []*S
+	for {
+		part, next, err := onePage(list(params), id)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, part...)
+		if next == "" {
+			return out, nil
+		}
+		params.StartingAfter = stripesdk.String(next)
+	}
 }
 
-// all walks a list to its end. A list that breaks off is an error: half a list of
-// refunds would be read as less money given back.
-func all[T any](it *stripesdk.Iter) ([]T, error) {
-	var out []T
+// onePage takes the rows of one page, and the id after which the next one begins.
+func onePage[S any](it *stripesdk.Iter, id func(*S) string) (rows []*S, next string, err error) {
 	for it.Next() {
-		v, ok := it.Current().(T)
-		if !ok {
-			return nil, errUnreadable
+		v, ok := it.Current().(*S)
+		if !ok || v == nil || id(v) == "" {
+			return nil, "", errUnreadable
 		}
-		out = append(out, v)
+		rows = append(rows, v)
+		next = id(v)
 	}
 	if err := it.Err(); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if it.Meta().HasMore {
-		return nil, errTruncated
+	if !it.Meta().HasMore {
+		return rows, "", nil
 	}
-	return out, nil
+	if next == "" {
+		return nil, "", errTruncated
+	}
+	return rows, next, nil
+}
+
+// sessions lists the sessions that a filter lets through.
+func (a *Adapter) sessions(ctx context.Context, op string, filter stripesdk.CheckoutSessionListParams) ([]*stripesdk.CheckoutSession, error) {
+	return read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.CheckoutSession, error) {
+		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
+			params := filter
+			params.ListParams = list
+			return a.sdk.CheckoutSessions.List(&params).Iter
+		}, func(s *stripesdk.CheckoutSession) string { return s.ID })
+	})
 }
 
 // whole turns a 2xx answer that is not the object asked for into an error: the SDK

@@ -100,7 +100,7 @@ func parseCursor(cursor string) (trusted time.Time, after string, ok bool) {
 	}
 	text, after, found := strings.Cut(cursor, ":")
 	seconds, err := strconv.ParseInt(text, 10, 64)
-	return time.Unix(seconds, 0).UTC(), after, found && err == nil && seconds > 0 && token(after) != ""
+	return time.Unix(seconds, 0).UTC(), after, found && err == nil && seconds > 0 && identifier(after)
 }
 
 // window is which part of a list to read.
@@ -117,25 +117,14 @@ type rows struct {
 }
 
 // page turns one page of a list into items.
-func page[T any](it *stripesdk.Iter, meta *stripesdk.APIResponse, id func(T) string, item func(T) providers.SweepItem) (rows, error) {
-	out := rows{read: date(meta)}
-	last := ""
-	for it.Next() {
-		v, ok := it.Current().(T)
-		if !ok {
-			return rows{}, errUnreadable
-		}
-		out.items = append(out.items, item(v))
-		last = id(v)
-	}
-	if err := it.Err(); err != nil {
+func page[S any](it *stripesdk.Iter, meta *stripesdk.APIResponse, id func(*S) string, item func(*S) providers.SweepItem) (rows, error) {
+	part, next, err := onePage(it, id)
+	if err != nil {
 		return rows{}, err
 	}
-	if it.Meta().HasMore {
-		if last == "" {
-			return rows{}, errTruncated
-		}
-		out.next = last
+	out := rows{next: next, read: date(meta)}
+	for _, v := range part {
+		out.items = append(out.items, item(v))
 	}
 	return out, nil
 }

@@ -187,11 +187,7 @@ func (a *Adapter) refund(ctx context.Context, op, id string) (*stripesdk.Refund,
 
 // sessionOf finds the session that made an intent.
 func (a *Adapter) sessionOf(ctx context.Context, op string, t *trail) error {
-	rows, err := read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.CheckoutSession, error) {
-		return all[*stripesdk.CheckoutSession](a.sdk.CheckoutSessions.List(&stripesdk.CheckoutSessionListParams{
-			ListParams: pages(ctx), PaymentIntent: stripesdk.String(t.intent),
-		}).Iter)
-	})
+	rows, err := a.sessions(ctx, op, stripesdk.CheckoutSessionListParams{PaymentIntent: stripesdk.String(t.intent)})
 	if err != nil {
 		return err
 	}
