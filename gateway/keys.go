@@ -105,5 +105,5 @@ func hashKey(token string) string {
 // keyPrefix is the part of a key that may be shown: enough to recognise it,
 // never more than a third.
 func keyPrefix(token string) string {
-	return token[:min(len(token), 14)]
+	return token[:min(len(token)/3, 14)]
 }

@@ -79,6 +79,8 @@ type AlertRecord struct {
 	Count     int64
 	FirstSeen time.Time
 	LastSeen  time.Time
+	// SnoozedUntil is when a snoozed alert is due again; zero in other states.
+	SnoozedUntil time.Time
 }
 
 // Notify stores alerts durably. Raising the same incident (same ID) again

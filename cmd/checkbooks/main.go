@@ -21,11 +21,12 @@ import (
 func main() {
 	api := flag.String("api", "http://127.0.0.1:8080", "base URL of Trifecta")
 	key := flag.String("key", os.Getenv("TRIFECTA_KEY"), "API key of the app whose payments are checked (or TRIFECTA_KEY)")
-	sandbox := flag.String("sandbox", "http://127.0.0.1:12110", "base URL of either sandbox listener")
+	stripe := flag.String("stripe", "http://127.0.0.1:12110", "base URL of the Stripe sandbox")
+	paypal := flag.String("paypal", "http://127.0.0.1:12120", "base URL of the PayPal sandbox")
 	open := flag.Bool("allow-open", false, "payments may still be processing")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	n, differences, err := check(ctx, *api, *key, *sandbox, *open)
+	n, differences, err := check(ctx, *api, *key, []string{*stripe, *paypal}, *open)
 	cancel()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "checkbooks:", err)
@@ -60,18 +61,22 @@ type movement struct {
 }
 
 // check reads both books and lists what differs.
-func check(ctx context.Context, api, key, sandbox string, allowOpen bool) (int, []string, error) {
+func check(ctx context.Context, api, key string, sandboxes []string, allowOpen bool) (int, []string, error) {
 	payments, err := allPayments(ctx, api, key)
 	if err != nil {
 		return 0, nil, err
 	}
-	var book struct{ Data []movement }
-	if err := read(ctx, sandbox+"/_sandbox/ledger", "", &book); err != nil {
-		return 0, nil, err
+	var book []movement
+	for _, sandbox := range sandboxes {
+		var page struct{ Data []movement }
+		if err := read(ctx, sandbox+"/_sandbox/ledger", "", &page); err != nil {
+			return 0, nil, err
+		}
+		book = append(book, page.Data...)
 	}
 	sums := map[string]map[string]int64{}
 	count := map[string]int{}
-	for _, m := range book.Data {
+	for _, m := range book {
 		if sums[m.Reference] == nil {
 			sums[m.Reference] = map[string]int64{}
 		}

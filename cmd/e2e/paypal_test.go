@@ -117,7 +117,7 @@ func TestChooseAndSwitch(t *testing.T) {
 	if code != http.StatusSeeOther || !strings.HasPrefix(location, tn.paypal.URL) {
 		t.Fatalf("%d %q", code, location)
 	}
-	tn.sandbox(tn.stripe, "/_sandbox/checkout/"+session+"/pay", object{"card": good}, http.StatusBadRequest)
+	tn.sandbox(tn.stripe, "/_sandbox/checkout/"+session+"/pay", object{"card": good}, http.StatusConflict)
 	tn.comeBack(tn.approve(tn.get(id), object{}), id)
 	p = tn.wantStatus(id, "succeeded")
 	attempts, _ := p["attempts"].([]any)

@@ -269,7 +269,7 @@ func (pr *pair) checkbooks() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command(filepath.Join(bin, "checkbooks"), "-api", pr.api, "-key", pr.key, "-sandbox", pr.stripe).CombinedOutput()
+	out, err := exec.Command(filepath.Join(bin, "checkbooks"), "-api", pr.api, "-key", pr.key, "-stripe", pr.stripe, "-paypal", pr.paypal).CombinedOutput()
 	return string(out), err
 }
 

@@ -84,7 +84,7 @@ func TestCancelAndDeadline(t *testing.T) {
 	if code != http.StatusConflict {
 		t.Errorf("canceling an expired payment: %d, want 409", code)
 	}
-	tn.sandbox(tn.stripe, "/_sandbox/checkout/"+session+"/pay", object{"card": good}, http.StatusBadRequest)
+	tn.sandbox(tn.stripe, "/_sandbox/checkout/"+session+"/pay", object{"card": good}, http.StatusConflict)
 	tn.wantLedger(id, "capture")
 }
 
@@ -264,7 +264,7 @@ func TestCancelAndItsRace(t *testing.T) {
 	if p["status"] != "canceled" || p["checkout"] != nil {
 		t.Errorf("canceled: %v", p)
 	}
-	tn.sandbox(tn.stripe, "/_sandbox/checkout/"+ref(t, p, "checkout_session")+"/pay", object{"card": good}, http.StatusBadRequest)
+	tn.sandbox(tn.stripe, "/_sandbox/checkout/"+ref(t, p, "checkout_session")+"/pay", object{"card": good}, http.StatusConflict)
 	p = tn.must(http.StatusCreated, http.MethodPost, "/v1/payments", "k2", order(1999, "usd", "provider", "stripe"))
 	id = text(t, p, "id")
 	tn.pay(p, good) // the customer pays and closes the browser

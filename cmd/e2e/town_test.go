@@ -324,21 +324,24 @@ type row struct {
 	Amount                            int64
 }
 
-// ledger is the provider's book of one payment.
+// ledger is both providers' books of one payment.
 func (tn *town) ledger(id string, kind string) []row {
 	tn.t.Helper()
-	out := tn.sandbox(tn.stripe, "/_sandbox/ledger", nil, http.StatusOK)
-	b, err := json.Marshal(out["data"])
-	if err != nil {
-		tn.t.Fatal(err)
-	}
-	var rows, mine []row
-	if err := json.Unmarshal(b, &rows); err != nil {
-		tn.t.Fatal(err)
-	}
-	for _, r := range rows {
-		if r.Reference == id && r.Kind == kind {
-			mine = append(mine, r)
+	var mine []row
+	for _, listener := range []*httptest.Server{tn.stripe, tn.paypal} {
+		out := tn.sandbox(listener, "/_sandbox/ledger", nil, http.StatusOK)
+		b, err := json.Marshal(out["data"])
+		if err != nil {
+			tn.t.Fatal(err)
+		}
+		var rows []row
+		if err := json.Unmarshal(b, &rows); err != nil {
+			tn.t.Fatal(err)
+		}
+		for _, r := range rows {
+			if r.Reference == id && r.Kind == kind {
+				mine = append(mine, r)
+			}
 		}
 	}
 	return mine

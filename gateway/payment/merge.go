@@ -121,7 +121,11 @@ func compareAttempts(a, b AttemptFact) int {
 	if c := compareStamped(a.Stamp, b.Stamp, attemptStates, a.State, b.State); c != 0 {
 		return c
 	}
-	return a.ApprovedAt.Compare(b.ApprovedAt)
+	if c := a.ApprovedAt.Compare(b.ApprovedAt); c != 0 {
+		return c
+	}
+	// Within one second of provider time a failed try is news, its absence is not.
+	return rank([]bool{false, true}, a.Failure != Failure{}) - rank([]bool{false, true}, b.Failure != Failure{})
 }
 
 func joinAttempts(winner *AttemptFact, loser AttemptFact) {

@@ -88,9 +88,13 @@ func (p *Payment) Failure() Failure {
 		return Failure{Code: "authorization_expired", Message: "The authorization lapsed before it was captured."}
 	}
 	for i := len(p.Facts.Opened) - 1; i >= 0; i-- {
-		fact, ok := p.Facts.AttemptFact(p.Facts.Opened[i].N)
+		n := p.Facts.Opened[i].N
+		fact, ok := p.Facts.AttemptFact(n)
 		if ok && fact.Failure != (Failure{}) {
 			return fact.Failure
+		}
+		if declined := p.lastDecline(n); declined != (Failure{}) {
+			return declined
 		}
 	}
 	return Failure{}
@@ -105,4 +109,19 @@ func (p *Payment) lapsed() bool {
 	return slices.ContainsFunc(p.Facts.currentAuthorizations(), func(a Authorization) bool {
 		return a.State == AuthExpired && !p.Facts.Abandoned(a.N)
 	})
+}
+
+// lastDecline is why the newest capture or authorization of attempt n was
+// declined; the zero value if it was not.
+func (p *Payment) lastDecline(n int) Failure {
+	for i := len(p.Operations) - 1; i >= 0; i-- {
+		op := p.Operations[i]
+		if op.N == n && (op.Kind == OpCapture || op.Kind == OpAuthorize) {
+			if op.State == OpFailed && op.Code == CodeDeclined {
+				return op.Failure
+			}
+			return Failure{}
+		}
+	}
+	return Failure{}
 }

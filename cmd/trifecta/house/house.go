@@ -100,7 +100,7 @@ func wire(o Options, engine store.Engine) (*House, error) {
 	h.workers = append(h.workers, Worker{Name: "operations", Step: service.Operations(0).Step})
 	h.Public = httpapi.New(httpapi.Options{
 		Service: service, Clock: o.Clock, NewID: func() string { return "req_" + rand.Text() }, Logger: o.Logger,
-		PublicURL: o.Config.PublicURL,
+		PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName, Alerts: alertDesk{alerts},
 	})
 	return h, nil
 }
@@ -145,7 +145,7 @@ func adapter(o Options, a config.Account) (providers.Provider, error) {
 		return paypal.New(paypal.Options{
 			Account: a.Name, Mode: payment.Mode(a.Mode), ClientID: a.ClientID, ClientSecret: a.ClientSecret.Reveal(),
 			APIBase: a.APIBase, HTTPClient: client, WebhookIDs: a.WebhookIDs, WebhookRootCA: pool,
-			WebhookCertHosts: a.WebhookCertHosts, Now: o.Wall, BrandName: o.Config.BrandName,
+			WebhookCertHosts: a.WebhookCertHosts, Now: o.Clock, BrandName: o.Config.BrandName,
 		})
 	}
 	return nil, fmt.Errorf("unknown provider %q", a.Provider)
