@@ -233,9 +233,9 @@ func refundReason(reason string) *string {
 // intentFragment is what the answer to a capture or cancel says by itself. A stored
 // answer is dated by its content: its Date is that of the repetition.
 func intentFragment(p *stripesdk.PaymentIntent) snapshot {
-	s := snapshot{intent: p, asOf: latest(date(p.LastResponse), chargeTime(p.LatestCharge))}
+	s := snapshot{intent: p, asOf: asOf(date(p.LastResponse), chargeTime(p.LatestCharge))}
 	if replayed(p.LastResponse) {
-		s.asOf = latest(unix(p.Created), chargeTime(p.LatestCharge))
+		s.asOf = asOf(time.Time{}, unix(p.Created), chargeTime(p.LatestCharge))
 	}
 	if p.LatestCharge != nil {
 		s.charges = []*stripesdk.Charge{p.LatestCharge}

@@ -90,7 +90,7 @@ func (a *Adapter) root(ctx context.Context, op string, root providers.Ref) (snap
 			return s, err
 		}
 		s.intent = intent
-		s.asOf = latest(date(intent.LastResponse), unix(intent.Created), chargeTime(intent.LatestCharge))
+		s.asOf = asOf(date(intent.LastResponse), unix(intent.Created), chargeTime(intent.LatestCharge))
 		return s, nil
 	}
 	session, err := a.session(ctx, op, root.ID)
@@ -102,14 +102,29 @@ func (a *Adapter) root(ctx context.Context, op string, root providers.Ref) (snap
 	return s, nil
 }
 
-// sessionTime is when a session was read: the answer's Date, and not before
-// anything that the answer holds was created, should two clocks of Stripe's differ.
+// sessionTime is when a session was read.
 func sessionTime(s *stripesdk.CheckoutSession, read time.Time) time.Time {
-	at := latest(read, unix(s.Created))
+	times := []time.Time{unix(s.Created)}
 	if s.PaymentIntent != nil {
-		at = latest(at, unix(s.PaymentIntent.Created), chargeTime(s.PaymentIntent.LatestCharge))
+		times = append(times, unix(s.PaymentIntent.Created), chargeTime(s.PaymentIntent.LatestCharge))
 	}
-	return at
+	return asOf(read, times...)
+}
+
+// clockSkew is how far two clocks of Stripe's may differ.
+const clockSkew = time.Minute
+
+// asOf is when an answer was true: its Date, and not before anything that it holds
+// was created, should two clocks of Stripe's differ a little. Where it has no Date,
+// the youngest creation is all that is certain.
+func asOf(read time.Time, created ...time.Time) time.Time {
+	out := read
+	for _, t := range created {
+		if t.After(out) && (read.IsZero() || t.Sub(read) <= clockSkew) {
+			out = t
+		}
+	}
+	return out
 }
 
 func chargeTime(c *stripesdk.Charge) time.Time {
@@ -201,7 +216,7 @@ func (a *Adapter) disputes(ctx context.Context, op, intent string) ([]datedDispu
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, datedDispute{Dispute: d, asOf: latest(date(d.LastResponse), unix(d.Created))})
+		out = append(out, datedDispute{Dispute: d, asOf: asOf(date(d.LastResponse), unix(d.Created))})
 	}
 	return out, nil
 }
@@ -292,20 +307,14 @@ func replayed(r *stripesdk.APIResponse) bool {
 	return r != nil && r.Header.Get("Idempotent-Replayed") == "true"
 }
 
-// unix is a time of Stripe's; 0 is none.
+// farFuture is the end of the year 9999: what lies behind it is no time, and can't
+// be stored as one.
+const farFuture = 253402300799
+
+// unix is a time of Stripe's; 0, and what can't be a time, is none.
 func unix(seconds int64) time.Time {
-	if seconds <= 0 {
+	if seconds <= 0 || seconds > farFuture {
 		return time.Time{}
 	}
 	return time.Unix(seconds, 0).UTC()
-}
-
-func latest(times ...time.Time) time.Time {
-	var out time.Time
-	for _, t := range times {
-		if t.After(out) {
-			out = t
-		}
-	}
-	return out
 }
