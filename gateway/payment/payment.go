@@ -158,8 +158,8 @@ func (p *Payment) Equal(o *Payment) bool {
 
 // Change runs fn on a copy of the payment and returns the copy with everything
 // that follows from the change: what is due next, events, alerts and a history
-// entry. It returns p itself where fn changed nothing. An error from fn changes
-// nothing.
+// entry. It returns p itself where fn changed nothing, unless p was never written
+// down: then its creation is the change. An error from fn changes nothing.
 func (p *Payment) Change(src Source, now time.Time, fn func(*Payment) error) (*Payment, error) {
 	before := p.Snapshot()
 	next := p.Clone()
@@ -168,7 +168,7 @@ func (p *Payment) Change(src Source, now time.Time, fn func(*Payment) error) (*P
 	}
 	next.settleDeadline(now)
 	next.addDue(now)
-	if next.Equal(p) {
+	if next.Equal(p) && !p.fresh() {
 		return p, nil
 	}
 	after := next.Snapshot()
@@ -183,6 +183,10 @@ func (p *Payment) Change(src Source, now time.Time, fn func(*Payment) error) (*P
 	}
 	return next, nil
 }
+
+// fresh says that nobody has written this payment down yet: its creation is the
+// change.
+func (p *Payment) fresh() bool { return p.Version == 0 && len(p.History) == 0 }
 
 // Apply merges what a provider reported.
 func (p *Payment) Apply(obs Observation, src Source, now time.Time) (*Payment, error) {
@@ -228,7 +232,7 @@ func (p *Payment) settleDeadline(now time.Time) {
 // tell adds the events that follow from the difference between before and after.
 func (p *Payment) tell(old *Payment, before, after Snapshot, now time.Time) {
 	changed := before.Status != after.Status
-	if old.Version == 0 {
+	if old.fresh() {
 		changed = after.Status != StatusProcessing // being created: its answer is told, not the waiting for it
 	}
 	if changed {

@@ -55,7 +55,7 @@ func StatusTable() []StatusRow {
 		{StatusProcessing, func(c Conditions) bool { return c.Processing },
 			"The outcome is on its way: a creation without an answer, an approval being captured, money pending."},
 		{StatusRequiresAction, func(c Conditions) bool { return c.Open || !(c.Canceled || c.Deadline || c.Failed) },
-			"The customer can pay: at the provider's page, or on our page where the next attempt opens."},
+			"The customer can pay: at the provider's page (again, after a decline), or on our page where the next attempt opens."},
 		{StatusCanceled, func(c Conditions) bool { return c.Canceled },
 			"Canceled before money moved, or the authorization was voided or lapsed."},
 		{StatusExpired, func(c Conditions) bool { return c.Deadline },
