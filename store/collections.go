@@ -11,6 +11,10 @@ func Collections() []Collection {
 		HistoryCollection(),
 		KeyCollection(),
 		AlertCollection(),
+		InboxCollection(),
+		InboxBodyCollection(),
+		OrphanCollection(),
+		FeedCollection(),
 	}
 }
 
@@ -24,5 +28,9 @@ func WritePoints() []WritePoint {
 		PointPaymentInsert, PointPaymentReplace, PointHistorySpill,
 		PointKeyInsert,
 		PointAlertRaise, PointAlertChange,
+		PointInboxInsert, PointInboxBody, PointInboxWake, PointInboxClaim, PointInboxSettle, PointInboxTold, PointInboxReplay,
+		PointInboxPrune, PointInboxPruneBody,
+		PointOrphan,
+		PointFeedInsert, PointFeedReplace,
 	}
 }

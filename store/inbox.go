@@ -1,0 +1,331 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/webhooks/inbox"
+)
+
+// Write points of the inbox.
+const (
+	PointInboxInsert    WritePoint = "inbox.insert"
+	PointInboxBody      WritePoint = "inbox.body"
+	PointInboxWake      WritePoint = "inbox.wake"
+	PointInboxClaim     WritePoint = "inbox.claim"
+	PointInboxSettle    WritePoint = "inbox.settle"
+	PointInboxTold      WritePoint = "inbox.told"
+	PointInboxReplay    WritePoint = "inbox.replay"
+	PointInboxPrune     WritePoint = "inbox.prune"
+	PointInboxPruneBody WritePoint = "inbox.prune_body"
+)
+
+const (
+	inboxName  = "inbox"
+	bodiesName = "inbox_bodies"
+)
+
+// Bodies up to inlineBody bytes stand in the event's own document: one write for
+// nearly every webhook. Larger ones come first, in parts that fit a document.
+const (
+	inlineBody = 16 << 10
+	bodyPart   = 512 << 10
+)
+
+// InboxCollection declares the events that providers sent us.
+func InboxCollection() Collection {
+	return Collection{Name: inboxName, Indexes: []Index{
+		{Name: "by_due", Fields: []string{"state", "due"}},
+		{Name: "by_received", Fields: []string{"scope", "received"}},
+		{Name: "by_state", Fields: []string{"state", "received"}},
+		{Name: "by_account", Fields: []string{"account", "received"}},
+		{Name: "by_body", Fields: []string{"body_at"}},
+	}}
+}
+
+// InboxBodyCollection declares the parts of large bodies.
+func InboxBodyCollection() Collection {
+	return Collection{Name: bodiesName, Indexes: []Index{{Name: "by_time", Fields: []string{"at"}}}}
+}
+
+// Inbox keeps received events over an Engine. It implements inbox.Store.
+type Inbox struct{ e Engine }
+
+var (
+	_ inbox.Store  = (*Inbox)(nil)
+	_ inbox.Finder = (*Payments)(nil)
+	_ inbox.Notify = (*Alerts)(nil)
+)
+
+// NewInbox keeps received events in an engine.
+func NewInbox(e Engine) *Inbox { return &Inbox{e: e} }
+
+type inboxRecord struct {
+	Schema int          `json:"schema"`
+	Event  inbox.Record `json:"event"`
+	Body   []byte       `json:"body,omitempty"`
+	Parts  int          `json:"parts,omitempty"` // of a body that stands by itself
+}
+
+type bodyRecord struct {
+	Schema int    `json:"schema"`
+	Part   []byte `json:"part"`
+}
+
+func (r inboxRecord) doc() (Doc, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return Doc{}, fmt.Errorf("store: encode event %s: %w", r.Event.ID, err)
+	}
+	index := map[string]any{
+		"scope": "all", "state": string(r.Event.State), "account": r.Event.Account,
+		"received": r.Event.ReceivedAt, "due": r.Event.DueAt,
+	}
+	if len(r.Body) > 0 {
+		index["body_at"] = r.Event.ReceivedAt
+	}
+	return Doc{ID: r.Event.ID, Body: body, Index: index}, nil
+}
+
+func inboxOf(d Doc) (inboxRecord, error) {
+	var r inboxRecord
+	if err := json.Unmarshal(d.Body, &r); err != nil {
+		return r, fmt.Errorf("store: event %s can't be read: %w", d.ID, err)
+	}
+	if r.Schema != 1 || r.Event.ID != d.ID {
+		return r, fmt.Errorf("store: event %s has schema %d, this program reads 1", d.ID, r.Schema)
+	}
+	return r, nil
+}
+
+// Insert implements inbox.Store. The body's parts are stored before the event
+// that names them; parts without an event, after a crash, go when they are as old
+// as bodies may get.
+func (s *Inbox) Insert(ctx context.Context, rec inbox.Record, body []byte) (inbox.Record, bool, error) {
+	r := inboxRecord{Schema: 1, Event: rec}
+	if len(body) <= inlineBody {
+		r.Body = body
+	} else {
+		for from := 0; from < len(body); from += bodyPart {
+			part := body[from:min(from+bodyPart, len(body))]
+			if err := s.insertPart(ctx, partID(rec, r.Parts), part, rec.ReceivedAt); err != nil {
+				return inbox.Record{}, false, err
+			}
+			r.Parts++
+		}
+	}
+	d, err := r.doc()
+	if err != nil {
+		return inbox.Record{}, false, err
+	}
+	stored, created, err := InsertOnce(WithPoint(ctx, PointInboxInsert), s.e, inboxName, d)
+	if err != nil {
+		return inbox.Record{}, false, err
+	}
+	out, err := inboxOf(stored)
+	return out.Event, created, err
+}
+
+// partID names a part by what it holds, so that two deliveries of one event with
+// different bytes don't mix.
+func partID(r inbox.Record, n int) string { return fmt.Sprintf("%s/%.16s/%d", r.ID, r.Digest, n) }
+
+func (s *Inbox) insertPart(ctx context.Context, id string, part []byte, at time.Time) error {
+	body, err := json.Marshal(bodyRecord{Schema: 1, Part: part})
+	if err != nil {
+		return fmt.Errorf("store: encode body %s: %w", id, err)
+	}
+	_, _, err = InsertOnce(WithPoint(ctx, PointInboxBody), s.e, bodiesName, Doc{ID: id, Body: body, Index: map[string]any{"at": at}})
+	return err
+}
+
+// Get implements inbox.Store.
+func (s *Inbox) Get(ctx context.Context, id string) (inbox.Record, error) {
+	r, err := s.get(ctx, id)
+	return r.Event, err
+}
+
+func (s *Inbox) get(ctx context.Context, id string) (inboxRecord, error) {
+	d, err := s.e.Get(ctx, inboxName, id)
+	if err != nil {
+		return inboxRecord{}, inboxError(err)
+	}
+	return inboxOf(d)
+}
+
+func inboxError(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%w: %w", inbox.ErrNotFound, err)
+	}
+	return err
+}
+
+// inboxPoints names the inbox's writes for the engine.
+var inboxPoints = map[inbox.Write]WritePoint{
+	inbox.WriteWake: PointInboxWake, inbox.WriteClaim: PointInboxClaim, inbox.WriteSettle: PointInboxSettle,
+	inbox.WriteTold: PointInboxTold, inbox.WriteReplay: PointInboxReplay,
+}
+
+// Change implements inbox.Store.
+func (s *Inbox) Change(ctx context.Context, id string, w inbox.Write, fn func(inbox.Record) (inbox.Record, bool)) (inbox.Record, bool, error) {
+	var out inbox.Record
+	changed := false
+	_, err := Update(WithPoint(ctx, inboxPoints[w]), s.e, inboxName, id, func(d Doc) (Doc, error) {
+		r, err := inboxOf(d)
+		if err != nil {
+			return Doc{}, err
+		}
+		if out, changed = fn(r.Event); !changed {
+			return d, ErrUnchanged
+		}
+		r.Event = out
+		return r.doc()
+	})
+	return out, changed && err == nil, inboxError(err)
+}
+
+// Due implements inbox.Store: events to work on, and final ones about which a
+// human has yet to hear. One that can't be read is left out and reported, beside
+// the others.
+func (s *Inbox) Due(ctx context.Context, now time.Time, limit int) ([]inbox.Record, error) {
+	docs, _, err := s.e.Query(ctx, inboxName, Query{
+		Index: "by_due", SortBy: "due", Limit: limit,
+		Where: []Filter{Where("state", In, string(inbox.Pending), string(inbox.Parked), string(inbox.Dead)), Where("due", Lte, now)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]inbox.Record, 0, len(docs))
+	var problems []error
+	for _, d := range docs {
+		r, err := inboxOf(d)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		out = append(out, r.Event)
+	}
+	return out, errors.Join(problems...)
+}
+
+// List implements inbox.Store.
+func (s *Inbox) List(ctx context.Context, f inbox.Filter) ([]inbox.Record, string, error) {
+	q := Query{Index: "by_received", Where: []Filter{Where("scope", Eq, "all")}, SortBy: "received", Desc: true, After: f.After}
+	switch {
+	case f.State != "":
+		q.Index, q.Where = "by_state", []Filter{Where("state", Eq, string(f.State))}
+	case f.Account != "":
+		q.Index, q.Where = "by_account", []Filter{Where("account", Eq, f.Account)}
+	}
+	limit := min(max(f.Limit, 1), MaxLimit)
+	var out []inbox.Record
+	for range listPages {
+		q.Limit = limit - len(out)
+		docs, next, err := s.e.Query(ctx, inboxName, q)
+		if err != nil {
+			return nil, "", portError(err)
+		}
+		for _, d := range docs {
+			r, err := inboxOf(d)
+			if err != nil {
+				return nil, "", err
+			}
+			if f.Account == "" || r.Event.Account == f.Account {
+				out = append(out, r.Event)
+			}
+		}
+		q.After = next
+		if next == "" || len(out) == limit {
+			break
+		}
+	}
+	return out, q.After, nil
+}
+
+// Body implements inbox.Store.
+func (s *Inbox) Body(ctx context.Context, id string) ([]byte, error) {
+	r, err := s.get(ctx, id)
+	if err != nil || r.Parts == 0 {
+		return r.Body, err
+	}
+	var out []byte
+	for n := range r.Parts {
+		d, err := s.e.Get(ctx, bodiesName, partID(r.Event, n))
+		if errors.Is(err, ErrNotFound) {
+			return nil, nil // pruned
+		}
+		if err != nil {
+			return nil, err
+		}
+		var part bodyRecord
+		if err := json.Unmarshal(d.Body, &part); err != nil {
+			return nil, fmt.Errorf("store: body %s can't be read: %w", d.ID, err)
+		}
+		out = append(out, part.Part...)
+	}
+	return out, nil
+}
+
+// PruneBodies implements inbox.Store.
+func (s *Inbox) PruneBodies(ctx context.Context, before time.Time, limit int) (int, error) {
+	n := 0
+	docs, _, err := s.e.Query(ctx, inboxName, Query{Index: "by_body", Where: []Filter{Where("body_at", Lt, before)}, SortBy: "body_at", Limit: limit})
+	if err != nil {
+		return n, err
+	}
+	for _, d := range docs {
+		_, err := Update(WithPoint(ctx, PointInboxPrune), s.e, inboxName, d.ID, func(d Doc) (Doc, error) {
+			r, err := inboxOf(d)
+			if err != nil {
+				return Doc{}, err
+			}
+			if len(r.Body) == 0 {
+				return d, ErrUnchanged
+			}
+			r.Body = nil
+			return r.doc()
+		})
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	if n == limit {
+		return n, nil
+	}
+	docs, _, err = s.e.Query(ctx, bodiesName, Query{Index: "by_time", Where: []Filter{Where("at", Lt, before)}, SortBy: "at", Limit: limit - n})
+	if err != nil {
+		return n, err
+	}
+	for _, d := range docs {
+		err := s.e.Delete(WithPoint(ctx, PointInboxPruneBody), bodiesName, d.ID, d.Version)
+		if err != nil && !errors.Is(err, ErrConflict) { // a conflict: gone already
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// Find reads a payment for the inbox; ok is false where there is none.
+func (s *Payments) Find(ctx context.Context, id string) (*payment.Payment, bool, error) {
+	p, err := s.Get(ctx, id)
+	if errors.Is(err, gateway.ErrNotFound) {
+		return nil, false, nil
+	}
+	return p, err == nil, err
+}
+
+// RaiseAlert stores an alert of the inbox, which no app sees: it is about an
+// account, not about one payment.
+func (s *Alerts) RaiseAlert(ctx context.Context, a inbox.Alert) error {
+	return s.Raise(ctx, gateway.AlertRecord{
+		ID: a.ID, Mode: a.Mode, Payment: a.Payment, Account: a.Account, Kind: a.Kind, Severity: a.Severity, State: "open",
+		Message: a.Message, Count: 1, FirstSeen: a.At, LastSeen: a.At,
+	})
+}

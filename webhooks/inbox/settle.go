@@ -1,0 +1,231 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+// softTries is how often a payment is read for an object that need not appear
+// in it: a lagging read gets its chance, a declined charge costs no day of reads.
+const softTries = 3
+
+// conclude decides what becomes of a claimed event, now that its payment was
+// read, and writes that down.
+func (b *Inbox) conclude(ctx context.Context, m member, seen sight) error {
+	if err := seen.of(m.at); err != nil {
+		return b.later(ctx, m.Record, err)
+	}
+	object := m.Event.Object
+	if p := seen.payment; p != nil {
+		_, shown := holds(p, m.Account, object.ID)
+		vain := !carries(object.Kind) || !money(object.Kind) && m.Tries >= softTries
+		if shown || m.at.known && vain {
+			return b.settle(ctx, m.Record, func(r Record, now time.Time) Record {
+				r.Payment = p.ID
+				return r.final(Done, "", true, now)
+			})
+		}
+		if creating(p, m.Account) {
+			// A checkout of this payment may exist that we don't know yet. Operations
+			// finds out; taking the object's word for it would be adopting it blindly.
+			return b.later(ctx, m.Record, errCreating)
+		}
+	}
+	if !m.Traced {
+		hint, found, err := b.trace(ctx, m)
+		if err != nil {
+			return b.later(ctx, m.Record, err)
+		}
+		if found {
+			return b.settle(ctx, m.Record, func(r Record, now time.Time) Record {
+				r = r.released()
+				r.Event.Hint, r.Traced, r.Reason, r.DueAt = hint, true, "traced", now
+				return r
+			})
+		}
+	}
+	return b.missed(ctx, m)
+}
+
+// trace asks the provider where the object belongs. found says that its answer
+// leads to another place than the body did.
+func (b *Inbox) trace(ctx context.Context, m member) (h providers.Hint, found bool, err error) {
+	account, ok := b.opts.Accounts.Account(m.Account)
+	if !ok {
+		return h, false, &providers.Error{Class: providers.Misconfigured, Provider: m.Provider, Op: "trace", Code: "account_not_configured"}
+	}
+	if m.Event.Object.ID == "" {
+		return h, false, nil
+	}
+	h, err = account.Trace(ctx, m.Event.Object)
+	if providers.ClassOf(err) == providers.NotFound && err != nil {
+		return h, false, nil // not there, or not ours to see
+	}
+	if err != nil {
+		return h, false, err
+	}
+	old := m.Event.Hint
+	if h.PaymentID == "" {
+		h.PaymentID, h.N = old.PaymentID, old.N
+	}
+	for _, id := range old.Refs {
+		if !slices.Contains(h.Refs, id) {
+			h.Refs = append(h.Refs, id)
+		}
+	}
+	h = boundedHint(h)
+	at, err := b.place(ctx, m.Account, m.Event.Object, h)
+	if err != nil {
+		return h, false, err
+	}
+	return h, at.payment != "" && (at.payment != m.at.payment || at.known && !m.at.known), nil
+}
+
+// missed is an event whose object no payment of ours shows: it may be on its way
+// into one, so it is looked for again until Missing is over. Then it is an orphan.
+func (b *Inbox) missed(ctx context.Context, m member) error {
+	return b.settle(ctx, m.Record, func(r Record, now time.Time) Record {
+		r.Traced = false
+		if r.FirstMissed.IsZero() {
+			r.FirstMissed = now
+		}
+		end := r.FirstMissed.Add(b.opts.Missing)
+		if !now.Before(end) || r.Tries >= b.opts.MaxTries {
+			return r.final(Parked, ReasonUnknown, false, now)
+		}
+		r = r.retried(ReasonUnknown, 0, b.opts.MaxTries, now)
+		if r.State == Pending && r.DueAt.After(end) {
+			r.DueAt = end
+		}
+		return r
+	})
+}
+
+// errCreating: the attempt that the object may belong to is still being created.
+var errCreating = errors.New("inbox: a checkout's creation has no outcome yet")
+
+// later puts an event back after an error.
+func (b *Inbox) later(ctx context.Context, r Record, cause error) error {
+	var e *providers.Error
+	wait := time.Duration(0)
+	if errors.As(cause, &e) {
+		wait = e.RetryAfter
+	}
+	b.log.InfoContext(ctx, "event not processed yet", "event", r.ID, "type", r.Event.Type, "account", r.Account, "tries", r.Tries, "reason", describe(cause))
+	return b.settle(ctx, r, func(r Record, now time.Time) Record {
+		return r.retried(describe(cause), wait, b.opts.MaxTries, now)
+	})
+}
+
+// describe is an error in words that may be stored and shown: neither a driver's
+// nor a provider's own text.
+func describe(err error) string {
+	var p *providers.Error
+	var c *payment.Error
+	switch {
+	case errors.Is(err, errCreating):
+		return "creation_unknown"
+	case errors.As(err, &c): // before its cause: what the use case made of it counts
+		return string(c.Code)
+	case errors.As(err, &p):
+		return cut(fmt.Sprintf("%s: %s (%s)", p.Op, p.Class, p.Code))
+	}
+	return "internal"
+}
+
+// settle writes the outcome down, if this worker still holds the event, and
+// tells a human at once where one must hear. Should that fail, the event is still
+// due and the next Step tells.
+func (b *Inbox) settle(ctx context.Context, claimed Record, fn func(Record, time.Time) Record) error {
+	now := b.now()
+	r, ok, err := b.opts.Store.Change(ctx, claimed.ID, WriteSettle, func(r Record) (Record, bool) {
+		if r.Owner != claimed.Owner || r.Gen != claimed.Gen {
+			return r, false
+		}
+		return fn(r, now), true
+	})
+	if err != nil {
+		return fmt.Errorf("inbox: settle %s: %w", claimed.ID, err)
+	}
+	b.opts.Metrics.Processed(r.Provider, result(r, ok), now.Sub(r.ReceivedAt))
+	if !ok || r.State == Pending || r.DueAt.IsZero() {
+		return nil
+	}
+	return b.tell(ctx, r)
+}
+
+// result is the metric label of a settled event.
+func result(r Record, ours bool) string {
+	switch {
+	case !ours:
+		return "lost" // our lease ended before we did
+	case r.State == Pending && r.Traced:
+		return "learned"
+	case r.State == Pending:
+		return "retried"
+	}
+	return string(r.State)
+}
+
+// tell raises the alert of a parked or dead event and notes that it was raised.
+// Both are safe to repeat, so a crash between them loses nothing.
+func (b *Inbox) tell(ctx context.Context, r Record) error {
+	if r.State == Parked && r.Reason == ReasonUnknown {
+		o := Orphan{
+			Provider: r.Provider, Account: r.Account, Object: r.Event.Object, Claimed: r.Event.Hint.PaymentID,
+			Event: r.Event.ID, SeenAt: r.DoneAt,
+		}
+		if err := b.opts.Orphans.RecordOrphan(ctx, o); err != nil {
+			return fmt.Errorf("inbox: orphan of %s: %w", r.ID, err)
+		}
+	}
+	if r.State == Parked || r.State == Dead {
+		if err := b.opts.Notify.RaiseAlert(ctx, b.alert(r)); err != nil {
+			return fmt.Errorf("inbox: alert about %s: %w", r.ID, err)
+		}
+	}
+	_, _, err := b.opts.Store.Change(ctx, r.ID, WriteTold, func(now Record) (Record, bool) {
+		if now.State != r.State || now.DueAt.IsZero() {
+			return now, false
+		}
+		now.DueAt = time.Time{}
+		return now, true
+	})
+	if err != nil {
+		return fmt.Errorf("inbox: note the alert about %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// alert says what happened to an event. A misconfigured endpoint is one incident
+// however many events it sends; an orphan is one by itself.
+func (b *Inbox) alert(r Record) Alert {
+	a := Alert{Account: r.Account, Payment: r.Payment, At: r.DoneAt, Severity: "warning"}
+	if account, ok := b.opts.Accounts.Account(r.Account); ok {
+		a.Mode = account.Info().Mode
+	}
+	switch {
+	case r.State == Dead:
+		a.Kind, a.Severity = "webhook_dead", "critical"
+		a.Message = fmt.Sprintf("A webhook (%s) was given up after %d tries: %s. Replay it when the cause is gone.", r.Event.Type, r.Tries, r.Reason)
+	case r.Reason == ReasonUnknown:
+		a.Kind = "orphan"
+		if money(r.Event.Object.Kind) || r.Event.Object.Kind == "charge" {
+			a.Severity = "critical"
+		}
+		a.Message = fmt.Sprintf("The %s %s at %s belongs to no payment here.", r.Event.Object.Kind, r.Event.Object.ID, r.Account)
+		a.ID = payment.DeriveID("inc", "orphan", r.Provider, r.Account, r.Event.Object.ID)
+		return a
+	default:
+		a.Kind = "webhook_parked"
+		a.Message = fmt.Sprintf("Webhooks of %s are stored but not acted upon: %s (first: %s).", r.Account, r.Reason, r.Event.Type)
+	}
+	a.ID = payment.DeriveID("inc", a.Kind, r.Provider, r.Account, r.Reason)
+	return a
+}

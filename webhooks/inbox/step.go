@@ -1,0 +1,218 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// group is the due events that wait for one payment; without a payment, one
+// event that nobody can place yet.
+type group struct {
+	placement
+	events []member
+}
+
+// member is one event and the attempts that it wants read.
+type member struct {
+	Record
+	at placement
+}
+
+// Step does the work that is due now: it claims events, reads each payment
+// concerned once, and settles its events. did is how many events it worked on,
+// next when to look again at the latest. One event that fails never stops the
+// others; err tells of what could not be written down and will be done again.
+func (b *Inbox) Step(ctx context.Context) (did int, next time.Time, err error) {
+	now := b.now()
+	next = now.Add(b.opts.Poll)
+	if b.opts.Off {
+		return 0, next, nil
+	}
+	due, err := b.opts.Store.Due(ctx, now, b.opts.Batch)
+	if err != nil {
+		err = fmt.Errorf("inbox: due events: %w", err)
+	}
+	groups, problems := b.grouped(ctx, due)
+	problems = append(problems, err)
+	if len(due) == b.opts.Batch && errors.Join(problems...) == nil {
+		next = now
+	}
+	var worked atomic.Int64
+	results := make([]error, len(groups))
+	b.each(len(groups), func(i int) {
+		n, err := b.work(ctx, groups[i])
+		worked.Add(int64(n))
+		results[i] = err
+	})
+	return int(worked.Load()), next, errors.Join(append(problems, results...)...)
+}
+
+// grouped puts due events together by the payment to read, in order of their
+// first event. What can't be placed now, because the store does not answer,
+// stays due and costs no try.
+func (b *Inbox) grouped(ctx context.Context, due []Record) (groups []*group, problems []error) {
+	byPayment := map[string]*group{}
+	for _, r := range due {
+		var at placement
+		if r.State == Pending {
+			var err error
+			if at, err = b.place(ctx, r.Account, r.Event.Object, r.Event.Hint); err != nil {
+				problems = append(problems, fmt.Errorf("inbox: place %s: %w", r.ID, err))
+				continue
+			}
+		}
+		g := byPayment[at.payment]
+		if g == nil || at.payment == "" {
+			g = &group{placement: at}
+			groups = append(groups, g)
+			byPayment[at.payment] = g
+		}
+		g.events = append(g.events, member{r, at})
+	}
+	return groups, problems
+}
+
+// each runs fn for 0..n-1. A panic comes out where it would without goroutines.
+func (b *Inbox) each(n int, fn func(i int)) {
+	if b.opts.Parallel == 1 || n == 1 {
+		for i := range n {
+			fn(i)
+		}
+		return
+	}
+	var all errgroup.Group
+	all.SetLimit(b.opts.Parallel)
+	var caught atomic.Pointer[any]
+	for i := range n {
+		all.Go(func() error {
+			defer func() {
+				if r := recover(); r != nil {
+					caught.CompareAndSwap(nil, &r)
+				}
+			}()
+			fn(i)
+			return nil
+		})
+	}
+	_ = all.Wait() // fn keeps its own error
+	if p := caught.Load(); p != nil {
+		panic(*p)
+	}
+}
+
+// work does one group: claim, read, settle.
+func (b *Inbox) work(ctx context.Context, g *group) (did int, err error) {
+	if ctx.Err() != nil {
+		return 0, nil // stopping: everything stays due
+	}
+	if first := g.events[0]; first.State != Pending {
+		return 1, b.tell(ctx, first.Record)
+	}
+	var problems []error
+	claimed := g.events[:0:0]
+	for _, m := range g.events {
+		r, ok, err := b.claim(ctx, m.Record)
+		switch {
+		case err != nil:
+			problems = append(problems, err)
+		case !ok: // somebody else's by now
+		case r.Tries > b.opts.MaxTries: // each try ended without a word: it may be what kills us
+			problems = append(problems, b.settle(ctx, r, func(r Record, now time.Time) Record {
+				return r.final(Dead, "never_finished", false, now)
+			}))
+			did++
+		default:
+			claimed = append(claimed, member{r, m.at})
+		}
+	}
+	if len(claimed) == 0 {
+		return did, errors.Join(problems...)
+	}
+	seen := b.look(ctx, g.payment, claimed)
+	for _, m := range claimed {
+		problems = append(problems, b.conclude(ctx, m, seen))
+	}
+	return did + len(claimed), errors.Join(problems...)
+}
+
+// claim takes an event. ok is false where another worker was first.
+func (b *Inbox) claim(ctx context.Context, r Record) (Record, bool, error) {
+	owner := fmt.Sprintf("%s/%d", b.opts.Owner, b.claims.Add(1)) // no two claims write equal bytes
+	now := b.now()
+	r, ok, err := b.opts.Store.Change(ctx, r.ID, WriteClaim, func(r Record) (Record, bool) {
+		return r.claimed(owner, b.opts.Lease, now)
+	})
+	if err != nil {
+		return r, false, fmt.Errorf("inbox: claim %s: %w", r.ID, err)
+	}
+	return r, ok, nil
+}
+
+// sight is what reading a group's payment brought.
+type sight struct {
+	payment *payment.Payment // as it is now, nil where nothing is known
+	failed  map[int]error    // attempts that could not be read
+	err     error            // nothing could be done at all
+}
+
+// of is the error that stands between an event and its conclusion.
+func (s sight) of(at placement) error {
+	if s.err != nil {
+		return s.err
+	}
+	for _, n := range at.ns {
+		if err := s.failed[n]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look reads the attempts that a group wants, each once, and runs what became
+// due, so that an approved order is captured although nobody came back.
+func (b *Inbox) look(ctx context.Context, id string, events []member) sight {
+	s := sight{failed: map[int]error{}}
+	if id == "" {
+		return s
+	}
+	newest := events[0]
+	done := map[int]bool{}
+	for _, m := range events {
+		if m.Event.Created.After(newest.Event.Created) {
+			newest = m
+		}
+	}
+	src := newest.source()
+	for _, m := range events {
+		for _, n := range m.at.ns {
+			if done[n] {
+				continue
+			}
+			done[n] = true
+			p, err := b.opts.Applier.Refresh(ctx, id, n, src)
+			if p != nil {
+				s.payment = p
+			}
+			if err != nil {
+				s.failed[n] = err
+			}
+		}
+	}
+	if len(done) > 0 {
+		b.opts.Metrics.Fetched(newest.Provider, len(events))
+	}
+	p, err := b.opts.Applier.RunDue(ctx, id, src)
+	if err != nil {
+		s.err = err
+		return s
+	}
+	s.payment = p
+	return s
+}

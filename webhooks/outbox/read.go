@@ -1,0 +1,126 @@
+package outbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// MaxRead is the most events of one Read.
+const MaxRead = 100
+
+// Reader reads feeds.
+type Reader struct{ pages Pages }
+
+// NewReader reads the feeds in pages.
+func NewReader(pages Pages) *Reader { return &Reader{pages: pages} }
+
+// Read returns up to limit (1..100) events after a cursor, oldest first; an empty
+// cursor is the beginning. next is always a cursor to resume from, also at the
+// end: pages only grow, so no cursor ever skips or repeats an event, whatever is
+// fed meanwhile. Errors are *payment.Error: malformed for a cursor that this feed
+// did not give out, store_unavailable.
+func (r *Reader) Read(ctx context.Context, app string, mode payment.Mode, after string, limit int) (events []Event, next string, err error) {
+	at, err := decodeCursor(app, mode, after)
+	if err != nil {
+		return nil, "", err
+	}
+	limit = min(max(limit, 1), MaxRead)
+	for len(events) < limit {
+		page, _, err := r.pages.Page(ctx, app, mode, at.page)
+		if err != nil {
+			return nil, "", unavailable(err)
+		}
+		size := int64(len(page.Events))
+		if at.index > size {
+			return nil, "", badCursor()
+		}
+		take := min(size-at.index, int64(limit-len(events)))
+		events = append(events, page.Events[at.index:at.index+take]...)
+		at.index += take
+		if !page.Closed || at.index < size {
+			break
+		}
+		at = position{page: at.page + 1}
+	}
+	return events, at.cursor(app, mode), nil
+}
+
+// ReadJSON is Read with events as product apps see them.
+func (r *Reader) ReadJSON(ctx context.Context, app string, mode payment.Mode, after string, limit int) ([]json.RawMessage, string, error) {
+	events, next, err := r.Read(ctx, app, mode, after, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	out := make([]json.RawMessage, 0, len(events))
+	for _, e := range events {
+		text, err := e.JSON()
+		if err != nil {
+			return nil, "", fmt.Errorf("outbox: render event %s: %w", e.ID, err)
+		}
+		out = append(out, text)
+	}
+	return out, next, nil
+}
+
+// position is a place in a feed: before event index of a page.
+type position struct{ page, index int64 }
+
+const cursorMark = 6 // bytes of the digest that ties a cursor to its feed
+
+var cursorText = base64.RawURLEncoding.Strict()
+
+// cursor makes the opaque form: which feed, page, index.
+func (p position) cursor(app string, mode payment.Mode) string {
+	place := fmt.Sprintf("%d:%d", p.page, p.index)
+	return cursorText.EncodeToString([]byte(feedMark(app, mode, place) + place))
+}
+
+// feedMark finds damage and cursors of other feeds. It is no permission: whose
+// feed is read never comes from the cursor.
+func feedMark(app string, mode payment.Mode, place string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "feed v1 %s %d:%s %s", mode, len(app), app, place))
+	return string(sum[:cursorMark])
+}
+
+func decodeCursor(app string, mode payment.Mode, text string) (position, error) {
+	if text == "" {
+		return position{page: 1}, nil
+	}
+	raw, err := cursorText.DecodeString(text)
+	if err != nil || len(raw) <= cursorMark {
+		return position{}, badCursor()
+	}
+	page, index, _ := strings.Cut(string(raw[cursorMark:]), ":")
+	var p position
+	var errPage, errIndex error
+	p.page, errPage = strconv.ParseInt(page, 10, 64)
+	p.index, errIndex = strconv.ParseInt(index, 10, 64)
+	if errPage != nil || errIndex != nil || p.page < 1 || p.index < 0 || p.cursor(app, mode) != text {
+		return position{}, badCursor()
+	}
+	return p, nil
+}
+
+func badCursor() error {
+	e := payment.NewError(payment.CodeMalformed, "The cursor is not one we gave out for this list.")
+	e.Fields = []payment.FieldError{{Pointer: "?after", Rule: "must be the value of next in an earlier answer"}}
+	return e
+}
+
+func unavailable(err error) error {
+	var known *payment.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	e := payment.NewError(payment.CodeStoreUnavailable, "The events could not be read now.")
+	e.Cause = err
+	return e
+}
