@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -140,13 +141,13 @@ func newError(class providers.Class, r call, got *answer) *providers.Error {
 	return e
 }
 
-// issueAsID lets idPattern judge an issue name.
-func issueAsID(issue string) string { return strings.ReplaceAll(issue, "_", "-") }
+// issuePattern is what PayPal's issues, names and reasons look like.
+var issuePattern = regexp.MustCompile(`^[A-Za-z0-9_]{1,64}$`)
 
 // codeOf is an issue in our own spelling, such as instrument_declined; empty if it is
 // not a plain name.
 func codeOf(issue string) string {
-	if !idPattern.MatchString(issueAsID(issue)) {
+	if !issuePattern.MatchString(issue) {
 		return ""
 	}
 	return strings.ToLower(issue)

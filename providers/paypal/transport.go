@@ -223,7 +223,7 @@ func (c *client) send(ctx context.Context, r call, token string) *answer {
 		req.Header.Set("PayPal-Request-Id", r.key)
 	}
 	if c.mock != nil {
-		if issue := c.mock(r.op); idPattern.MatchString(issueAsID(issue)) {
+		if issue := c.mock(r.op); issuePattern.MatchString(issue) {
 			req.Header.Set("PayPal-Mock-Response", `{"mock_application_codes":"`+issue+`"}`)
 		}
 	}

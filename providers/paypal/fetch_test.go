@@ -1,0 +1,321 @@
+package paypal
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+// TestFetchStates guards I3, row by row: what each order of PayPal's means.
+func TestFetchStates(t *testing.T) {
+	t.Parallel()
+	up := `,"links":[{"href":"https://api-m.paypal.com/v2/payments/authorizations/` + authID + `","rel":"up"}]`
+	for _, c := range []struct {
+		name, status, intent, payments, auth string
+		want                                 payment.AttemptState
+		failure                              string
+		check                                func(payment.Facts) bool
+	}{
+		{name: "created", status: "CREATED", want: payment.AttemptOpen},
+		{name: "payer action", status: "PAYER_ACTION_REQUIRED", want: payment.AttemptOpen, check: func(f payment.Facts) bool {
+			return f.Attempts[0].URL != "" && f.Attempts[0].ExpiresAt.Equal(startWall.Add(170*time.Minute))
+		}},
+		{name: "saved", status: "SAVED", want: payment.AttemptOpen},
+		{name: "a status PayPal invents", status: "SOMETHING_NEW", want: payment.AttemptOpen},
+		{name: "approved", status: "APPROVED", want: payment.AttemptApproved, check: func(f payment.Facts) bool {
+			return f.Attempts[0].ApprovedAt.Equal(startWall.Add(-5*time.Minute)) && f.Attempts[0].PayerID == "QYR5Z8XDVJNXQ" && f.Attempts[0].URL != ""
+		}},
+		{name: "captured", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "COMPLETED", "") + `]}`, want: payment.AttemptComplete,
+			check: func(f payment.Facts) bool { return f.Attempts[0].URL == "" && f.Attempts[0].Refs.Capture == capID }},
+		{name: "refunded stays complete", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "REFUNDED", "") + `]}`, want: payment.AttemptComplete},
+		{name: "partly refunded", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "PARTIALLY_REFUNDED", "") + `]}`, want: payment.AttemptComplete},
+		{name: "pending", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "PENDING", `,"status_details":{"reason":"ECHECK"}`) + `]}`, want: payment.AttemptProcessing},
+		{name: "declined", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "DECLINED", `,"status_details":{"reason":"OTHER"}`) + `]}`, want: payment.AttemptFailed, failure: "capture_declined"},
+		{name: "failed", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "FAILED", "") + `]}`, want: payment.AttemptFailed, failure: "capture_declined"},
+		{name: "a declined and a completed one", status: "COMPLETED", payments: `{"captures":[` + captureJSON("C1", "DECLINED", "") + `,` + captureJSON(capID, "COMPLETED", "") + `]}`, want: payment.AttemptComplete,
+			check: func(f payment.Facts) bool { return f.Attempts[0].Refs.Capture == capID }},
+		{name: "completed, nothing shown", status: "COMPLETED", want: payment.AttemptComplete},
+		{name: "voided", status: "VOIDED", want: payment.AttemptCanceled},
+		{name: "authorized", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "CREATED", ""), want: payment.AttemptAuthorized,
+			check: func(f payment.Facts) bool { return f.Authorizations[0].Capturable == 1999 }},
+		{name: "authorization in review", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "PENDING", ""), want: payment.AttemptProcessing},
+		{name: "authorization denied", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "DENIED", ""), want: payment.AttemptFailed, failure: "authorization_denied"},
+		{name: "authorization voided", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "VOIDED", ""), want: payment.AttemptCanceled},
+		{name: "authorization over its time", status: "COMPLETED", intent: "AUTHORIZE",
+			auth: strings.Replace(authJSON(authID, "CREATED", ""), "2026-03-30", "2026-02-28", 1), want: payment.AttemptCanceled, failure: "authorization_expired"},
+		{name: "captured from an authorization", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "CAPTURED", ""),
+			payments: `"captures":[` + captureJSON(capID, "COMPLETED", up) + `]`, want: payment.AttemptComplete,
+			check: func(f payment.Facts) bool {
+				return f.Captures[0].Auth == authID && f.Authorizations[0].State == payment.AuthCaptured
+			}},
+		{name: "partly captured", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "PARTIALLY_CAPTURED", ""),
+			payments: `"captures":[` + strings.Replace(captureJSON(capID, "COMPLETED", up), "19.99", "5.00", 1) + `]`, want: payment.AttemptAuthorized,
+			check: func(f payment.Facts) bool { return f.Authorizations[0].Capturable == 1499 }},
+		{name: "partly captured, rest voided", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "VOIDED", ""),
+			payments: `"captures":[` + strings.Replace(captureJSON(capID, "COMPLETED", up), "19.99", "5.00", 1) + `]`, want: payment.AttemptComplete},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStub(t)
+			if c.auth != "" {
+				s.on("GET /v2/payments/authorizations/"+authID, 200, c.auth)
+				rest := ""
+				if c.payments != "" {
+					rest = "," + c.payments
+				}
+				c.payments = `{"authorizations":[{"id":"` + authID + `","status":"CREATED"}]` + rest + `}`
+			}
+			s.on("GET /v2/checkout/orders/"+orderID, 200, orderJSON(c.status, c.intent, c.payments))
+			obs, err := s.adapter().Fetch(t.Context(), attemptOf(c.intent == "AUTHORIZE"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fact := obs.Facts.Attempts[0]
+			if fact.State != c.want || fact.Failure.Code != c.failure || !obs.Complete || !obs.AsOf.Equal(startWall) {
+				t.Errorf("state %s, failure %+v, complete %v as of %v; want %s", fact.State, fact.Failure, obs.Complete, obs.AsOf, c.want)
+			}
+			if fact.Total != (payment.Money{Minor: 1999, Currency: "usd"}) || fact.Kind != "order" || fact.Key.ID != orderID || fact.N != 1 {
+				t.Errorf("fact %+v", fact)
+			}
+			if c.check != nil && !c.check(obs.Facts) {
+				t.Errorf("facts %+v", obs.Facts)
+			}
+		})
+	}
+}
+
+// TestFetchGone guards the rule for vanished orders: young is not found, old is
+// expired, and what is known below it is read by its own id, never given up.
+func TestFetchGone(t *testing.T) {
+	t.Parallel()
+	gone := func(t *testing.T, age time.Duration, refs payment.Refs, setup func(*stub)) (payment.Observation, error) {
+		t.Helper()
+		s := newStub(t)
+		if setup != nil {
+			setup(s)
+		}
+		at := attemptOf(refs.Authorization != "")
+		at.CreatedAt, at.Refs = startWall.Add(-age), refs
+		return s.adapter().Fetch(t.Context(), at)
+	}
+	_, err := gone(t, 3*time.Hour-time.Second, payment.Refs{}, nil)
+	wantError(t, err, providers.NotFound, "")
+
+	obs, err := gone(t, 3*time.Hour, payment.Refs{}, nil)
+	if err != nil || !obs.Complete || obs.Facts.Attempts[0].State != payment.AttemptExpired || !obs.AsOf.Equal(startWall) ||
+		obs.Facts.Attempts[0].Key.ID != orderID || !obs.Facts.Attempts[0].AsOf.Equal(startWall) {
+		t.Errorf("old: %+v, %v", obs, err)
+	}
+
+	_, err = gone(t, 300*time.Hour, payment.Refs{}, func(s *stub) { s.on("GET /v2/checkout/orders/"+orderID, 404, "<html>") })
+	wantError(t, err, providers.Unknown, "not_paypals_answer") // a proxy's 404 kills no order
+
+	obs, err = gone(t, 300*time.Hour, payment.Refs{Capture: capID}, func(s *stub) {
+		s.on("GET /v2/payments/captures/"+capID, 200, captureJSON(capID, "COMPLETED", ""))
+	})
+	if err != nil || obs.Facts.Attempts[0].State != payment.AttemptComplete || obs.Facts.Captures[0].Amount.Minor != 1999 || !obs.Complete {
+		t.Errorf("with a capture: %+v, %v", obs, err)
+	}
+
+	obs, err = gone(t, 300*time.Hour, payment.Refs{Authorization: authID}, func(s *stub) {
+		s.on("GET /v2/payments/authorizations/"+authID, 200, authJSON(authID, "CREATED", ""))
+	})
+	if err != nil || obs.Facts.Attempts[0].State != payment.AttemptAuthorized || obs.Facts.Authorizations[0].Capturable != 1999 {
+		t.Errorf("with an authorization: %+v, %v", obs, err)
+	}
+
+	_, err = gone(t, 300*time.Hour, payment.Refs{Capture: capID}, nil) // money we knew of is gone too: never "expired"
+	wantError(t, err, providers.NotFound, "")
+}
+
+// TestFetchUnreadable: an amount that can't be read is an unknown, not a zero.
+func TestFetchUnreadable(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"amount":          strings.Replace(orderJSON("APPROVED", "", ""), `"19.99"`, `"19.999"`, 1),
+		"currency":        strings.Replace(orderJSON("APPROVED", "", ""), `"USD"`, `"XXX"`, 1),
+		"no amount":       strings.Replace(orderJSON("APPROVED", "", ""), `"amount"`, `"amt"`, 1),
+		"capture":         orderJSON("COMPLETED", "", `{"captures":[{"id":"C","status":"COMPLETED"}]}`),
+		"another order":   strings.Replace(orderJSON("APPROVED", "", ""), orderID, "OTHER", 1),
+		"nothing":         `{}`,
+		"units of number": `{"id":"` + orderID + `","purchase_units":5}`,
+	} {
+		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, body)
+		_, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if providers.ClassOf(err) != providers.Unknown || err == nil {
+			t.Errorf("%s: %v, want unknown", name, err)
+		}
+	}
+}
+
+// TestFetchDisputesForbidden: an account without the right to see disputes still has
+// payments; a dispute service that is down is told, so that no case is lost.
+func TestFetchDisputesForbidden(t *testing.T) {
+	t.Parallel()
+	for status, ok := range map[int]bool{403: true, 404: true, 500: false, 429: false} {
+		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`]}`))
+		s.on("GET /v1/customer/disputes", status, `{"name":"X"}`)
+		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if (err == nil) != ok || ok && !obs.Complete {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
+
+// TestFetchFees: fee and net come in settlement currency, each movement once, and
+// cancel out for a refund that failed.
+func TestFetchFees(t *testing.T) {
+	t.Parallel()
+	usd := func(v string) string { return `{"currency_code":"USD","value":"` + v + `"}` }
+	eur := func(v string) string { return `{"currency_code":"EUR","value":"` + v + `"}` }
+	up := `,"links":[{"href":"https://api-m.paypal.com/v2/payments/captures/` + capID + `","rel":"up"}]`
+	payments := `{"captures":[` + captureJSON(capID, "PARTIALLY_REFUNDED", `,"seller_receivable_breakdown":{"gross_amount":`+usd("19.99")+`,"paypal_fee":`+usd("1.19")+
+		`,"net_amount":`+usd("18.80")+`,"paypal_fee_in_receivable_currency":`+eur("1.10")+`,"receivable_amount":`+eur("17.40")+`}`) + `],
+ "refunds":[{"id":"R1","status":"COMPLETED","amount":` + usd("5.00") + `,"seller_payable_breakdown":{"gross_amount":` + usd("5.00") + `,"paypal_fee":` + usd("0.10") + `,"net_amount":` + usd("4.90") + `}` + up + `},
+  {"id":"R2","status":"FAILED","amount":` + usd("1.00") + `,"seller_payable_breakdown":{"gross_amount":` + usd("1.00") + `,"paypal_fee":` + usd("0.00") + `,"net_amount":` + usd("1.00") + `}` + up + `},
+  {"id":"R3","status":"PENDING","amount":` + usd("1.00") + `,"seller_payable_breakdown":{"net_amount":` + usd("1.00") + `}` + up + `}]}`
+	s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", payments))
+	obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	amounts := payment.Facts{Terms: payment.Terms{Amount: payment.Money{Minor: 1999, Currency: "usd"}}}.Observe(obs).Amounts(nil)
+	if diff := cmp.Diff([]payment.Money{{Minor: 110, Currency: "eur"}, {Minor: -10, Currency: "usd"}}, amounts.Fee); diff != "" {
+		t.Errorf("fee: %s", diff)
+	}
+	if diff := cmp.Diff([]payment.Money{{Minor: 1740, Currency: "eur"}, {Minor: -490, Currency: "usd"}}, amounts.Net); diff != "" {
+		t.Errorf("net: %s", diff)
+	}
+}
+
+// TestFetchRefundOperation: a refund is ours only where our operation's id stands in
+// both places; PayPal's own pages copy the capture's custom_id.
+func TestFetchRefundOperation(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`"custom_id":"rfd_1","invoice_id":"rfd_1"`: "rfd_1", `"custom_id":"rfd_1"`: "rfd_1", `"custom_id":"` + payID + `"`: "",
+		`"custom_id":"` + payID + `","invoice_id":"` + payID + `-1"`: "", `"custom_id":"x","invoice_id":"y"`: "", `"note_to_payer":"n"`: "",
+	} {
+		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "",
+			`{"captures":[`+captureJSON(capID, "COMPLETED", "")+`],"refunds":[{"id":"R1","status":"COMPLETED","amount":{"currency_code":"USD","value":"1.00"},`+in+`}]}`))
+		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if err != nil || obs.Facts.Refunds[0].Operation != want {
+			t.Errorf("%s: operation %q (%v), want %q", in, obs.Facts.Refunds[0].Operation, err, want)
+		}
+	}
+}
+
+// TestFetchDispute maps every status, stage and outcome of PayPal's documents.
+func TestFetchDispute(t *testing.T) {
+	t.Parallel()
+	move := func(kind, reason string) string {
+		return `{"affected_party":"SELLER","type":"` + kind + `","reason":"` + reason + `","amount":{"currency_code":"USD","value":"10.00"}}`
+	}
+	for _, c := range []struct {
+		status, stage, outcome, moves string
+		want                          payment.DisputeStatus
+		withheld                      int64
+	}{
+		{"OPEN", "INQUIRY", "", "", payment.DisputeNeedsResponse, 0},
+		{"WAITING_FOR_SELLER_RESPONSE", "INQUIRY", "", "", payment.DisputeNeedsResponse, 0},
+		{"WAITING_FOR_SELLER_RESPONSE", "CHARGEBACK", "", "", payment.DisputeNeedsResponse, 1000},
+		{"WAITING_FOR_BUYER_RESPONSE", "CHARGEBACK", "", "", payment.DisputeUnderReview, 1000},
+		{"UNDER_REVIEW", "PRE_ARBITRATION", "", move("DEBIT", "DISPUTE_SETTLEMENT"), payment.DisputeUnderReview, 1000},
+		{"OTHER", "ARBITRATION", "", "", payment.DisputeUnderReview, 1000},
+		{"RESOLVED", "CHARGEBACK", "RESOLVED_BUYER_FAVOUR", "", payment.DisputeLost, 1000},
+		{"RESOLVED", "CHARGEBACK", "ACCEPTED", move("DEBIT", "DISPUTE_SETTLEMENT"), payment.DisputeLost, 1000},
+		{"RESOLVED", "CHARGEBACK", "RESOLVED_SELLER_FAVOUR", move("DEBIT", "DISPUTE_SETTLEMENT") + "," + move("CREDIT", "DISPUTE_SETTLEMENT"), payment.DisputeWon, 0},
+		{"RESOLVED", "CHARGEBACK", "RESOLVED_WITH_PAYOUT", "", payment.DisputeWon, 0},
+		{"RESOLVED", "INQUIRY", "CANCELED_BY_BUYER", "", payment.DisputeWon, 0},
+		{"RESOLVED", "CHARGEBACK", "DENIED", "", payment.DisputeWon, 0},
+		{"RESOLVED", "CHARGEBACK", "NONE", "", payment.DisputeClosed, 0},
+		{"RESOLVED", "CHARGEBACK", "ACCEPTED", move("DEBIT", "DISPUTE_SETTLEMENT") + "," + move("DEBIT", "CHARGEBACK_FEE"), payment.DisputeLost, 1000},
+	} {
+		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`]}`))
+		s.on("GET /v1/customer/disputes", 200, `{"items":[{"dispute_id":"PP-D-1"}]}`)
+		s.on("GET /v1/customer/disputes/PP-D-1", 200, `{"dispute_id":"PP-D-1","status":"`+c.status+`","reason":"UNAUTHORISED","dispute_life_cycle_stage":"`+c.stage+
+			`","dispute_amount":{"currency_code":"USD","value":"10.00"},"create_time":"2026-03-01T11:57:00.000Z","update_time":"2026-03-01T11:58:00.000Z",
+ "seller_response_due_date":"2026-03-11T00:00:00.000Z","disputed_transactions":[{"seller_transaction_id":"`+capID+`"}],"dispute_outcome":{"outcome_code":"`+c.outcome+`"},"money_movements":[`+c.moves+`]}`)
+		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := obs.Facts.Disputes[0]
+		if d.Status != c.want || d.Withheld != c.withheld || d.Capture != capID || d.Stage != strings.ToLower(c.stage) || d.Reason != "unauthorised" || d.DueBy.IsZero() == (c.want == payment.DisputeNeedsResponse) {
+			t.Errorf("%s %s %s: %+v", c.status, c.stage, c.outcome, d)
+		}
+		if fees := strings.Count(c.moves, "CHARGEBACK_FEE"); len(obs.Facts.Fees) != fees {
+			t.Errorf("%d fees, want %d", len(obs.Facts.Fees), fees)
+		}
+	}
+}
+
+// TestFetchManyDisputes: a list of several pages is walked to its end.
+func TestFetchManyDisputes(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	p := l.paid(t, false)
+	for range 53 {
+		l.must(t, "disputes", map[string]any{"capture": p.attempt.Refs.Capture, "amount": 10, "stage": "INQUIRY"})
+	}
+	obs, err := l.adapter.Fetch(t.Context(), p.attempt)
+	if err != nil || len(obs.Facts.Disputes) != 53 {
+		t.Errorf("%d disputes (%v), want 53", len(obs.Facts.Disputes), err)
+	}
+}
+
+// TestFetchReversal guards I2: money that PayPal takes back by itself, which no order
+// shows, is found once transaction search knows it.
+func TestFetchReversal(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	p := l.paid(t, false)
+	l.advance(t, time.Hour)
+	id := l.must(t, "reversals", map[string]any{"capture": p.attempt.Refs.Capture, "amount": 700})["reversal"]
+	l.advance(t, 4*time.Hour)
+	obs, err := l.adapter.Fetch(t.Context(), p.attempt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(obs.Facts.Reversals) != 1 || obs.Facts.Reversals[0].Key.ID != id || obs.Facts.Reversals[0].Amount.Minor != 700 || obs.Facts.Reversals[0].Capture != p.attempt.Refs.Capture {
+		t.Errorf("reversals %+v", obs.Facts.Reversals)
+	}
+	if got := p.facts.Observe(obs).Amounts(nil); got.Disputed != 700 || got.Refundable != 1299 {
+		t.Errorf("amounts %+v", got)
+	}
+}
+
+// FuzzOrder: whatever PayPal's JSON holds, the mapper makes facts or an error, never a
+// panic, and every fact is named.
+func FuzzOrder(f *testing.F) {
+	f.Add(orderJSON("COMPLETED", "AUTHORIZE", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`],"authorizations":[`+authJSON(authID, "CREATED", "")+`]}`))
+	f.Add(`{"id":"` + orderID + `","purchase_units":[null,{"payments":null},{"payments":{"captures":[null],"refunds":[{}]}}]}`)
+	f.Add(`{"id":"` + orderID + `","links":null,"payer":null,"create_time":5}`)
+	var body string
+	s := &stub{routes: map[string]http.HandlerFunc{}}
+	s.routes["GET /v2/checkout/orders/"+orderID] = func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
+	a, err := New(Options{
+		Account: "paypal-test", Mode: payment.ModeTest, ClientID: "c", ClientSecret: "s", Now: func() time.Time { return startWall },
+		Inline: true, HTTPClient: &http.Client{Transport: inMemory{s}},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		body = in
+		obs, err := a.Fetch(t.Context(), attemptOf(false))
+		if err != nil {
+			return
+		}
+		if len(obs.Facts.Attempts) != 1 || obs.Facts.Attempts[0].Key.ID != orderID || obs.AsOf.IsZero() {
+			t.Fatalf("observation %+v", obs)
+		}
+	})
+}
