@@ -79,7 +79,7 @@ func TestIdempotencyKeyMisuse(t *testing.T) {
 }
 
 // Failed validation is not remembered, so a corrected request may use the key again;
-// a decline is remembered.
+// a decline or a refusal by the object's state is remembered.
 func TestIdempotencyRemembersExecutionsOnly(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -96,6 +96,14 @@ func TestIdempotencyRemembersExecutionsOnly(t *testing.T) {
 	for i, replayed := range []string{"", "true"} {
 		resp, _, err := r.raw(t.Context(), "POST", "/v1/payment_intents", declined, key)
 		if err != nil || resp.StatusCode != 402 || resp.Header.Get("Idempotent-Replayed") != replayed {
+			t.Errorf("%d: %v %v", i, resp.StatusCode, err)
+		}
+	}
+	pi := r.paid("4242424242424242", nil)
+	key = map[string]string{"Idempotency-Key": "k3"}
+	for i, replayed := range []string{"", "true"} { // refused by state, not by validation
+		resp, _, err := r.raw(t.Context(), "POST", "/v1/payment_intents/"+pi.ID+"/capture", nil, key)
+		if err != nil || resp.StatusCode != 400 || resp.Header.Get("Idempotent-Replayed") != replayed {
 			t.Errorf("%d: %v %v", i, resp.StatusCode, err)
 		}
 	}
