@@ -92,38 +92,40 @@ func tenant(app string, mode payment.Mode) string { return string(mode) + "/" + 
 // never meet.
 func refText(account, id string) string { return account + "\x1f" + id }
 
-// paymentRefs are the ids by which a payment can be found, newest kinds last;
-// past the limit the oldest attempts' ids give way.
+// paymentRefs are the ids by which a payment can be found, the ones that matter
+// most first: money, disputes, checkouts, our own refund ids, the provider's
+// refund ids. Past the limit the last give way, oldest first; a webhook about
+// such a refund still names its capture.
 func paymentRefs(p *payment.Payment) []string {
 	var out []string
+	seen := map[string]bool{}
 	add := func(account, id string) {
-		if id != "" && !slices.Contains(out, refText(account, id)) {
-			out = append(out, refText(account, id))
+		if text := refText(account, id); id != "" && !seen[text] && len(out) < MaxIndexArray {
+			seen[text] = true
+			out = append(out, text)
 		}
+	}
+	for _, c := range p.Facts.Captures {
+		add(c.Key.Account, c.Key.ID)
+	}
+	for _, d := range p.Facts.Disputes {
+		add(d.Key.Account, d.Key.ID)
+		add("", payment.DisputeID(d.Key))
+	}
+	for _, a := range p.Facts.Authorizations {
+		add(a.Key.Account, a.Key.ID)
 	}
 	for _, a := range p.Facts.Attempts {
 		add(a.Key.Account, a.Key.ID)
 		add(a.Key.Account, a.Refs.PaymentIntent)
 		add(a.Key.Account, a.Refs.Order)
 	}
-	for _, a := range p.Facts.Authorizations {
-		add(a.Key.Account, a.Key.ID)
-	}
-	for _, c := range p.Facts.Captures {
-		add(c.Key.Account, c.Key.ID)
-	}
-	for _, r := range p.Facts.Refunds {
-		add(r.Key.Account, r.Key.ID)
-	}
-	for _, d := range p.Facts.Disputes {
-		add(d.Key.Account, d.Key.ID)
-		add("", payment.DisputeID(d.Key))
-	}
-	for _, r := range p.Refunds() {
+	refunds := p.Refunds() // oldest first
+	for _, r := range slices.Backward(refunds) {
 		add("", r.ID)
 	}
-	if extra := len(out) - MaxIndexArray; extra > 0 {
-		out = out[extra:]
+	for _, r := range slices.Backward(refunds) {
+		add(r.Account, r.ProviderRef)
 	}
 	return out
 }
