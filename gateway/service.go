@@ -120,13 +120,7 @@ func (s *Service) finish(ctx context.Context, p *payment.Payment, version int64,
 		}
 		p.Outbox[i].Body = body
 	}
-	var schedule []time.Duration
-	if latest, ok := p.Facts.Latest(); ok {
-		if account, ok := s.opts.Providers.Account(latest.Account); ok {
-			schedule = account.Info().SyncSchedule
-		}
-	}
-	p.NextSyncAt = p.NextSync(schedule, now)
+	p.NextSyncAt = p.NextSync(s.schedule(p), now)
 	if extra := len(p.History) - payment.MaxHistory; extra > 0 {
 		if err := s.opts.Payments.SpillHistory(ctx, p.ID, p.History[:extra]); err != nil {
 			return nil, storeError(err)

@@ -14,6 +14,8 @@ func Collections() []Collection {
 		InboxCollection(),
 		InboxBodyCollection(),
 		OrphanCollection(),
+		RunCollection(),
+		DiscrepancyCollection(),
 		FeedCollection(),
 	}
 }
@@ -31,6 +33,8 @@ func WritePoints() []WritePoint {
 		PointInboxInsert, PointInboxBody, PointInboxWake, PointInboxClaim, PointInboxSettle, PointInboxTold, PointInboxReplay,
 		PointInboxPrune, PointInboxPruneBody,
 		PointOrphan,
+		PointRunInsert, PointRunSave, PointRunExpire,
+		PointDiscrepancyInsert, PointDiscrepancyResolve,
 		PointFeedInsert, PointFeedReplace,
 	}
 }

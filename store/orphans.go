@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+	"github.com/trifecta-pay/trifecta/reconcile"
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
 )
 
@@ -21,6 +24,7 @@ func OrphanCollection() Collection {
 	return Collection{Name: orphansName, Indexes: []Index{
 		{Name: "by_seen", Fields: []string{"scope", "first_seen"}},
 		{Name: "by_account", Fields: []string{"account", "first_seen"}},
+		{Name: "by_ref", Fields: []string{"refs"}, Array: "refs"},
 	}}
 }
 
@@ -29,8 +33,9 @@ type OrphanRecord struct {
 	ID        string
 	Provider  string
 	Account   string
-	Kind      string // capture, charge, refund ...
-	Object    string // the provider's id
+	Kind      string   // capture, charge, refund ...
+	Object    string   // the provider's id
+	Refs      []string // other ids under which the provider lists the same money
 	Amount    payment.Money
 	Claimed   string // the payment it claims to belong to, if any
 	Found     string // webhook | reconcile
@@ -64,9 +69,30 @@ func (s *Orphans) Record(ctx context.Context, o OrphanRecord) (created bool, err
 	if err != nil {
 		return false, fmt.Errorf("store: encode orphan %s: %w", o.ID, err)
 	}
-	d := Doc{ID: o.ID, Body: body, Index: map[string]any{"scope": "all", "account": o.Account, "first_seen": o.FirstSeen}}
+	d := Doc{ID: o.ID, Body: body, Index: map[string]any{
+		"scope": "all", "account": o.Account, "first_seen": o.FirstSeen, "refs": o.refTexts(),
+	}}
 	_, created, err = InsertOnce(WithPoint(ctx, PointOrphan), s.e, orphansName, d)
 	return created, portError(err)
+}
+
+// refTexts are the ids by which an orphan is found.
+func (o OrphanRecord) refTexts() []string {
+	var out []string
+	for _, id := range append([]string{o.Object}, o.Refs...) {
+		if text := refText(o.Account, id); id != "" && !slices.Contains(out, text) && len(out) < MaxIndexArray {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// found is the orphan as reconcile knows it.
+func (o OrphanRecord) found() reconcile.Orphan {
+	return reconcile.Orphan{
+		Provider: o.Provider, Account: o.Account, Object: providers.Ref{Kind: o.Kind, ID: o.Object}, Refs: o.Refs,
+		Amount: o.Amount, Claimed: o.Claimed, Run: o.Evidence, SeenAt: o.FirstSeen,
+	}
 }
 
 // RecordOrphan implements inbox.Orphans.

@@ -1,0 +1,272 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+const (
+	refsAtOnce = 50 // ids in one look-up of payments
+	// patience is how often a row is tried before its money is called an orphan
+	// although a payment of ours is named: providers show the same money at
+	// different times in different places.
+	patience = 3
+)
+
+var errNotShown = errors.New("the provider lists it, and the payment's own objects don't show it yet")
+
+// placing is the work on one page: what is known of its payments, the newest
+// version of each, so that several rows about one payment cost one reading.
+type placing struct {
+	r       *Reconciler
+	w       *work
+	account *providers.Account
+	byRef   map[string]*payment.Payment
+	fresh   map[string]*payment.Payment // read in this page, by id
+	broken  map[string]error            // could not be read in this page, by id
+}
+
+// place works through rows one after the other. A row that fails comes back to be
+// tried again; the error is why the job can't go on. skip names rows that are
+// waiting for another try already.
+func (r *Reconciler) place(ctx context.Context, w *work, a *providers.Account, rows []row, skip func(providers.SweepItem) bool) ([]retry, error) {
+	pl := &placing{r: r, w: w, account: a, byRef: map[string]*payment.Payment{}, fresh: map[string]*payment.Payment{}, broken: map[string]error{}}
+	pl.lookUp(ctx, rows)
+	var failed []retry
+	for _, row := range rows {
+		if skip != nil && skip(row.item) {
+			continue
+		}
+		w.run.Seen++
+		err := safely(func() error { return pl.row(ctx, row) })
+		if err == nil {
+			continue
+		}
+		if fatal(ctx, err) {
+			return nil, err
+		}
+		w.note(fmt.Errorf("%s %s: %w", row.item.Object.Kind, row.item.Object.ID, err))
+		now := r.now()
+		failed = append(failed, retry{Item: row.item, At: row.at, Tries: row.tries + 1, First: now, NextAt: now.Add(retryDelay(row.tries))})
+	}
+	return failed, nil
+}
+
+// lookUp finds the payments of a whole page at once. Where that fails, each row
+// looks its own up, so that one payment that can't be read does not hide the rest.
+func (pl *placing) lookUp(ctx context.Context, rows []row) {
+	var all []string
+	for _, row := range rows {
+		for _, id := range ids(row.item) {
+			if !slices.Contains(all, id) {
+				all = append(all, id)
+			}
+		}
+	}
+	for chunk := range slices.Chunk(all, refsAtOnce) {
+		if found, err := pl.find(ctx, chunk); err == nil {
+			pl.remember(chunk, found)
+		}
+	}
+}
+
+// find looks payments up by ids of this account.
+func (pl *placing) find(ctx context.Context, refs []string) (found []*payment.Payment, err error) {
+	err = safely(func() error {
+		found, err = pl.r.opts.Payments.ByRef(ctx, pl.account.Info().Account, refs...)
+		return err
+	})
+	return found, err
+}
+
+func (pl *placing) remember(refs []string, found []*payment.Payment) {
+	account := pl.account.Info().Account
+	for _, id := range refs {
+		pl.byRef[id] = nil // looked up
+		for _, p := range found {
+			if belongs(p, account, providers.SweepItem{Object: providers.Ref{ID: id}}) {
+				pl.byRef[id] = p
+				break
+			}
+		}
+	}
+}
+
+// known finds the payment that knows one of these ids, the most specific first;
+// nil if none does.
+func (pl *placing) known(ctx context.Context, refs []string) (*payment.Payment, error) {
+	for _, id := range refs {
+		if id == "" {
+			continue
+		}
+		p, done := pl.byRef[id]
+		if !done {
+			found, err := pl.find(ctx, []string{id})
+			if err != nil {
+				return nil, err
+			}
+			pl.remember([]string{id}, found)
+			p = pl.byRef[id]
+		}
+		if p == nil {
+			continue
+		}
+		if newer, ok := pl.fresh[p.ID]; ok {
+			p = newer
+		}
+		return p, nil
+	}
+	return nil, nil //nolint:nilnil // no payment knows it, which is an answer
+}
+
+// row works through one row: nothing to learn, a payment to read again, or money
+// that nobody explains.
+func (pl *placing) row(ctx context.Context, row row) error {
+	p, err := pl.known(ctx, ids(row.item))
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		return pl.judge(ctx, row, p)
+	}
+	claimed, done, err := pl.claimed(ctx, row, row.item.Hint)
+	if err != nil || done {
+		return err
+	}
+	if !row.item.Paid {
+		return nil // no money moved, and nobody of ours knows it
+	}
+	return pl.stray(ctx, row, row.item.Hint, claimed)
+}
+
+// claimed reads the payment that an object's metadata names. done says that the
+// object turned out to belong to it.
+func (pl *placing) claimed(ctx context.Context, row row, hint providers.Hint) (p *payment.Payment, done bool, err error) {
+	if hint.PaymentID == "" {
+		return nil, false, nil
+	}
+	p, err = pl.read(ctx, hint.PaymentID, hint.N)
+	var known *payment.Error
+	if errors.As(err, &known) && known.Code == payment.CodeNotFound {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if !belongs(p, pl.account.Info().Account, row.item) {
+		return p, false, nil
+	}
+	return p, true, pl.verify(ctx, row, p)
+}
+
+// judge compares a row with the payment that knows it, and reads the payment
+// again where the row may tell news.
+func (pl *placing) judge(ctx context.Context, row row, p *payment.Payment) error {
+	account := pl.account.Info().Account
+	if compare(p, account, row.item, row.at) == reflected {
+		return nil
+	}
+	p, err := pl.read(ctx, p.ID, attemptOf(p, account, row.item))
+	if err != nil {
+		return err
+	}
+	return pl.verify(ctx, row, p)
+}
+
+// verify says what is left to say after a reading.
+func (pl *placing) verify(ctx context.Context, row row, p *payment.Payment) error {
+	if !row.item.Paid {
+		return nil
+	}
+	switch v := compare(p, pl.account.Info().Account, row.item, row.at); v {
+	case reflected, stale:
+		return nil
+	case differs, missing:
+		if row.tries+1 < patience {
+			return errNotShown
+		}
+		return pl.r.mismatch(ctx, pl.w, pl.account, row.item, p, v)
+	}
+	return nil
+}
+
+// read reads a payment at its provider, once a page. Attempt 0 is every attempt
+// that can still change.
+func (pl *placing) read(ctx context.Context, id string, n int) (*payment.Payment, error) {
+	key := fmt.Sprintf("%s#%d", id, n)
+	if err, ok := pl.broken[key]; ok {
+		return nil, err
+	}
+	if _, done := pl.fresh[key]; done {
+		return pl.fresh[id], nil
+	}
+	p, err := pl.w.refresh(ctx, pl.account.Info().Account, id, n)
+	if err != nil {
+		if !fatal(ctx, err) {
+			pl.broken[key] = err
+		}
+		return nil, err
+	}
+	pl.fresh[key], pl.fresh[id] = p, p
+	return p, nil
+}
+
+// stray is money that no payment knows: it is traced to its relatives at the
+// provider, and becomes an orphan where that leads nowhere. claim is the payment
+// that the object names although it does not hold it, nil if there is none.
+func (pl *placing) stray(ctx context.Context, row row, hint providers.Hint, claim *payment.Payment) error {
+	known, ok, err := pl.r.opts.Orphans.KnownOrphan(ctx, pl.account.Info().Account, moved(row.item))
+	if err != nil {
+		return fmt.Errorf("look the orphan up: %w", err)
+	}
+	if ok {
+		pl.w.run.Orphans++
+		return pl.r.alertOrphan(ctx, pl.account, known)
+	}
+	pl.w.run.Calls++
+	traced, err := pl.account.Trace(ctx, row.item.Object)
+	switch c := providers.ClassOf(err); {
+	case err == nil:
+		row.item.Hint.Refs = append(slices.Clone(row.item.Hint.Refs), traced.Refs...)
+	case c == providers.NotFound, c == providers.Refused:
+		traced = providers.Hint{} // its trail ends here
+	default:
+		return fmt.Errorf("trace: %w", err)
+	}
+	p, err := pl.known(ctx, traced.Refs)
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		return pl.judge(ctx, row, p)
+	}
+	if traced.PaymentID != "" && traced.PaymentID != hint.PaymentID {
+		other, done, err := pl.claimed(ctx, row, traced)
+		if err != nil || done {
+			return err
+		}
+		claim, hint = other, traced
+	}
+	if claim != nil && (row.tries+1 < patience || claim.Unfinished(0, payment.OpCreate) != nil) {
+		return errNotShown
+	}
+	return pl.r.orphan(ctx, pl.w, pl.account, row.item, hint.PaymentID)
+}
+
+// moved names the object whose money a row is about. A row of a ledger has an id of
+// its own and names its source first.
+func moved(item providers.SweepItem) string {
+	if item.Object.Kind == "transaction" && len(item.Hint.Refs) > 0 {
+		return item.Hint.Refs[0]
+	}
+	return item.Object.ID
+}
+
+// at is a time for messages.
+func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
