@@ -72,7 +72,7 @@ type Finder interface {
 // it up.
 type Alert struct {
 	ID       string
-	Kind     string // webhook_parked | webhook_dead | orphan
+	Kind     string // webhook_parked | webhook_dead | orphan_money | foreign_money
 	Severity string // critical | warning
 	Message  string
 	Account  string
@@ -134,6 +134,9 @@ type Options struct {
 	// APIVersions is the API version that a provider's events must be rendered in;
 	// a provider that is not named is not judged.
 	APIVersions map[string]string
+	// IgnoreForeign names accounts that other systems use too: objects there that
+	// claim no payment of ours are nobody's business.
+	IgnoreForeign []string
 	// Off answers 503 to everything and works on nothing.
 	Off bool
 

@@ -97,6 +97,9 @@ func (b *Inbox) missed(ctx context.Context, m member) error {
 		}
 		end := r.FirstMissed.Add(b.opts.Missing)
 		if !now.Before(end) || r.Tries >= b.opts.MaxTries {
+			if r.Event.Hint.PaymentID == "" && slices.Contains(b.opts.IgnoreForeign, r.Account) {
+				return r.final(Irrelevant, ReasonUnknown, true, now)
+			}
 			return r.final(Parked, ReasonUnknown, false, now)
 		}
 		r = r.retried(ReasonUnknown, 0, b.opts.MaxTries, now)
@@ -215,12 +218,15 @@ func (b *Inbox) alert(r Record) Alert {
 		a.Kind, a.Severity = "webhook_dead", "critical"
 		a.Message = fmt.Sprintf("A webhook (%s) was given up after %d tries: %s. Replay it when the cause is gone.", r.Event.Type, r.Tries, r.Reason)
 	case r.Reason == ReasonUnknown:
-		a.Kind = "orphan"
-		if money(r.Event.Object.Kind) || r.Event.Object.Kind == "charge" {
-			a.Severity = "critical"
-		}
-		a.Message = fmt.Sprintf("The %s %s at %s belongs to no payment here.", r.Event.Object.Kind, r.Event.Object.ID, r.Account)
+		// The same names as the reconcile layer's, so that one object is one incident.
 		a.ID = payment.DeriveID("inc", "orphan", r.Provider, r.Account, r.Event.Object.ID)
+		a.Kind = "foreign_money"
+		a.Message = fmt.Sprintf("Nothing connects the %s %s at %s with a payment made here: another system may use the account.",
+			r.Event.Object.Kind, r.Event.Object.ID, r.Account)
+		if claimed := r.Event.Hint.PaymentID; claimed != "" {
+			a.Kind, a.Severity, a.Payment = "orphan_money", "critical", claimed
+			a.Message = fmt.Sprintf("The %s %s names the payment %s, which does not hold it.", r.Event.Object.Kind, r.Event.Object.ID, claimed)
+		}
 		return a
 	default:
 		a.Kind = "webhook_parked"
