@@ -1,0 +1,278 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+type contextKey int
+
+const requestIDKey contextKey = 1
+
+// RequestID is the id of the HTTP request that a context belongs to, for logs;
+// empty outside of one.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey).(string)
+	return id
+}
+
+// Keys of what middleware hands on in a gin.Context.
+const (
+	ginCaller = "caller"
+	ginToken  = "token"
+	ginBody   = "body"
+)
+
+// requestID gives every request an id of ours; a client's own is not believed.
+func (a *api) requestID(c *gin.Context) {
+	id := a.opts.NewID()
+	c.Header("Trifecta-Request-Id", id)
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey, id))
+	c.Next()
+}
+
+// accessLog writes one line a request. It names the route, never the path or
+// the query: they carry customers' tokens, and whatever a caller mistakes for
+// one.
+func (a *api) accessLog(c *gin.Context) {
+	start := a.opts.Clock()
+	c.Next()
+	route := c.FullPath()
+	if route == "" {
+		route = "unmatched"
+	}
+	args := []any{
+		"request_id", RequestID(c.Request.Context()), "method", logMethod(c.Request.Method), "route", route,
+		"status", c.Writer.Status(), "bytes", c.Writer.Size(), "took_ms", a.opts.Clock().Sub(start).Milliseconds(),
+	}
+	if caller, ok := c.Get(ginCaller); ok {
+		if who, ok := caller.(gateway.Caller); ok {
+			args = append(args, "key", who.KeyID, "app", who.App)
+		}
+	}
+	if id := c.Param("id"); objectID(id) {
+		args = append(args, "object", id)
+	}
+	a.log.InfoContext(c.Request.Context(), "request", args...)
+}
+
+// logMethod keeps invented methods out of the log.
+func logMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	}
+	return "other"
+}
+
+// recovery answers a panic as an internal error; the process lives on.
+func (a *api) recovery(c *gin.Context) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			panic(v) // net/http's own way to drop a connection
+		}
+		ctx := c.Request.Context()
+		a.log.ErrorContext(ctx, "panic in a handler", "request_id", RequestID(ctx), "route", c.FullPath(), "panic", v, "stack", string(debug.Stack()))
+		if !c.Writer.Written() {
+			a.render(c, payment.NewError(payment.CodeInternal, ""))
+		}
+		c.Abort()
+	}()
+	c.Next()
+}
+
+// headers are on every answer, pages and problems alike.
+func (a *api) headers(c *gin.Context) {
+	h := c.Writer.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	if a.secure() {
+		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+	}
+	c.Next()
+}
+
+func (a *api) methodNotAllowed(c *gin.Context) error {
+	return payment.NewError(codeMethodNotAllowed, "This path takes %s.", c.Writer.Header().Get("Allow"))
+}
+
+// authenticate says who calls. The key is taken from the Authorization header
+// and from nowhere else: one in a query string ends up in logs on its way.
+func (a *api) authenticate(c *gin.Context) {
+	token, ok := bearer(c.Request.Header)
+	if !ok {
+		a.fail(c, payment.NewError(payment.CodeUnauthenticated, "Send a valid API key as Authorization: Bearer tk_…."))
+		return
+	}
+	caller, err := a.svc.Authenticate(c.Request.Context(), token)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	c.Set(ginCaller, caller)
+	c.Set(ginToken, token)
+	c.Next()
+}
+
+func bearer(h http.Header) (string, bool) {
+	values := h.Values("Authorization")
+	if len(values) != 1 {
+		return "", false
+	}
+	scheme, token, found := strings.Cut(values[0], " ")
+	token = strings.TrimSpace(token)
+	return token, found && strings.EqualFold(scheme, "Bearer") && token != ""
+}
+
+func callerOf(c *gin.Context) gateway.Caller {
+	caller, _ := c.MustGet(ginCaller).(gateway.Caller)
+	return caller
+}
+
+// rateLimit spends one of the key's requests.
+func (a *api) rateLimit(c *gin.Context) {
+	ok, left, reset := a.limiter.allow(c.GetString(ginToken), a.opts.Clock())
+	c.Header("RateLimit-Limit", strconv.Itoa(a.opts.Burst))
+	c.Header("RateLimit-Remaining", strconv.Itoa(left))
+	c.Header("RateLimit-Reset", strconv.Itoa(reset))
+	if !ok {
+		a.fail(c, payment.NewError(payment.CodeRateLimited, "Too many requests with this key. Wait, then go on."))
+		return
+	}
+	c.Next()
+}
+
+// scope lets only keys through that carry it.
+func (a *api) scope(scope string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := callerOf(c).Allow(scope); err != nil {
+			a.fail(c, err)
+			return
+		}
+		c.Next()
+	}
+}
+
+// operator lets only operator keys through.
+func (a *api) operator(c *gin.Context) {
+	if !callerOf(c).Operator {
+		a.fail(c, payment.NewError(payment.CodeForbidden, "This needs an operator key."))
+		return
+	}
+	c.Next()
+}
+
+// post checks what every POST under /v1 must bring, and reads its body.
+func (a *api) post(c *gin.Context) {
+	if err := gateway.CheckKey(c.GetHeader("Idempotency-Key")); err != nil {
+		a.fail(c, err)
+		return
+	}
+	body, err := readBody(c, "application/json")
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	c.Set(ginBody, body)
+	c.Next()
+}
+
+// readBody reads at most maxBody bytes of the one media type accepted.
+func readBody(c *gin.Context, want string) ([]byte, error) {
+	r := c.Request
+	if enc := r.Header.Values("Content-Encoding"); len(enc) > 0 && !strings.EqualFold(strings.Join(enc, ","), "identity") {
+		return nil, payment.NewError(payment.CodeUnsupportedMedia, "Send the body without a Content-Encoding.")
+	}
+	if r.ContentLength > maxBody {
+		return nil, tooLarge()
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, r.Body, maxBody))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooLarge()
+	case err != nil:
+		e := payment.NewError(payment.CodeMalformed, "The body could not be read to its end.")
+		e.Cause = err
+		return nil, e
+	case len(body) > 0 && !mediaType(r.Header, want):
+		return nil, payment.NewError(payment.CodeUnsupportedMedia, "Send the body as %s.", want)
+	}
+	return body, nil
+}
+
+// mediaType says whether a body's declared type is the one wanted, in UTF-8.
+// None declared passes: the body is then read as what is wanted, or refused.
+func mediaType(h http.Header, want string) bool {
+	declared := h.Values("Content-Type")
+	if len(declared) == 0 {
+		return true
+	}
+	got, params, err := mime.ParseMediaType(declared[0])
+	if err != nil || len(declared) > 1 || got != want {
+		return false
+	}
+	charset, has := params["charset"]
+	return !has || strings.EqualFold(charset, "utf-8")
+}
+
+func tooLarge() error {
+	return payment.NewError(payment.CodeTooLarge, "The body is larger than %d bytes.", maxBody)
+}
+
+// request is what identifies this POST for idempotency. path has its ids filled
+// in, and is ours, whatever spelling the client used.
+func (a *api) request(c *gin.Context, path string, body any) (gateway.Request, error) {
+	fingerprint, err := gateway.Fingerprint(body)
+	if err != nil {
+		return gateway.Request{}, err
+	}
+	return gateway.Request{Caller: callerOf(c), Path: path, Key: c.GetHeader("Idempotency-Key"), Fingerprint: fingerprint}, nil
+}
+
+// idParam is the object id in the path. What can't be one of ours is not found,
+// without asking the store.
+func idParam(c *gin.Context, prefix string) (string, error) {
+	id := c.Param("id")
+	if !strings.HasPrefix(id, prefix+"_") || !objectID(id) {
+		return "", notFoundError()
+	}
+	return id, nil
+}
+
+// objectID says whether a text has the shape of our ids: a short word, an
+// underscore, 26 base32 characters.
+func objectID(s string) bool {
+	prefix, rest, ok := strings.Cut(s, "_")
+	if !ok || len(prefix) != 3 || len(rest) != 26 {
+		return false
+	}
+	for _, r := range prefix {
+		if r < 'a' || r > 'z' {
+			return false
+		}
+	}
+	for _, r := range rest {
+		if (r < 'a' || r > 'z') && (r < '2' || r > '7') {
+			return false
+		}
+	}
+	return true
+}
