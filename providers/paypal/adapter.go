@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -184,9 +183,9 @@ func (a *Adapter) Info() providers.Info {
 		Mode:     a.opts.Mode,
 		KeyLife:  keyLife,
 		// Orders die after 3 hours and can't be listed, so the reads come before that.
-		SyncSchedule: slices.Clone([]time.Duration{
+		SyncSchedule: []time.Duration{
 			2 * time.Minute, 10 * time.Minute, 30 * time.Minute, 90 * time.Minute, 170 * time.Minute, 4 * time.Hour, 24 * time.Hour,
-		}),
+		},
 		PartialCapture: true,
 		Supports:       supports,
 		MaxCheckout:    orderLife,

@@ -99,8 +99,8 @@ func place(eventType, resourceType string, raw json.RawMessage) (providers.Ref, 
 	switch kind {
 	case "dispute":
 		id = r.DisputeID
-		for _, t := range r.Transactions {
-			capture = t.SellerTransactionID
+		if len(r.Transactions) > 0 {
+			capture = r.Transactions[0].SellerTransactionID
 		}
 	case "order":
 		if r.OrderID != "" {

@@ -39,10 +39,11 @@ func (a *Adapter) Trace(ctx context.Context, object providers.Ref) (providers.Hi
 		if _, err := a.api.read(ctx, op, "/v1/customer/disputes/"+object.ID, &d); err != nil {
 			return providers.Hint{}, err
 		}
-		for _, t := range d.Transactions {
-			return a.throughCapture(ctx, op, object.ID, t.SellerTransactionID, t.Custom, t.InvoiceNumber)
+		if len(d.Transactions) == 0 {
+			return hintOf(nil, object.ID), nil
 		}
-		return hintOf(nil, object.ID), nil
+		t := d.Transactions[0]
+		return a.throughCapture(ctx, op, object.ID, t.SellerTransactionID, t.Custom, t.InvoiceNumber)
 	default:
 		return providers.Hint{}, &providers.Error{Class: providers.NotFound, Provider: Provider, Op: op, Code: "unknown_kind"}
 	}
