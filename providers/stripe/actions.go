@@ -142,8 +142,9 @@ func inDisguise(err error) bool {
 	switch stripesdk.ErrorCode(e.Code) {
 	case stripesdk.ErrorCodePaymentIntentUnexpectedState, stripesdk.ErrorCodeChargeAlreadyCaptured:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // capturedAlready looks whether the state that refused a capture is just what was

@@ -47,10 +47,12 @@ func (a *Adapter) CreateCheckout(ctx context.Context, req providers.CheckoutRequ
 
 // opened reports a created session. The answer to a first call is a complete
 // snapshot: nothing hangs below a session that no customer has seen. The answer to
-// a repetition is an old one, so the session is read.
+// a repetition is an old one, so the session is read; its age tells it apart where
+// no header does.
 func (a *Adapter) opened(ctx context.Context, op string, session *stripesdk.CheckoutSession, n int) (providers.Result, error) {
 	s := snapshot{session: session, intent: session.PaymentIntent, asOf: sessionTime(session, date(session.LastResponse))}
-	if replayed(session.LastResponse) || session.Status != stripesdk.CheckoutSessionStatusOpen {
+	old := replayed(session.LastResponse) || s.asOf.Sub(unix(session.Created)) > clockSkew
+	if old || session.Status != stripesdk.CheckoutSessionStatusOpen {
 		again, err := a.snapshot(ctx, op, providers.Ref{Kind: kindSession, ID: session.ID})
 		if err == nil {
 			s = again

@@ -44,7 +44,7 @@ func sent(t *testing.T, req providers.CheckoutRequest) (url.Values, error) {
 			t.Error("telemetry is sent")
 		}
 		w.Header().Set("Date", startWall.Format(http.TimeFormat))
-		fmt.Fprint(w, `{"id":"cs_1","object":"checkout.session","status":"open","url":"https://c/1","created":1,"currency":"usd","amount_total":1999}`)
+		fmt.Fprintf(w, `{"id":"cs_1","object":"checkout.session","status":"open","url":"https://c/1","created":%d,"currency":"usd","amount_total":1999}`, startWall.Unix())
 	})
 	_, err := a.CreateCheckout(t.Context(), req, "key")
 	return got, err
@@ -352,6 +352,24 @@ func TestStoredAnswerIsOld(t *testing.T) {
 	}
 	if got, _ := paid.Observe(res.Observation).AttemptFact(req.N); got.State != payment.AttemptComplete {
 		t.Errorf("a stored answer put the attempt back to %s", got.State)
+	}
+}
+
+// TestOldAnswerWithoutHeader: an answer that is older than its Date is an old one,
+// also where no header says that it was stored.
+func TestOldAnswerWithoutHeader(t *testing.T) {
+	t.Parallel()
+	a := against(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", startWall.Add(time.Hour).Format(http.TimeFormat))
+		status := "open"
+		if reads(r) {
+			status = "expired"
+		}
+		fmt.Fprintf(w, `{"id":"cs_1","object":"checkout.session","status":%q,"created":%d,"currency":"usd","amount_total":1999}`, status, startWall.Unix())
+	})
+	res, err := a.CreateCheckout(t.Context(), checkoutRequest(), "key")
+	if err != nil || res.Observation.Facts.Attempts[0].State != payment.AttemptExpired {
+		t.Errorf("%+v, %v", res, err)
 	}
 }
 

@@ -137,6 +137,7 @@ func field(answer *stripesdk.Error) string {
 		return "/amount"
 	case stripesdk.ErrorCodeEmailInvalid:
 		return "/customer/email"
+	default:
 	}
 	for _, f := range []struct{ param, field string }{
 		{"currency", "/currency"},

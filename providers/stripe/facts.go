@@ -128,6 +128,7 @@ func (m *mapper) state() payment.AttemptState {
 			return payment.AttemptAuthorized
 		case stripesdk.PaymentIntentStatusProcessing:
 			return payment.AttemptProcessing
+		default: // nothing held or moved: the session says more
 		}
 	}
 	if s == nil {
@@ -241,6 +242,7 @@ func (m *mapper) authorization() (payment.Authorization, bool) {
 		if m.lapsed() {
 			auth.State = payment.AuthExpired
 		}
+	default: // on its way
 	}
 	return auth, true
 }

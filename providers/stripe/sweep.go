@@ -209,8 +209,9 @@ func ofPayments(c stripesdk.BalanceTransactionReportingCategory) bool {
 		stripesdk.BalanceTransactionReportingCategoryDisputeReversal,
 		stripesdk.BalanceTransactionReportingCategoryPartialCaptureReversal:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func (a *Adapter) sweepEvents(w window) (rows, error) {

@@ -106,7 +106,6 @@ type carried struct {
 	PaymentIntent     reference         `json:"payment_intent"`
 	Charge            reference         `json:"charge"`
 	LatestCharge      reference         `json:"latest_charge"`
-	Source            reference         `json:"source"`
 }
 
 // reference is another object's id: bare, or of the object put in its place.
@@ -158,7 +157,7 @@ func parseEvent(body []byte) (providers.Event, error) {
 // hint says where an object may belong, by what it carries.
 func (o carried) hint() providers.Hint {
 	h := claim(o.Metadata, o.ClientReferenceID)
-	h.Refs = refs(o.ID, string(o.PaymentIntent), string(o.LatestCharge), string(o.Charge), string(o.Source))
+	h.Refs = refs(o.ID, string(o.PaymentIntent), string(o.LatestCharge), string(o.Charge))
 	return h
 }
 
