@@ -17,6 +17,8 @@ type progress struct {
 	SweptAt time.Time // our clock: when a window was last walked to its end
 	Open    *window   // the window being walked, nil between two
 	Retry   []retry   // rows that could not be worked through yet
+
+	single bool // an operator's window: there is none after it
 }
 
 // window is one walk through a list.
@@ -77,7 +79,7 @@ func (p *progress) open(overlap time.Duration, now time.Time) {
 // mark, never past what the provider calls complete.
 func (p *progress) turn(page providers.SweepPage, now time.Time) {
 	w := p.Open
-	if w.Trusted.IsZero() || page.TrustedTo.Before(w.Trusted) {
+	if w.Next == "" || page.TrustedTo.Before(w.Trusted) {
 		w.Trusted = page.TrustedTo
 	}
 	if page.Next != "" {

@@ -17,7 +17,7 @@ func (r *Reconciler) orphan(ctx context.Context, w *work, a *providers.Account, 
 		return nil
 	}
 	o := Orphan{
-		Provider: info.Provider, Account: info.Account, Object: providers.Ref{Kind: item.Object.Kind, ID: moved(item)},
+		Provider: info.Provider, Account: info.Account, Object: moved(item),
 		Amount: item.Amount, Claimed: claimed, Run: w.run.ID, SeenAt: r.now(),
 	}
 	o.Refs = append(o.Refs, item.Object.ID)

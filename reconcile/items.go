@@ -221,7 +221,7 @@ func (pl *placing) read(ctx context.Context, id string, n int) (*payment.Payment
 // provider, and becomes an orphan where that leads nowhere. claim is the payment
 // that the object names although it does not hold it, nil if there is none.
 func (pl *placing) stray(ctx context.Context, row row, hint providers.Hint, claim *payment.Payment) error {
-	known, ok, err := pl.r.opts.Orphans.KnownOrphan(ctx, pl.account.Info().Account, moved(row.item))
+	known, ok, err := pl.r.opts.Orphans.KnownOrphan(ctx, pl.account.Info().Account, moved(row.item).ID)
 	if err != nil {
 		return fmt.Errorf("look the orphan up: %w", err)
 	}
@@ -259,13 +259,16 @@ func (pl *placing) stray(ctx context.Context, row row, hint providers.Hint, clai
 	return pl.r.orphan(ctx, pl.w, pl.account, row.item, hint.PaymentID)
 }
 
-// moved names the object whose money a row is about. A row of a ledger has an id of
-// its own and names its source first.
-func moved(item providers.SweepItem) string {
-	if item.Object.Kind == "transaction" && len(item.Hint.Refs) > 0 {
-		return item.Hint.Refs[0]
+// moved names the object whose money a row is about. A row of a provider's ledger
+// has an id of its own and names its source first.
+func moved(item providers.SweepItem) providers.Ref {
+	switch item.Object.Kind {
+	case "transaction", "balance_transaction":
+		if len(item.Hint.Refs) > 0 && item.Hint.Refs[0] != item.Object.ID {
+			return providers.Ref{Kind: "movement", ID: item.Hint.Refs[0]}
+		}
 	}
-	return item.Object.ID
+	return item.Object
 }
 
 // at is a time for messages.

@@ -27,12 +27,12 @@ func (j *janitor) Step(ctx context.Context) (did int, next time.Time, err error)
 		return 0, next, nil
 	}
 	next = now.Add(janitorEvery)
+	j.gate.set(next)
 	h, ok, err := j.r.acquire(ctx, JobJanitor, "")
 	if err != nil || !ok {
 		return 0, next, err
 	}
 	defer h.release(ctx)
-	j.gate.set(next)
 	w := j.r.work(Run{Job: JobJanitor, StartedAt: now})
 	w.hold = h
 	err = j.r.clean(ctx, w)

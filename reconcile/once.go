@@ -24,7 +24,7 @@ func (r *Reconciler) RunOnce(ctx context.Context, job Job, account string, from,
 	if err != nil {
 		return Run{}, err
 	}
-	return r.execute(ctx, w)
+	return r.execute(ctx, w, false)
 }
 
 // Request writes down that an operator wants a run, and returns its record at
@@ -71,7 +71,7 @@ func (r *Reconciler) stepRequested(ctx context.Context) (did int, next time.Time
 	}
 	run := queued[0]
 	run.State, run.StartedAt = RunRunning, now
-	_, err = r.execute(ctx, r.work(run))
+	_, err = r.execute(ctx, r.work(run), true)
 	if errors.Is(err, ErrBusy) {
 		return 0, next, nil // queued again
 	}
@@ -79,8 +79,9 @@ func (r *Reconciler) stepRequested(ctx context.Context) (did int, next time.Time
 }
 
 // execute does the parts of a run one after the other and closes its record. A part
-// that fails never stops the others.
-func (r *Reconciler) execute(ctx context.Context, w *work) (Run, error) {
+// that fails never stops the others. requeue puts a run back that another replica
+// kept from doing anything.
+func (r *Reconciler) execute(ctx context.Context, w *work, requeue bool) (Run, error) {
 	var problems []error
 	job := w.run.Job
 	if job == JobDue || job == JobAll {
@@ -97,7 +98,7 @@ func (r *Reconciler) execute(ctx context.Context, w *work) (Run, error) {
 		problems = append(problems, r.held(ctx, w, JobJanitor, "", func() error { return r.clean(ctx, w) }))
 	}
 	cause := errors.Join(problems...)
-	if errors.Is(cause, ErrBusy) && w.run.Seen == 0 && w.run.Calls == 0 {
+	if requeue && errors.Is(cause, ErrBusy) && w.run.Seen == 0 && w.run.Calls == 0 {
 		w.run.State, w.run.StartedAt = RunQueued, r.now() // nothing was done: it stays asked for
 		return w.run, errors.Join(cause, r.opts.Runs.Save(ctx, w.run))
 	}
@@ -148,8 +149,8 @@ func (r *Reconciler) sweepOnce(ctx context.Context, w *work, a *providers.Accoun
 		if w.run.From.IsZero() {
 			_, err = t.list(ctx, list, true)
 		} else {
-			p := progress{Schema: progressSchema, Mark: w.run.From, Open: &window{From: w.run.From, To: w.run.To}}
-			for p.Open != nil && err == nil {
+			p := progress{Schema: progressSchema, Mark: w.run.From, Open: &window{From: w.run.From, To: w.run.To}, single: true}
+			for round := 0; p.Open != nil && err == nil && round < maxRounds; round++ {
 				err = t.walk(ctx, list, &p, func() error { return nil })
 			}
 		}

@@ -100,10 +100,13 @@ func (w *work) refresh(ctx context.Context, account, id string, n int) (*payment
 	return p, err
 }
 
+// errList: a provider's list can't be walked on, by no fault of ours.
+var errList = errors.New("reconcile: the list can't be walked on")
+
 // ours reports an error that is about our own side, not a provider's.
 func ours(err error) bool {
 	var e *providers.Error
-	return err != nil && !errors.As(err, &e) && !errors.Is(err, ErrLost) && !errors.Is(err, context.Canceled)
+	return err != nil && !errors.As(err, &e) && !errors.Is(err, errList) && !errors.Is(err, ErrLost) && !errors.Is(err, context.Canceled)
 }
 
 // abandonAfter is when a run that nobody ended is taken for dead.

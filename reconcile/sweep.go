@@ -159,23 +159,28 @@ func (t *sweep) walk(ctx context.Context, list string, p *progress, save func() 
 			return err
 		}
 		if page.Next != "" && page.Next == w.Next {
-			return fmt.Errorf("the page %q follows itself", page.Next)
+			return fmt.Errorf("%w: the page %q follows itself", errList, page.Next)
 		}
 		failed, err := t.r.place(ctx, t.w, t.account, rows(page.Items, w.From, w.To), p.pending)
 		if err != nil {
 			return err
 		}
 		if len(p.Retry)+len(failed) > maxRetries {
-			return fmt.Errorf("%d rows can't be worked through: the mark stays at %s", len(p.Retry)+len(failed), p.Mark.Format(time.RFC3339))
+			return fmt.Errorf("%w: %d rows fail, the mark stays at %s", errList, len(p.Retry)+len(failed), at(p.Mark))
 		}
 		p.Retry = append(p.Retry, failed...)
-		p.turn(page, t.r.now())
+		now := t.r.now()
+		p.turn(page, now)
 		if err := save(); err != nil {
 			return err
 		}
-		if p.Open == nil {
+		if p.Open != nil {
+			continue
+		}
+		if p.single || now.Before(p.SweptAt.Add(t.r.opts.SweepEvery)) {
 			return nil
 		}
+		p.open(t.r.overlap(t.account.Info().Provider, list), now) // after a long pause there is more to walk
 	}
 	return nil
 }
