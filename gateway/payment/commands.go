@@ -51,6 +51,9 @@ func (p *Payment) OpenAttempt(provider, account string, c Command) error {
 	if live, ok := p.Facts.Live(); ok {
 		return NewError(CodeConflict, "A new checkout can't be opened: attempt %d at %s is still open.", live.N, live.Provider)
 	}
+	if p.Unfinished(0, OpClose, OpVoid) != nil {
+		return NewError(CodeConflict, "The checkout before is still being closed; try again in a moment.")
+	}
 	if !c.Now.Before(p.ExpiresAt) {
 		return NewError(CodeConflict, "The time to pay is over.")
 	}

@@ -77,6 +77,10 @@ func TestOpenAttempt(t *testing.T) {
 	refuse(t, "declined, may be approved again", declineOnce(t, approvedOrder(t), 6), CodeConflict, open(10))
 	refuse(t, "paid", paidPayment(t), CodeConflict, open(10))
 	refuse(t, "canceled", canceledPayment(t), CodeConflict, open(10))
+	closing := change(t, openPayment(t), 20, func(p *Payment) error { _, err := p.RequestCancel(command("k", 20)); return err })
+	closing = observe(t, closing, 1, 21, attempts(session(1, AttemptExpired, 1000, 21)))
+	wantStatus(t, closing, StatusRequiresAction)
+	refuse(t, "dead, but a cancel of it has no outcome", closing, CodeConflict, open(22))
 	refuse(t, "too late", newPayment(automatic()), CodeConflict, open(3600))
 	refuse(t, "too many", many, CodeConflict, open(10))
 
@@ -238,7 +242,7 @@ func TestRequestCancel(t *testing.T) {
 		t.Fatalf("operation %+v", op)
 	}
 	refuse(t, "already closing", open, CodeConflict, cancel)
-	open = settle(t, open, op.ID, 21, Outcome{State: OpDone}, nil)
+	open = settle(t, open, op.ID, 21, Outcome{State: OpDone}, snapshot(1, 21, attempts(session(1, AttemptExpired, 1000, 21))))
 	wantStatus(t, open, StatusCanceled)
 	if got := change(t, open, 22, cancel); got != open {
 		t.Error("canceling what is canceled changed it")

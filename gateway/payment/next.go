@@ -22,7 +22,7 @@ func (p *Payment) Next(now time.Time) []Operation {
 		if !known || p.Unfinished(a.N, OpCreate, OpClose, OpAuthorize, OpCapture, OpVoid) != nil {
 			continue
 		}
-		open := fact.State == AttemptOpen || fact.State == AttemptApproved && p.Facts.halted(fact)
+		open := !p.Facts.begun(a.N) && (fact.State == AttemptOpen || fact.State == AttemptApproved && p.Facts.halted(fact))
 		switch {
 		case p.Facts.Abandoned(a.N):
 			due = append(due, p.dueVoids(a.N, now)...)

@@ -89,6 +89,19 @@ func withApproval(a AttemptFact, when time.Time) AttemptFact {
 	return a
 }
 
+// Guards that the app is told why the customer must act again.
+func TestDeclinedCaptureIsTheFailure(t *testing.T) {
+	t.Parallel()
+	p := declineOnce(t, approvedOrder(t), 6)
+	if got := p.Failure().Code; got != "instrument_declined" {
+		t.Errorf("failure %q", got)
+	}
+	p = change(t, p, 7, func(c *Payment) error { c.Returned(at(7)); return nil })
+	if got := p.Failure(); got != (Failure{}) {
+		t.Errorf("processing again, and still failed: %+v", got)
+	}
+}
+
 // Guards that "approved anew" is judged as time, not as text: fractions of a
 // second and zones included.
 func TestNewerApprovalMakesCaptureDue(t *testing.T) {
@@ -203,7 +216,7 @@ func TestDeadline(t *testing.T) {
 	halted := declineOnce(t, approvedOrder(t), 6)
 	halted = change(t, halted, late, nothing)
 	op = onlyOp(t, halted, OpClose)
-	halted = settle(t, halted, op.ID, late+1, Outcome{State: OpDone}, nil)
+	halted = settle(t, halted, op.ID, late+1, Outcome{State: OpDone}, snapshot(1, late+1, attempts(withApproval(order(1, AttemptApproved, 1000, late+1), at(5)))))
 	wantStatus(t, halted, StatusExpired)
 
 	for name, f := range map[string]Facts{

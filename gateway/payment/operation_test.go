@@ -248,3 +248,49 @@ func TestCloseAdoptsWhatWasPaid(t *testing.T) {
 		}
 	}
 }
+
+// Guards confirmation: a checkout is closed only by a complete look at it. A lost
+// or partial one leaves the outcome open, and the next checkout unopened; one
+// that ended by itself is not abandoned, which would forget how it ended.
+func TestCloseNeedsConfirmation(t *testing.T) {
+	t.Parallel()
+	closing := func() *Payment {
+		p := newPayment(with(automatic(opened(1, "stripe")), attempts(session(1, AttemptOpen, 1000, 5))))
+		p.Operations = []Operation{{ID: "op", Kind: OpClose, N: 1, Target: "cs_1", Reason: "switch", By: apiKey, State: OpPending}}
+		return p
+	}
+	dead := attempts(session(1, AttemptExpired, 1000, 9))
+	for name, obs := range map[string]*Observation{
+		"no look":              nil,
+		"fragment":             {N: 1, AsOf: at(9), Facts: dead},
+		"look at another":      snapshot(2, 9, dead),
+		"payment seen in part": {N: 1, AsOf: at(9), Facts: captures(captured(1, "c1", 1000, 8))},
+	} {
+		p := settle(t, closing(), "op", 9, Outcome{State: OpDone}, obs)
+		if p.Facts.Abandoned(1) || p.Operation("op").State.Settled() {
+			t.Errorf("%s: abandoned %v, operation %s", name, p.Facts.Abandoned(1), p.Operation("op").State)
+		}
+	}
+	late := closing()
+	late = observe(t, late, 1, 8, Facts{Captures: []Capture{captured(1, "c1", 1000, 8)}})
+	late = settle(t, late, "op", 9, Outcome{State: OpDone}, snapshot(1, 7, attempts(session(1, AttemptOpen, 1000, 7))))
+	if late.Facts.Abandoned(1) {
+		t.Error("abandoned by an old look although money was seen")
+	}
+	for _, c := range []struct {
+		state  AttemptState
+		reason string
+		want   Status
+	}{
+		{AttemptFailed, "switch", StatusFailed},
+		{AttemptCanceled, "deadline", StatusCanceled},
+		{AttemptFailed, "cancel", StatusCanceled},
+	} {
+		p := closing()
+		p.Operations[0].Reason = c.reason
+		p = settle(t, p, "op", 9, Outcome{State: OpDone}, snapshot(1, 9, attempts(session(1, c.state, 1000, 9))))
+		if p.Facts.Abandoned(1) || p.Status() != c.want {
+			t.Errorf("%s found %s: abandoned %v, %s, want %s", c.reason, c.state, p.Facts.Abandoned(1), p.Status(), c.want)
+		}
+	}
+}

@@ -44,7 +44,8 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 
 // Settle records the outcome of a try, with the observation it brought, if any.
 // What the outcome decides (an attempt refused or abandoned, a payment
-// canceled) is recorded in the same change.
+// canceled) is recorded in the same change. A close is done only with the
+// complete observation that confirms it.
 func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time) {
 	if obs != nil {
 		p.Facts = p.Facts.Observe(*obs)
@@ -53,8 +54,8 @@ func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time
 	if op == nil || op.State.Settled() {
 		return
 	}
-	if op.Kind == OpClose && out.State == OpDone && !p.Facts.Closable(op.N) {
-		out = Outcome{State: OpFailed, Ref: out.Ref, Code: CodeConflict} // paid in the meantime: adopted
+	if op.Kind == OpClose && out.State == OpDone {
+		out = p.closed(op.N, out, obs)
 	}
 	op.LeaseOwner, op.LeaseUntil = "", time.Time{}
 	op.Code, op.Failure = out.Code, out.Failure
@@ -69,6 +70,20 @@ func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time
 	case OpUnknown, OpPending:
 		op.State = state
 		p.postpone(op, out, now)
+	}
+}
+
+// closed checks a checkout that is said to be closed. Without a complete look
+// nothing is confirmed, and the next one could be paid beside it; one that turns
+// out to be paid is adopted, and its closing has failed.
+func (p *Payment) closed(n int, out Outcome, obs *Observation) Outcome {
+	switch {
+	case obs == nil || !obs.Complete || obs.N != n:
+		return Outcome{State: OpUnknown, Ref: out.Ref}
+	case !p.Facts.Closable(n):
+		return Outcome{State: OpFailed, Ref: out.Ref, Code: CodeConflict}
+	default:
+		return out
 	}
 }
 
@@ -132,10 +147,16 @@ func (p *Payment) concluded(op Operation, out Outcome, now time.Time) {
 			note(DecisionDeclined, fact.ApprovedAt.Format(time.RFC3339Nano))
 		}
 	case OpClose:
-		if done {
-			note(DecisionAbandoned)
-			p.afterClose(op, now)
+		if !done {
+			break
 		}
+		fact, _ := p.Facts.AttemptFact(op.N)
+		if ended := fact.State == AttemptCanceled || fact.State == AttemptFailed; !ended {
+			note(DecisionAbandoned)
+		} else if op.Reason != "cancel" {
+			break // it ended by itself, and the payment with it
+		}
+		p.afterClose(op, now)
 	case OpVoid:
 		if done && op.Reason == "cancel" {
 			p.decide(Decision{ID: "canceled", Kind: DecisionCanceled, By: op.By, Reason: "canceled by the app", At: now})
@@ -165,10 +186,13 @@ func (f Facts) asked(run string) bool {
 
 // Closable says whether attempt n may be abandoned after a fresh look: only
 // while the provider still shows it open or already dead, or approved in a way
-// that we will not capture (declined, or for another amount). Anything else is
-// adopted instead.
+// that we will not capture (declined, or for another amount), and no money was
+// seen below it. Anything else is adopted instead.
 func (f Facts) Closable(n int) bool {
 	fact, ok := f.AttemptFact(n)
+	if f.begun(n) {
+		return false
+	}
 	if !ok || fact.State == AttemptApproved {
 		return ok && (f.halted(fact) || len(f.attemptConflicts()) > 0)
 	}

@@ -93,6 +93,8 @@ func (f Facts) Conditions() Conditions {
 		switch {
 		case !known:
 			c.Processing = true // its creation has no answer yet
+		case f.begun(a.N) && fact.State != AttemptCanceled && fact.State != AttemptFailed:
+			f.outcome(fact, &c)
 		case fact.State == AttemptOpen, fact.State == AttemptApproved && f.halted(fact):
 			c.Open = true
 		case fact.State == AttemptApproved, fact.State == AttemptProcessing:
@@ -146,6 +148,13 @@ func (f Facts) outcome(fact AttemptFact, c *Conditions) {
 	case fact.State != AttemptExpired && fact.Total.Minor > 0:
 		c.Processing = true // executed, and nothing below it is known yet
 	}
+}
+
+// begun says whether money below attempt n was ever taken, held or on its way. A
+// report of the attempt that calls it open or approved is then older than that.
+func (f Facts) begun(n int) bool {
+	return slices.ContainsFunc(f.Captures, func(c Capture) bool { return c.N == n && c.State != CaptureDeclined }) ||
+		slices.ContainsFunc(f.Authorizations, func(a Authorization) bool { return a.N == n && a.State != AuthDenied })
 }
 
 // executed says whether a complete attempt's outcome is already told by other
