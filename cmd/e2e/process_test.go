@@ -82,8 +82,8 @@ func launch(t *testing.T, ready *regexp.Regexp, args ...string) (*process, []str
 				t.Fatalf("%v ended: %s", args, p.logs)
 			}
 			if m := ready.FindStringSubmatch(line); m != nil {
-				found = append(found, m[1:]...)
-				if len(found) >= strings.Count(ready.String(), "|")+1 {
+				found = append(found, strings.Join(m[1:], ""))
+				if len(found) > strings.Count(ready.String(), "|") {
 					return p, found
 				}
 			}
@@ -127,15 +127,7 @@ func startPair(t *testing.T) *pair {
 	}
 	_, found := launch(t, regexp.MustCompile(`Stripe sandbox +(http\S+)|PayPal sandbox +(http\S+)`), "sandbox", "--stripe-addr", "127.0.0.1:0", "--paypal-addr", "127.0.0.1:0")
 	pr := &pair{t: t, client: &http.Client{Timeout: 20 * time.Second}}
-	for _, u := range found {
-		switch {
-		case u == "":
-		case pr.stripe == "":
-			pr.stripe = u
-		default:
-			pr.paypal = u
-		}
-	}
+	pr.stripe, pr.paypal = found[0], found[1]
 	dir := t.TempDir()
 	addr := freeAddr(t)
 	pr.api = "http://" + addr

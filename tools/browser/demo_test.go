@@ -123,31 +123,34 @@ func (d *demo) control(t *testing.T, method, url string, body any) {
 	}
 }
 
-// captures are the provider's own captures so far, in minor units.
+// captures are both providers' captures so far, in minor units.
 func (d *demo) captures(t *testing.T) []int64 {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.stripe+"/_sandbox/ledger", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	var book struct {
-		Data []struct {
-			Kind   string
-			Amount int64
-		}
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&book); err != nil {
-		t.Fatal(err)
-	}
 	out := []int64{}
-	for _, row := range book.Data {
-		if row.Kind == "capture" {
-			out = append(out, row.Amount)
+	for _, sandbox := range []string{d.stripe, d.paypal} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, sandbox+"/_sandbox/ledger", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var book struct {
+			Data []struct {
+				Kind   string
+				Amount int64
+			}
+		}
+		err = json.NewDecoder(resp.Body).Decode(&book)
+		_ = resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range book.Data {
+			if row.Kind == "capture" {
+				out = append(out, row.Amount)
+			}
 		}
 	}
 	return out
@@ -188,14 +191,21 @@ func open(t *testing.T, s screen) *person {
 		t.Fatalf("no browser: %v (install Debian's chromium, or set CHROMIUM)", err)
 	}
 	opts := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
-	opts = append(opts, chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+	profile, err := os.MkdirTemp("", "trifecta-profile-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Chromium may still be writing when it is told to go: what is left is not
+	// the test's concern.
+	t.Cleanup(func() { _ = os.RemoveAll(profile) })
+	opts = append(opts, chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true), chromedp.WindowSize(int(s.width), int(s.height)))
 	alloc, stopAlloc := chromedp.NewExecAllocator(context.Background(), opts...)
 	t.Cleanup(stopAlloc)
 	ctx, stop := chromedp.NewContext(alloc)
 	t.Cleanup(stop)
-	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 25*time.Second)
 	t.Cleanup(cancel)
 	p := &person{t: t, ctx: ctx, name: strings.ReplaceAll(t.Name(), "/", "-")}
 	scheme := "light"

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -84,7 +85,7 @@ func money(amount int64, currency string) string {
 	if currency == "jpy" {
 		return fmt.Sprintf("¥%d", amount)
 	}
-	return fmt.Sprintf("%d.%02d %s", amount/100, amount%100, currency)
+	return fmt.Sprintf("%d.%02d %s", amount/100, amount%100, strings.ToUpper(currency))
 }
 
 // apiError is what Trifecta says when it refuses.
