@@ -118,7 +118,7 @@ func (a *api) routes(e *gin.Engine) {
 	v1.POST("/payments/:id/capture", write, a.post, a.do(a.capturePayment))
 	v1.POST("/payments/:id/cancel", write, a.post, a.do(a.cancelPayment))
 	v1.POST("/payments/:id/sync", write, a.post, a.do(a.syncPayment))
-	v1.POST("/payments/:id/resolve", a.post, a.do(a.resolvePayment))
+	v1.POST("/payments/:id/resolve", a.operator, a.post, a.do(a.resolvePayment))
 	v1.POST("/payments/:id/refunds", refund, a.post, a.do(a.createRefund))
 	v1.GET("/payments/:id/refunds", read, a.do(a.listRefunds))
 	v1.GET("/payments/:id/history", read, a.do(a.listHistory))

@@ -1,0 +1,97 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+// Promise: fifty equal requests at once make one payment and one provider call;
+// each is answered with that payment, or told to come again.
+func TestParallelCreatesMakeOnePayment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var wg sync.WaitGroup
+	answers := make([]answer, 50)
+	for i := range answers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			answers[i] = w.post("/v1/payments", "same", body(nil))
+		}()
+	}
+	wg.Wait()
+	ids := map[string]int{}
+	for _, a := range answers {
+		switch a.status {
+		case http.StatusCreated:
+			ids[a.text("id")]++
+		case http.StatusConflict:
+			if a.body["code"] != "idempotency_in_progress" || a.header.Get("Retry-After") != "2" {
+				t.Errorf("conflict: %v %s", a.header, a.raw)
+			}
+		default:
+			t.Errorf("answered %d: %s", a.status, a.raw)
+		}
+	}
+	if len(ids) != 1 || w.stored() != 1 || w.stripe.count("create") != 1 {
+		t.Fatalf("%d payments answered, %d stored, %d provider calls", len(ids), w.stored(), w.stripe.count("create"))
+	}
+}
+
+// Promise: equal values in any spelling are a replay, marked as one; other values are refused.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.post("/v1/payments", "k", `{"amount":1999,"currency":"usd","provider":"stripe","return_url":"https://shop.test/","metadata":{"a":"1","b":"2"}}`).want(http.StatusCreated, "")
+	if a.header.Get("Idempotent-Replayed") != "" {
+		t.Fatal("the first answer is marked as a replay")
+	}
+	b := w.post("/v1/payments", "k", `{ "metadata":{"b":"2","a":"\u0031"}, "return_url":"https:\/\/shop.test/", "provider":"stripe", "currency":"usd", "amount":1999 }`)
+	b.want(http.StatusCreated, "")
+	if b.header.Get("Idempotent-Replayed") != "true" || b.text("id") != a.text("id") || w.stripe.count("create") != 1 {
+		t.Fatalf("replay: %s", b.raw)
+	}
+	w.post("/v1/payments", "k", body(map[string]any{"amount": 2000})).want(http.StatusUnprocessableEntity, "idempotency_key_reused")
+	c := w.post("/v1/payments", "other key", body(nil)).want(http.StatusCreated, "")
+	d := w.do(call{method: "POST", path: "/v1/payments", key: otherKey, idem: "k", body: body(map[string]any{"return_url": "https://other.test/"})}).want(http.StatusCreated, "")
+	if c.text("id") == a.text("id") || d.text("id") == a.text("id") {
+		t.Fatal("another key or app got the same payment")
+	}
+}
+
+// Promise: the key is required on every POST, and must be usable.
+func TestKeyRequired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, key := range map[string]string{"missing": "", "long": strings.Repeat("k", 256), "not ASCII": "schlüssel", "tab": "a\tb"} {
+		a := w.do(call{method: "POST", path: "/v1/payments", key: shopKey, idem: key, body: body(nil), bad: true})
+		if a.status != http.StatusBadRequest || a.body["code"] != "idempotency_key_required" {
+			t.Errorf("%s: %d %s", name, a.status, a.raw)
+		}
+	}
+	id := "pay_" + strings.Repeat("a", 26)
+	for _, path := range []string{"/capture", "/cancel", "/sync", "/refunds"} {
+		w.do(call{method: "POST", path: "/v1/payments/" + id + path, key: shopKey, bad: true}).want(http.StatusBadRequest, "idempotency_key_required")
+	}
+	w.post("/v1/payments", strings.Repeat("k", 255), body(nil)).want(http.StatusCreated, "")
+}
+
+// Promise: a 503 certainly did nothing: the request may be corrected and
+// repeated with its key, and makes the same payment.
+func TestCorrectedAfter503(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stripe.fails("create", providerError(providers.NotDone, "rate_limit"))
+	a := w.post("/v1/payments", "k", body(nil)).want(http.StatusServiceUnavailable, "provider_unavailable")
+	if a.header.Get("Retry-After") == "" || strings.Contains(a.raw, "secret") {
+		t.Fatalf("503: %v %s", a.header, a.raw)
+	}
+	b := w.post("/v1/payments", "k", body(map[string]any{"amount": 2500})).want(http.StatusCreated, "")
+	if b.text("id") != a.text("payment_id") || b.at("amount") != float64(2500) || w.stored() != 1 {
+		t.Fatalf("corrected: %s", b.raw)
+	}
+}
