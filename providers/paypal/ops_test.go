@@ -245,7 +245,8 @@ func TestPartialCaptures(t *testing.T) {
 	l := newLab(t)
 	p := l.paid(t, true)
 	seen := []payment.Observation{}
-	for i, amount := range []int64{500, 300, 200} {
+	parts := []int64{400, 100, 50, 150, 30, 200, 70}
+	for i, amount := range parts {
 		res, err := l.adapter.Capture(t.Context(), providers.CaptureRequest{
 			Attempt: p.attempt, Target: p.attempt.Refs.Authorization, Amount: payment.Money{Minor: amount, Currency: "usd"},
 		}, "part-"+string(rune('a'+i)))
@@ -254,16 +255,21 @@ func TestPartialCaptures(t *testing.T) {
 		}
 		seen = append(seen, res.Observation)
 	}
-	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0, 1}} {
-		facts := p.facts
-		for _, i := range order {
-			facts = facts.Observe(seen[i])
+	left := int64(1999)
+	for i := range seen {
+		left -= parts[i]
+		if i > 0 && !seen[i].Facts.Attempts[0].AsOf.After(seen[i-1].Facts.Attempts[0].AsOf) {
+			t.Errorf("look %d is not newer than the one before: %v", i+1, seen[i].Facts.Attempts[0].AsOf)
 		}
-		if got := facts.Amounts(nil); got.Capturable != 999 || got.Captured != 1000 || facts.Status() != payment.StatusAuthorized {
-			t.Errorf("order %v: %+v, status %s", order, got, facts.Status())
+		facts := p.facts
+		for j := i; j >= 0; j-- { // the latest first: older ones must not undo it
+			facts = facts.Observe(seen[j])
+		}
+		if got := facts.Amounts(nil); got.Capturable != left || got.Captured != 1999-left || facts.Status() != payment.StatusAuthorized {
+			t.Errorf("after %d captures: %+v, want %d capturable, status %s", i+1, got, left, facts.Status())
 		}
 	}
-	p.observe(seen[2])
+	p.observe(seen[len(seen)-1])
 	res, err := l.adapter.Capture(t.Context(), providers.CaptureRequest{
 		Attempt: p.attempt, Target: p.attempt.Refs.Authorization, Amount: payment.Money{Minor: 999, Currency: "usd"}, Final: true,
 	}, "part-z")
@@ -308,7 +314,15 @@ func TestReauthorization(t *testing.T) {
 	if got.Capturable != 1499 || p.attempt.Refs.Authorization != renewed.ID || got.Authorized != 1999 {
 		t.Errorf("amounts %+v, refs %+v, authorizations %+v", got, p.attempt.Refs, p.facts.Authorizations)
 	}
-	res, err := l.adapter.Void(t.Context(), providers.CaptureRequest{Attempt: p.attempt, Target: renewed.ID}, "void")
+	res, err := l.adapter.Capture(t.Context(), providers.CaptureRequest{Attempt: p.attempt, Target: renewed.ID, Amount: payment.Money{Minor: 200, Currency: "usd"}}, "more")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.observe(res.Observation)
+	if got := p.facts.Amounts(nil); got.Capturable != 1299 || got.Captured != 700 {
+		t.Errorf("after a capture on the renewal: %+v", got)
+	}
+	res, err = l.adapter.Void(t.Context(), providers.CaptureRequest{Attempt: p.attempt, Target: renewed.ID}, "void")
 	if err != nil || res.Ref != renewed.ID {
 		t.Fatalf("%+v, %v", res, err)
 	}

@@ -246,7 +246,7 @@ func TestVerifyCertificate(t *testing.T) {
 		"only a CN":    m.ca.leaf(t, func(c *x509.Certificate) { c.DNSNames = nil }),
 		"expired":      m.ca.leaf(t, func(c *x509.Certificate) { c.NotAfter = startWall.Add(-time.Second) }),
 		"not yet":      m.ca.leaf(t, func(c *x509.Certificate) { c.NotBefore = startWall.Add(time.Second) }),
-		"a megabyte":   append(bytes.Repeat([]byte("\n"), 1<<20), good...),
+		"a megabyte":   append(bytes.Clone(good), bytes.Repeat([]byte("\n"), 1<<20)...),
 		"no PEM":       []byte("hello"),
 		"empty":        nil,
 		"broken":       []byte("-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n"),
