@@ -31,7 +31,7 @@ func WritePoints() []WritePoint {
 		PointKeyInsert,
 		PointAlertRaise, PointAlertChange,
 		PointInboxInsert, PointInboxBody, PointInboxWake, PointInboxClaim, PointInboxSettle, PointInboxTold, PointInboxReplay,
-		PointInboxPrune, PointInboxPruneBody,
+		PointInboxVariant, PointInboxPrune, PointInboxPruneBody,
 		PointOrphan,
 		PointRunInsert, PointRunSave, PointRunExpire,
 		PointDiscrepancyInsert, PointDiscrepancyResolve,

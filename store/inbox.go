@@ -21,6 +21,7 @@ const (
 	PointInboxSettle    WritePoint = "inbox.settle"
 	PointInboxTold      WritePoint = "inbox.told"
 	PointInboxReplay    WritePoint = "inbox.replay"
+	PointInboxVariant   WritePoint = "inbox.variant"
 	PointInboxPrune     WritePoint = "inbox.prune"
 	PointInboxPruneBody WritePoint = "inbox.prune_body"
 )
@@ -169,6 +170,7 @@ func inboxError(err error) error {
 var inboxPoints = map[inbox.Write]WritePoint{
 	inbox.WriteWake: PointInboxWake, inbox.WriteClaim: PointInboxClaim, inbox.WriteSettle: PointInboxSettle,
 	inbox.WriteTold: PointInboxTold, inbox.WriteReplay: PointInboxReplay,
+	inbox.WriteVariant: PointInboxVariant,
 }
 
 // Change implements inbox.Store.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -183,21 +184,52 @@ func (b *Inbox) keep(ctx context.Context, info providers.Info, connect bool, eve
 	if rec, err = b.screen(ctx, info, rec, odd || !fits, now); err != nil {
 		return "", b.storeFailed(ctx, info, err)
 	}
-	stored, created, err := b.opts.Store.Insert(ctx, rec, body)
+	status, err := b.insert(ctx, rec, body, now)
 	if err != nil {
 		return "", b.storeFailed(ctx, info, err)
 	}
-	if created {
+	return status, nil
+}
+
+// insert stores an event, or wakes the one that has its key already.
+func (b *Inbox) insert(ctx context.Context, rec Record, body []byte, now time.Time) (string, error) {
+	stored, created, err := b.opts.Store.Insert(ctx, rec, body)
+	switch {
+	case err != nil:
+		return "", err
+	case created:
 		return "stored", nil
+	case stored.Digest != rec.Digest && stored.Event.Object != rec.Event.Object && rec.Base == "":
+		return b.insertVariant(ctx, rec, body, now)
 	}
 	if _, wake := stored.woken(now); !wake {
 		return "already_stored", nil
 	}
 	_, _, err = b.opts.Store.Change(ctx, rec.ID, WriteWake, func(r Record) (Record, bool) { return r.woken(now) })
+	return "already_stored", err
+}
+
+// insertVariant keeps a delivery under a known key that names another object than
+// the first one did. One of the two may be forged under a captured signature; both
+// are hints, and the forged one must not keep the true one out. How many there may
+// be is bounded.
+func (b *Inbox) insertVariant(ctx context.Context, rec Record, body []byte, now time.Time) (string, error) {
+	mark := rec.Digest[:16]
+	base, _, err := b.opts.Store.Change(ctx, rec.ID, WriteVariant, func(r Record) (Record, bool) {
+		if len(r.Variants) >= maxVariants || slices.Contains(r.Variants, mark) {
+			return r, false
+		}
+		r.Variants = append(slices.Clone(r.Variants), mark)
+		return r, true
+	})
 	if err != nil {
-		return "", b.storeFailed(ctx, info, err)
+		return "", err
 	}
-	return "already_stored", nil
+	if !slices.Contains(base.Variants, mark) {
+		return "already_stored", nil
+	}
+	rec.Base, rec.ID = rec.ID, rec.ID+"-"+mark
+	return b.insert(ctx, rec, body, now)
 }
 
 // screen decides which events nobody acts on. They are stored all the same.

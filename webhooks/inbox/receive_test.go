@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -394,5 +395,34 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}
 	if rec := r.record(inbox.RecordID("stripe", account, false, "k")); strings.Contains(rec.Reason, canary) {
 		t.Errorf("reason %q", rec.Reason)
+	}
+}
+
+// Guards B6 from its other side: a body that came first under a key can't keep out
+// another that names another object, but only a few are kept; the same object
+// again, with other bytes around it, is the same event.
+func TestVariantsUnderOneKey(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i := range 20 {
+		want := "stored"
+		if i > 8 {
+			want = "already_stored"
+		}
+		if code, word := r.send(hook{Key: "k", Type: "x", Kind: "capture", Object: fmt.Sprint("cap_", i)}); code != 200 || word != want {
+			t.Errorf("variant %d: %d %s, want %s", i, code, word, want)
+		}
+	}
+	rows := r.rows()
+	for _, h := range []hook{
+		{Key: "k", Type: "y", Kind: "capture", Object: "cap_0"},
+		{Key: "k", Type: "x", Kind: "capture", Object: "cap_5"},
+	} {
+		if code, word := r.send(h); code != 200 || word != "already_stored" {
+			t.Errorf("again: %d %s", code, word)
+		}
+	}
+	if rows != 9 || r.rows() != 9 {
+		t.Errorf("%d rows, then %d; want 9", rows, r.rows())
 	}
 }

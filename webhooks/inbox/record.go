@@ -40,11 +40,12 @@ type Write string
 
 // The writes.
 const (
-	WriteWake   Write = "wake"
-	WriteClaim  Write = "claim"
-	WriteSettle Write = "settle"
-	WriteTold   Write = "told"
-	WriteReplay Write = "replay"
+	WriteWake    Write = "wake"
+	WriteClaim   Write = "claim"
+	WriteSettle  Write = "settle"
+	WriteTold    Write = "told"
+	WriteReplay  Write = "replay"
+	WriteVariant Write = "variant"
 )
 
 // Record is one event as stored.
@@ -72,6 +73,11 @@ type Record struct {
 	Owner      string
 	LeaseUntil time.Time
 	Gen        int64
+
+	// Variants are the digests of other bodies that came under this key and named
+	// other objects; each has a record of its own, whose Base is this one's id.
+	Variants []string
+	Base     string
 
 	Payment string // the payment concerned, once known
 	DoneAt  time.Time
@@ -173,8 +179,9 @@ func Backoff(tries int) time.Duration {
 // Limits of what is kept of a parsed event: a body under a captured PayPal
 // signature may say anything.
 const (
-	maxText = 255
-	maxRefs = 16
+	maxText     = 255
+	maxRefs     = 16
+	maxVariants = 8 // bodies under one key
 )
 
 // bounded cuts what is only shown, and says whether the ids are of a size that a
