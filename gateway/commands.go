@@ -127,7 +127,7 @@ func (s *Service) ordered(ctx context.Context, p *payment.Payment, opID string, 
 		return Answer{}, declined(driven, *op)
 	case callErr != nil:
 		return Answer{}, providerError(callErr, driven)
-	case op.Failure.Code == "paid_meanwhile":
+	case op.Kind == payment.OpClose && op.Code == payment.CodeConflict:
 		e := payment.NewError(payment.CodeConflict, "The customer has paid or agreed to pay meanwhile; the payment is %s.", driven.Status())
 		e.PaymentID = driven.ID
 		return Answer{}, e

@@ -219,11 +219,15 @@ func (s *Service) recreate(ctx context.Context, r Request, in CreateInput, app A
 	if p.Fingerprint != r.Fingerprint {
 		return Answer{}, reused()
 	}
-	op := p.Unfinished(0, payment.OpCreate)
-	if op == nil {
+	op := creation(p)
+	switch {
+	case op == nil:
 		return Answer{Payment: p, Replayed: true}, nil
-	}
-	if op.Leased(s.now()) {
+	case op.State == payment.OpFailed && op.Code == payment.CodeDeclined:
+		return Answer{}, declined(p, *op)
+	case op.State.Settled():
+		return Answer{Payment: p, Replayed: true}, nil
+	case op.Leased(s.now()):
 		return Answer{}, inProgress(p)
 	}
 	driven, err := s.drive(ctx, p.ID, op.ID, orderedBy(p, op.ID))
@@ -232,12 +236,28 @@ func (s *Service) recreate(ctx context.Context, r Request, in CreateInput, app A
 	}
 	after := driven.Operation(op.ID)
 	switch {
-	case after != nil && after.State == payment.OpFailed && !driven.Answered:
+	case after == nil:
+		return Answer{}, fmt.Errorf("gateway: operation %s vanished", op.ID)
+	case after.State == payment.OpFailed && after.Code == payment.CodeDeclined:
+		return Answer{}, declined(driven, *after)
+	case after.State == payment.OpFailed && !driven.Answered:
 		return Answer{}, providerError(err, driven)
-	case after != nil && !after.State.Settled():
+	case !after.State.Settled():
 		return Answer{Payment: driven, Unknown: true, Replayed: true}, nil
 	}
 	return Answer{Payment: driven, Replayed: true}, nil
+}
+
+// creation is the newest operation by which the creating request itself opened a
+// checkout; nil where the customer chooses. What a customer chose later has an
+// outcome of its own.
+func creation(p *payment.Payment) *payment.Operation {
+	for i := len(p.Operations) - 1; i >= 0; i-- {
+		if op := &p.Operations[i]; op.Kind == payment.OpCreate && op.By.Type != customer.Type {
+			return op
+		}
+	}
+	return nil
 }
 
 // retryCreate runs a creation again whose checkout was certainly not made. No

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/providers"
@@ -65,7 +66,7 @@ func effect(seen payment.Facts, p *payment.Payment, op payment.Operation) (strin
 			}
 		}
 		for _, c := range seen.Captures {
-			if c.N == op.N && c.State != payment.CaptureDeclined && !taken[c.Key.ID] {
+			if c.N == op.N && c.State != payment.CaptureDeclined && !taken[c.Key.ID] && !foreign(c, op) {
 				return c.Key.ID, true
 			}
 		}
@@ -78,4 +79,14 @@ func effect(seen payment.Facts, p *payment.Payment, op payment.Operation) (strin
 	case payment.OpCreate, payment.OpClose, payment.OpVoid:
 	}
 	return "", false
+}
+
+// clockGap is the most by which our clock and a provider's are believed to differ.
+const clockGap = 10 * time.Minute
+
+// foreign says that a capture can't be the effect of this operation: it is of
+// another amount and was made before the operation was ordered. Anything less
+// certain counts as ours, because taking money twice is worse than a conflict.
+func foreign(c payment.Capture, op payment.Operation) bool {
+	return c.Amount != op.Amount && c.Created.Before(op.CreatedAt.Add(-clockGap))
 }

@@ -163,7 +163,7 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner s
 			return nil
 		}
 		p.Settle(opID, out, obs, s.now())
-		if settled := p.Operation(opID); settled.Kind == payment.OpCreate && (settled.State == payment.OpDone || settled.State == payment.OpUnknown) {
+		if settled := p.Operation(opID); settled.Kind == payment.OpCreate && answers(*settled) {
 			p.Answered = true
 		}
 		return nil
@@ -172,6 +172,19 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner s
 		return nil, err
 	}
 	return p, callErr
+}
+
+// answers says whether this outcome of a creation is told as a 2xx or 402, which
+// is remembered.
+func answers(op payment.Operation) bool {
+	switch op.State {
+	case payment.OpDone, payment.OpUnknown:
+		return true
+	case payment.OpFailed:
+		return op.Code == payment.CodeDeclined
+	case payment.OpPending:
+	}
+	return false
 }
 
 // try makes the provider call of an operation, or looks up whether an earlier
@@ -190,16 +203,7 @@ func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operat
 	}
 	res, err := s.call(ctx, op, account, a)
 	if err != nil {
-		out := s.outcome(err)
-		switch providers.ClassOf(err) {
-		case providers.Declined, providers.Refused:
-			// What forbade it is news: read it in the same breath.
-			if obs, ok, readErr := s.fetch(ctx, p, op.N); readErr == nil && ok {
-				return out, &obs, err
-			}
-		case providers.NotDone, providers.NotFound, providers.Misconfigured, providers.Unknown:
-		}
-		return out, nil, err
+		return s.failed(ctx, p, op, res, err)
 	}
 	res.Observation.N = op.N
 	out := payment.Outcome{State: payment.OpDone, Ref: res.Ref}
@@ -209,6 +213,39 @@ func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operat
 		}
 	}
 	return out, &res.Observation, nil
+}
+
+// failed is the outcome of a call that ended in an error. What forbade it is news
+// and comes in the same breath: the adapter has read it, or it is read now. Where
+// an earlier try left no answer and the news shows its effect ("captured
+// already"), the operation is done.
+func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Operation, res providers.Result, callErr error) (payment.Outcome, *payment.Observation, error) {
+	out := s.outcome(callErr)
+	switch providers.ClassOf(callErr) {
+	case providers.Declined, providers.Refused:
+	case providers.NotDone, providers.NotFound, providers.Misconfigured, providers.Unknown:
+		return out, nil, callErr
+	}
+	obs := res.Observation
+	if !obs.Complete {
+		read, ok, err := s.fetch(ctx, p, op.N)
+		if err != nil || !ok {
+			return out, nil, callErr // the refusal stands without it
+		}
+		obs = read
+	}
+	obs.N = op.N
+	if ref, found := effect(p.Facts.Observe(obs), p, op); found && mayHaveActed(op) {
+		return payment.Outcome{State: payment.OpDone, Ref: ref}, &obs, nil
+	}
+	return out, &obs, callErr
+}
+
+// mayHaveActed says whether an earlier try of this order may have taken effect
+// unseen: under this key, or under one that it replaced after look-ups. A refund
+// that bears our id is ours in any case.
+func mayHaveActed(op payment.Operation) bool {
+	return op.Ambiguous || op.Generation > op.Run || op.Kind == payment.OpRefund
 }
 
 // call sends one operation to its provider.
@@ -250,7 +287,10 @@ func (s *Service) outcome(err error) payment.Outcome {
 	case providers.Refused:
 		return payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: e.Failure()}
 	case providers.NotDone, providers.NotFound:
-		return payment.Outcome{State: payment.OpPending, Code: payment.CodeProviderUnavailable, Failure: e.Failure(), RetryAfter: e.RetryAfter}
+		return payment.Outcome{
+			State: payment.OpPending, Code: payment.CodeProviderUnavailable, Failure: e.Failure(), RetryAfter: e.RetryAfter,
+			MustLookUp: e.Stored, // the key would only bring the same answer again
+		}
 	case providers.Misconfigured:
 		return payment.Outcome{State: payment.OpPending, Code: payment.CodeProviderUnavailable, Failure: e.Failure(), RetryAfter: 5 * time.Minute}
 	case providers.Unknown:

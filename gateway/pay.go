@@ -48,7 +48,7 @@ func (s *Service) Choose(ctx context.Context, id, token, provider string) (strin
 	if !offered {
 		return "", p, payment.Invalid("/provider", "must be one of the offered providers")
 	}
-	if p, err = s.runDue(ctx, p, customerSource("opened the pay page")); err != nil {
+	if p, err = s.upToDate(ctx, p); err != nil {
 		return "", p, err
 	}
 	if p.Status() != payment.StatusRequiresAction {
@@ -56,7 +56,7 @@ func (s *Service) Choose(ctx context.Context, id, token, provider string) (strin
 	}
 	if live, ok := p.Facts.Live(); ok {
 		fact, known := p.Facts.AttemptFact(live.N)
-		if known && live.Provider == provider && fact.URL != "" && p.Unfinished(live.N) == nil {
+		if known && live.Provider == provider && fact.URL != "" && p.Unfinished(live.N) == nil && !p.Facts.Exhausted(live.N) {
 			return fact.URL, p, nil
 		}
 		if p, err = s.closeForSwitch(ctx, p); err != nil {
@@ -66,11 +66,27 @@ func (s *Service) Choose(ctx context.Context, id, token, provider string) (strin
 	return s.openChosen(ctx, p, provider)
 }
 
+// upToDate runs what is due before the customer's choice counts, and reads a
+// checkout whose time is over.
+func (s *Service) upToDate(ctx context.Context, p *payment.Payment) (*payment.Payment, error) {
+	src := customerSource("opened the pay page")
+	if live, ok := p.Facts.Live(); ok {
+		if fact, known := p.Facts.AttemptFact(live.N); known && s.lapsed(fact) {
+			fresh, err := s.Refresh(ctx, p.ID, live.N, src)
+			if err != nil {
+				return p, providerError(err, p)
+			}
+			p = fresh
+		}
+	}
+	return s.runDue(ctx, p, src)
+}
+
 func (s *Service) closeForSwitch(ctx context.Context, p *payment.Payment) (*payment.Payment, error) {
 	var opID string
 	next, err := s.change(ctx, p.ID, customerSource("chose another way to pay"), func(c *payment.Payment) error {
 		id := payment.DeriveID("op", c.ID, "switch", s.opts.Token())
-		op, err := c.RequestSwitch(payment.Command{ID: id, By: payment.Actor{Type: "customer"}, Now: s.now()})
+		op, err := c.RequestSwitch(payment.Command{ID: id, By: customer, Now: s.now()})
 		if err != nil {
 			return err
 		}
@@ -108,7 +124,7 @@ func (s *Service) openChosen(ctx context.Context, p *payment.Payment, provider s
 	var opID string
 	next, err := s.change(ctx, p.ID, customerSource("chose "+provider), func(c *payment.Payment) error {
 		now := s.now()
-		opID, err = s.open(c, account, app, payment.Command{By: payment.Actor{Type: "customer"}, Now: now})
+		opID, err = s.open(c, account, app, payment.Command{By: customer, Now: now})
 		if err != nil {
 			return err
 		}
@@ -131,6 +147,9 @@ func (s *Service) openChosen(ctx context.Context, p *payment.Payment, provider s
 	return "", done.Payment, errors.New("gateway: the checkout that was opened has no page")
 }
 
+// customer is whoever holds the payment's token.
+var customer = payment.Actor{Type: "customer"}
+
 func customerSource(reason string) payment.Source {
-	return payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: "customer"}, Reason: reason}
+	return payment.Source{Layer: payment.LayerAPI, Actor: customer, Reason: reason}
 }

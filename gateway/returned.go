@@ -30,8 +30,9 @@ func (s *Service) Returned(ctx context.Context, id, token, outcome string, n int
 			return s.PayURL(p), p, nil
 		}
 		if live, ok := p.Facts.Live(); ok && declinedNow(p, live.N) {
-			fact, _ := p.Facts.AttemptFact(live.N)
-			return fact.URL, p, nil
+			if next := s.Checkout(p); next != "" {
+				return next, p, nil
+			}
 		}
 	}
 	app, ok := s.app(p.App, p.Mode)
@@ -44,7 +45,7 @@ func (s *Service) Returned(ctx context.Context, id, token, outcome string, n int
 // settleReturn reads and runs what the return makes possible, and gives back
 // the newest payment it could store.
 func (s *Service) settleReturn(ctx context.Context, p *payment.Payment, canceled bool) *payment.Payment {
-	src := payment.Source{Layer: payment.LayerReturn, Actor: payment.Actor{Type: "customer"}, Reason: "came back from the provider"}
+	src := payment.Source{Layer: payment.LayerReturn, Actor: customer, Reason: "came back from the provider"}
 	fresh, err := s.Refresh(ctx, p.ID, 0, src)
 	if err != nil {
 		s.log.InfoContext(ctx, "provider could not be read on return", "payment", p.ID, "error", err)
@@ -116,16 +117,23 @@ func (s *Service) PayURL(p *payment.Payment) string {
 	return s.opts.PublicURL + "/pay/" + p.ID + "?t=" + url.QueryEscape(p.Token)
 }
 
-// Checkout is where the customer goes next: the provider's page while an
-// attempt is open, else our own. Empty unless the payment is requires_action.
+// Checkout is where the customer goes next: the provider's page while an attempt
+// can be paid there, else our own. Empty unless the payment is requires_action.
 func (s *Service) Checkout(p *payment.Payment) string {
 	if p.Status() != payment.StatusRequiresAction || p.Unfinished(0, payment.OpClose) != nil {
 		return ""
 	}
-	if live, ok := p.Facts.Live(); ok {
-		if fact, known := p.Facts.AttemptFact(live.N); known && fact.URL != "" {
+	if live, ok := p.Facts.Live(); ok && !p.Facts.Exhausted(live.N) {
+		fact, known := p.Facts.AttemptFact(live.N)
+		if known && fact.URL != "" && !s.lapsed(fact) {
 			return fact.URL
 		}
 	}
 	return s.PayURL(p)
+}
+
+// lapsed says that the provider has closed a checkout by now, whether or not we
+// have read so.
+func (s *Service) lapsed(fact payment.AttemptFact) bool {
+	return !fact.ExpiresAt.IsZero() && !s.now().Before(fact.ExpiresAt)
 }

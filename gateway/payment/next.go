@@ -90,15 +90,25 @@ func (p *Payment) captureDue(fact AttemptFact, c Conditions) bool {
 // for the customer: a capture is due again only when they came back, or approved
 // anew after the decline, and at most maxDeclinedCaptures times in all.
 func (f Facts) halted(fact AttemptFact) bool {
-	declines, waiting := 0, false
+	waiting := false
 	for _, d := range f.Decisions {
-		if d.Kind != DecisionDeclined || d.N != fact.N {
-			continue
+		if d.Kind == DecisionDeclined && d.N == fact.N {
+			waiting = waiting || !f.has(returnedID(d)) && !approvedAfter(fact, d)
 		}
-		declines++
-		waiting = waiting || !f.has(returnedID(d)) && !approvedAfter(fact, d)
 	}
-	return waiting || declines >= maxDeclinedCaptures
+	return waiting || f.Exhausted(fact.N)
+}
+
+// Exhausted says that captures of attempt n were declined so often that none is
+// tried any more, whatever its customer does on its page.
+func (f Facts) Exhausted(n int) bool {
+	declines := 0
+	for _, d := range f.Decisions {
+		if d.Kind == DecisionDeclined && d.N == n {
+			declines++
+		}
+	}
+	return declines >= maxDeclinedCaptures
 }
 
 // approvedAfter says whether the customer approved again after a decline, which

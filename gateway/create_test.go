@@ -1,0 +1,535 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
+)
+
+func eventTypes(p *payment.Payment) []string {
+	var out []string
+	for _, e := range p.Outbox {
+		out = append(out, e.Type)
+	}
+	return out
+}
+
+// Guards I4 and the size of a creation: two writes around one provider call, the provider's page in the answer, and
+// the same request again is the same payment without another call or write.
+func TestCreate(t *testing.T) {
+	t.Parallel()
+	for _, provider := range []string{"stripe", "paypal"} {
+		w := newWorld(t, nil)
+		a, err := w.create("k", input(provider))
+		if err != nil || a.Unknown || a.Replayed {
+			t.Fatalf("%s: %+v, %v", provider, a, err)
+		}
+		if got := w.written(); got != "payment.insert payment.replace" {
+			t.Errorf("%s: writes %s", provider, got)
+		}
+		if got, want := w.svc.Checkout(a.Payment), "https://"+provider+".test/"; !strings.HasPrefix(got, want) {
+			t.Errorf("checkout %q", got)
+		}
+		w.wantStatus(a.Payment.ID, payment.StatusRequiresAction)
+		again, err := w.create("k", input(provider))
+		if err != nil || !again.Replayed || again.Unknown || again.Payment.ID != a.Payment.ID {
+			t.Errorf("%s again: %+v, %v", provider, again, err)
+		}
+		changed := input(provider)
+		changed.Amount = 1001
+		_, err = w.create("k", changed)
+		wantCode(t, err, payment.CodeIdempotencyReused)
+		if n := w.fake(provider).counted("create_checkout"); n != 1 || w.written() != "" {
+			t.Errorf("%s: %d calls", provider, n)
+		}
+		if got := eventTypes(w.get(a.Payment.ID)); !slices.Equal(got, []string{"payment.requires_action"}) {
+			t.Errorf("%s: events %v", provider, got)
+		}
+	}
+}
+
+// Guards the request that leaves for the provider: our id, our return URL with the customer's token, the amount, and a
+// life that the provider accepts.
+func TestCreateAsksTheProvider(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	in := manualInput("paypal")
+	in.Metadata, in.Customer.Ref = map[string]string{"a": "b"}, "ann"
+	in.ExpiresIn = 1800
+	p := w.mustCreate("k", in)
+	req := w.paypal.roots[0].req
+	if req.PaymentID != p.ID || req.N != 1 || !req.Manual || req.Amount != (payment.Money{Minor: 1000, Currency: "usd"}) ||
+		req.Metadata["a"] != "b" || req.CustomerRef != "ann" || req.BrandName != "shop" || req.Reference != "order-7" {
+		t.Errorf("asked %+v", req)
+	}
+	if want := "https://pay.test/v1/return/" + p.ID + "?attempt=1&outcome=success&t=" + p.Token; req.ReturnURL != want {
+		t.Errorf("return URL %s, want %s", req.ReturnURL, want)
+	}
+	if !strings.Contains(req.CancelURL, "outcome=cancel") || !req.ExpiresAt.Equal(begin.Add(31*time.Minute)) {
+		t.Errorf("cancel URL %s, expires %v", req.CancelURL, req.ExpiresAt)
+	}
+	if !p.ExpiresAt.Equal(begin.Add(30 * time.Minute)) {
+		t.Errorf("deadline %v", p.ExpiresAt)
+	}
+	long := w.mustCreate("k2", input("paypal"))
+	if got := w.paypal.roots[1].req.ExpiresAt; !got.Equal(begin.Add(3*time.Hour - time.Minute)) {
+		t.Errorf("%s: expires %v, longer than an order lives", long.ID, got)
+	}
+}
+
+// Guards creation without a provider: one write, no call, our own page; and unknown providers, accounts and currencies
+// are refused before anything is stored.
+func TestCreateWithoutProvider(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.mustCreate("k", input(""))
+	if got := w.written(); got != "payment.insert" || len(w.stripe.calls)+len(w.paypal.calls) != 0 {
+		t.Errorf("writes %s", got)
+	}
+	if want := "https://pay.test/pay/" + p.ID + "?t=" + p.Token; w.svc.Checkout(p) != want {
+		t.Errorf("checkout %s", w.svc.Checkout(p))
+	}
+	edit := func(fn func(*gateway.CreateInput)) gateway.CreateInput {
+		in := input("")
+		fn(&in)
+		return in
+	}
+	for name, c := range map[string]struct {
+		in   gateway.CreateInput
+		code payment.Code
+	}{
+		"unknown provider":            {edit(func(in *gateway.CreateInput) { in.Provider = "venmo" }), payment.CodeInvalid},
+		"unknown account":             {edit(func(in *gateway.CreateInput) { in.Account = "stripe-us" }), payment.CodeInvalid},
+		"account of another provider": {edit(func(in *gateway.CreateInput) { in.Provider, in.Account = "paypal", "stripe-eu" }), payment.CodeInvalid},
+		"currency nobody takes":       {edit(func(in *gateway.CreateInput) { in.Currency = "kwd" }), payment.CodeUnsupported},
+		"currency not taken here":     {edit(func(in *gateway.CreateInput) { in.Provider, in.Currency = "paypal", "jpy" }), payment.CodeUnsupported},
+		"currency of the account":     {edit(func(in *gateway.CreateInput) { in.Account, in.Currency = "paypal-eu", "jpy" }), payment.CodeUnsupported},
+		"no return URL":               {edit(func(in *gateway.CreateInput) { in.ReturnURL = "" }), payment.CodeInvalid},
+	} {
+		_, err := w.create(name, c.in)
+		if payment.CodeOf(err) != c.code || w.written() != "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if a, err := w.create("jpy", edit(func(in *gateway.CreateInput) { in.Currency = "jpy" })); err != nil {
+		t.Errorf("one provider takes it: %v", err)
+	} else if _, choices, err := w.svc.Choices(t.Context(), a.Payment.ID, a.Payment.Token); err != nil || len(choices) != 1 || choices[0].Provider != "stripe" {
+		t.Errorf("choices %v, %v", choices, err)
+	}
+	stranger := request("/v1/payments", "k", 1)
+	stranger.Caller.App = "nobody"
+	_, err := w.svc.Create(t.Context(), stranger, input(""))
+	wantCode(t, err, payment.CodeForbidden)
+}
+
+// Guards the checks of a request: every broken rule is named at once, each with its place.
+func TestCreateChecksEverything(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	long := strings.Repeat("x", 600)
+	in := gateway.CreateInput{
+		Amount: -1, Currency: "xxx", Capture: "later", ReturnURL: "https://evil.test", CancelURL: "ftp://shop.test",
+		Reference: "a\nb", Description: long, Locale: "deutsch!", Metadata: map[string]string{"trifecta_x": "1", "a/b": long, "": "1"},
+		StatementDescriptor: "a*b", Customer: payment.Customer{ID: "cus_1", Email: "Ann <ann@x.test>", Name: "\x00"}, ExpiresIn: 60,
+		LineItems: []payment.LineItem{{Name: "", Quantity: 0}, {Name: "x", Quantity: 1, UnitAmount: -1}},
+	}
+	_, err := w.create("k", in)
+	wantCode(t, err, payment.CodeInvalid)
+	var e *payment.Error
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, f := range e.Fields {
+		got[f.Pointer] = true
+	}
+	for _, want := range []string{
+		"/amount", "/currency", "/capture", "/return_url", "/cancel_url", "/reference", "/description", "/locale", "/metadata/trifecta_x",
+		"/metadata/a~1b", "/metadata/", "/statement_descriptor", "/customer", "/customer/email", "/customer/name", "/expires_in",
+		"/line_items/0/name", "/line_items/0/quantity", "/line_items/1/unit_amount",
+	} {
+		if !got[want] {
+			t.Errorf("%s is not named in %v", want, e.Fields)
+		}
+	}
+	in = input("stripe")
+	in.LineItems = []payment.LineItem{{Name: "x", Quantity: 3, UnitAmount: 333}}
+	_, err = w.create("k", in)
+	wantCode(t, err, payment.CodeInvalid)
+	in.LineItems = append(in.LineItems, payment.LineItem{Name: "y", Quantity: 1, UnitAmount: 1})
+	if _, err = w.create("k", in); err != nil {
+		t.Errorf("corrected with the same key: %v", err)
+	}
+}
+
+// Guards I5 for creations: a lost answer is 202 whether or not it took effect; the repetition drives it one step with
+// the same key and finds the one checkout.
+func TestCreateUnknown(t *testing.T) {
+	t.Parallel()
+	for _, f := range []fault{timeoutBefore, timeoutAfter, htmlPage} {
+		for _, provider := range []string{"stripe", "paypal"} {
+			w := newWorld(t, nil)
+			w.fake(provider).fail("create_checkout", f, f)
+			a, err := w.create("k", input(provider))
+			if err != nil || !a.Unknown || a.Replayed {
+				t.Fatalf("%s %d: %+v, %v", provider, f, a, err)
+			}
+			w.wantStatus(a.Payment.ID, payment.StatusProcessing)
+			if url := w.svc.Checkout(a.Payment); url != "" {
+				t.Errorf("checkout %s of an unknown creation", url)
+			}
+			if a, err = w.create("k", input(provider)); err != nil || !a.Unknown || !a.Replayed {
+				t.Fatalf("%s %d again: %+v, %v", provider, f, a, err)
+			}
+			a, err = w.create("k", input(provider))
+			if err != nil || a.Unknown || !a.Replayed {
+				t.Fatalf("%s %d third: %+v, %v", provider, f, a, err)
+			}
+			w.wantStatus(a.Payment.ID, payment.StatusRequiresAction)
+			if fake := w.fake(provider); len(fake.roots) != 1 || len(fake.keysOf("create_checkout")) != 1 {
+				t.Errorf("%d checkouts with keys %v", len(fake.roots), fake.keysOf("create_checkout"))
+			}
+		}
+	}
+}
+
+// Guards that what certainly did not happen is said so and not remembered: the same key works again, with the same
+// request or a corrected one, and never has two checkouts open.
+func TestCreateNotDone(t *testing.T) {
+	t.Parallel()
+	for f, code := range map[fault]payment.Code{
+		tooMany: payment.CodeProviderUnavailable, forbidden: payment.CodeProviderUnavailable, missing: payment.CodeProviderUnavailable,
+		refused: payment.CodeConflict,
+	} {
+		w := newWorld(t, nil)
+		w.stripe.fail("create_checkout", f, f)
+		_, err := w.create("k", input("stripe"))
+		wantCode(t, err, code)
+		var e *payment.Error
+		if !errors.As(err, &e) || e.PaymentID == "" {
+			t.Fatalf("%d: no payment named: %v", f, err)
+		}
+		w.quiet(e.PaymentID)
+		if n := w.stripe.counted("create_checkout"); n != 1 {
+			t.Errorf("%d: tried %d times behind the app's back", f, n)
+		}
+		_, err = w.create("k", input("stripe"))
+		wantCode(t, err, code)
+		corrected := input("stripe")
+		corrected.Amount = 1500
+		a, err := w.create("k", corrected)
+		if err != nil || a.Payment.ID != e.PaymentID || a.Payment.Facts.Terms.Amount.Minor != 1500 {
+			t.Fatalf("%d corrected: %+v, %v", f, a, err)
+		}
+		if a, err = w.create("k", corrected); err != nil || !a.Replayed {
+			t.Errorf("%d replayed: %+v, %v", f, a, err)
+		}
+		_, err = w.create("k", input("stripe"))
+		wantCode(t, err, payment.CodeIdempotencyReused)
+		if len(w.stripe.roots) != 1 || w.stripe.roots[0].req.Amount.Minor != 1500 {
+			t.Errorf("%d: %d checkouts", f, len(w.stripe.roots))
+		}
+	}
+}
+
+// Guards that a provider's complaint about one field reaches the app as that field, and that the correction may choose
+// another provider or none.
+func TestCreateRefusedField(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	in := input("stripe")
+	in.Amount = 666
+	_, err := w.create("k", in)
+	wantCode(t, err, payment.CodeInvalid)
+	var e *payment.Error
+	if !errors.As(err, &e) || len(e.Fields) != 1 || e.Fields[0].Pointer != "/amount" {
+		t.Errorf("fields %v", err)
+	}
+	a, err := w.create("k", input(""))
+	if err != nil || a.Payment.ID != e.PaymentID {
+		t.Fatalf("corrected: %v", err)
+	}
+	if _, err := w.choose(a.Payment.ID, "paypal"); err != nil {
+		t.Errorf("choose: %v", err)
+	}
+	if a, err = w.create("k", input("")); err != nil || !a.Replayed || a.Unknown {
+		t.Errorf("replayed: %+v, %v", a, err)
+	}
+}
+
+// Guards that a 402 is remembered: the same request hears it again without another call.
+func TestCreateDeclined(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.stripe.fail("create_checkout", declined)
+	for range 2 {
+		_, err := w.create("k", input("stripe"))
+		wantCode(t, err, payment.CodeDeclined)
+		var e *payment.Error
+		if !errors.As(err, &e) || e.PaymentID == "" || e.DeclineCode != "insufficient_funds" {
+			t.Errorf("declined as %+v", e)
+		}
+	}
+	corrected := input("stripe")
+	corrected.Amount = 5
+	_, err := w.create("k", corrected)
+	wantCode(t, err, payment.CodeIdempotencyReused)
+	if n := w.stripe.counted("create_checkout"); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// Guards that a repeated creation says 201 again although a customer's choice on our page has no outcome at that moment.
+func TestCreateReplayedDuringChoice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.mustCreate("k", input(""))
+	w.paypal.fail("create_checkout", timeoutAfter, timeoutAfter, timeoutAfter)
+	if _, err := w.choose(p.ID, "paypal"); payment.CodeOf(err) != payment.CodeProviderUnavailable {
+		t.Fatalf("choose: %v", err)
+	}
+	a, err := w.create("k", input(""))
+	if err != nil || a.Unknown || !a.Replayed {
+		t.Errorf("replayed: %+v, %v", a, err)
+	}
+}
+
+// Guards "create once": many at the same time with one key make one payment, one checkout and one provider key.
+func TestCreateConcurrently(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	ids := map[string]int{}
+	for range 16 {
+		wg.Go(func() {
+			a, err := w.create("k", input("stripe"))
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil && !a.Unknown:
+				ids[a.Payment.ID]++
+			case payment.CodeOf(err) != payment.CodeIdempotencyInProgress:
+				t.Errorf("%+v, %v", a, err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(ids) != 1 || len(w.stripe.roots) != 1 || w.stripe.counted("create_checkout") != 1 {
+		t.Errorf("payments %v, %d checkouts, %d calls", ids, len(w.stripe.roots), w.stripe.counted("create_checkout"))
+	}
+}
+
+// Guards that a second request meets the first one while it runs: 409, not a second call.
+func TestCreateInProgress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.stripe.during = func(op string) {
+		if op != "create_checkout" {
+			return
+		}
+		w.stripe.during = nil
+		_, err := w.create("k", input("stripe"))
+		wantCode(t, err, payment.CodeIdempotencyInProgress)
+	}
+	w.mustCreate("k", input("stripe"))
+	if n := w.stripe.counted("create_checkout"); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// crashAt makes the n-th write at a point (from 1) panic, as kill -9 would.
+func (w *world) crashAt(point store.WritePoint, when faults.When, n int) {
+	w.hook = func(p store.WritePoint, now faults.When) error {
+		if p == point && now == when {
+			if n--; n == 0 {
+				panic(crash{})
+			}
+		}
+		return nil
+	}
+}
+
+type crash struct{}
+
+// crashed runs fn and reports whether it ran into a planned crash. The hook is gone afterwards.
+func (w *world) crashed(fn func()) (did bool) {
+	defer func() {
+		w.hook = nil
+		if r := recover(); r != nil {
+			if _, planned := r.(crash); !planned {
+				panic(r)
+			}
+			did = true
+		}
+	}()
+	fn()
+	return false
+}
+
+// Guards creation against kill -9: whatever was reached, the worker finishes it with the same key, and the app's
+// repetition finds it.
+func TestCreateFinishedByWorker(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		point store.WritePoint
+		when  faults.When
+	}{{store.PointPaymentInsert, faults.After}, {store.PointPaymentReplace, faults.Before}, {store.PointPaymentReplace, faults.After}} {
+		w := newWorld(t, nil)
+		w.crashAt(c.point, c.when, 1)
+		if !w.crashed(func() { _, _ = w.create("k", input("paypal")) }) {
+			t.Fatal("no crash")
+		}
+		w.restart()
+		id := idOf(t, w)
+		if c.when == faults.Before || c.point == store.PointPaymentInsert {
+			_, err := w.create("k", input("paypal"))
+			wantCode(t, err, payment.CodeIdempotencyInProgress) // the lease of the dead process
+		}
+		w.quiet(id)
+		w.wantStatus(id, payment.StatusRequiresAction)
+		a, err := w.create("k", input("paypal"))
+		if err != nil || !a.Replayed || a.Unknown || len(w.paypal.roots) != 1 || len(w.paypal.keysOf("create_checkout")) != 1 {
+			t.Errorf("%v %s: %+v, %v, %d orders", c.when, c.point, a, err, len(w.paypal.roots))
+		}
+	}
+}
+
+// idOf is the id of the only payment.
+func idOf(t *testing.T, w *world) string {
+	t.Helper()
+	list, _, err := w.svc.List(t.Context(), shop, gateway.Filter{Limit: 10})
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d payments, %v", len(list), err)
+	}
+	return list[0].ID
+}
+
+// Guards a creation whose key died without an answer: found by our reference it is adopted; not to be found it is given
+// up, because its URL never left us, and the customer pays through our page.
+func TestCreateKeyDead(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		provider string
+		first    fault
+		adopted  bool
+	}{{"stripe", timeoutAfter, true}, {"stripe", timeoutBefore, false}, {"paypal", timeoutAfter, false}, {"stripe", stored500Done, true}, {"stripe", stored500, false}} {
+		w := newWorld(t, nil)
+		fake := w.fake(c.provider)
+		fake.fail("create_checkout", c.first)
+		fake.keyLife = time.Hour
+		in := input(c.provider)
+		a, err := w.create("k", in)
+		if err != nil || !a.Unknown {
+			t.Fatalf("%+v: %+v, %v", c, a, err)
+		}
+		if c.first == timeoutAfter || c.first == timeoutBefore {
+			w.pass(2 * time.Hour)
+		}
+		a, err = w.create("k", in)
+		if err != nil || a.Unknown || !a.Replayed {
+			t.Fatalf("%+v replayed: %+v, %v", c, a, err)
+		}
+		p := w.get(a.Payment.ID)
+		if op := p.Operations[0]; op.State != map[bool]payment.OpState{true: payment.OpDone, false: payment.OpFailed}[c.adopted] {
+			t.Errorf("%+v: operation %+v", c, op)
+		}
+		if n := fake.counted("create_checkout"); n != 1 {
+			t.Errorf("%+v: %d creating calls", c, n)
+		}
+		if c.adopted {
+			continue
+		}
+		w.wantStatus(p.ID, payment.StatusRequiresAction)
+		if got := w.svc.Checkout(p); got != w.svc.PayURL(p) {
+			t.Errorf("%+v: checkout %s", c, got)
+		}
+		if _, err := w.choose(p.ID, c.provider); err != nil {
+			t.Errorf("%+v: next attempt: %v", c, err)
+		}
+	}
+}
+
+// Guards the list and single reads of the API: an app sees its own, an operator everything, a stranger nothing.
+func TestForeignAppSeesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.paid("stripe")
+	a, err := w.refund(p.ID, "r", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	foreign := func(path string) gateway.Request {
+		r := request(path, "k", 1)
+		r.Caller = other
+		return r
+	}
+	live := shop
+	live.Mode = payment.ModeLive
+	for name, try := range map[string]func() error{
+		"get":         func() error { _, err := w.svc.Get(ctx, other, p.ID); return err },
+		"other mode":  func() error { _, err := w.svc.Get(ctx, live, p.ID); return err },
+		"refund":      func() error { _, err := w.svc.Refund(ctx, foreign("r"), p.ID, 1, ""); return err },
+		"capture":     func() error { _, err := w.svc.Capture(ctx, foreign("c"), p.ID, 1, true); return err },
+		"cancel":      func() error { _, err := w.svc.Cancel(ctx, foreign("x"), p.ID); return err },
+		"sync":        func() error { _, err := w.svc.Sync(ctx, other, p.ID); return err },
+		"history":     func() error { _, _, err := w.svc.History(ctx, other, p.ID); return err },
+		"refund read": func() error { _, _, err := w.svc.GetRefund(ctx, other, a.Refund); return err },
+		"no payment":  func() error { _, err := w.svc.Get(ctx, shop, "pay_none"); return err },
+		"no refund":   func() error { _, _, err := w.svc.GetRefund(ctx, shop, "rfd_none"); return err },
+	} {
+		if err := try(); payment.CodeOf(err) != payment.CodeNotFound {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if w.refundedSum(p.ID) != 100 {
+		t.Error("a foreign app moved money")
+	}
+	for _, who := range []gateway.Caller{shop, operator} {
+		if _, r, err := w.svc.GetRefund(ctx, who, a.Refund); err != nil || r.Amount.Minor != 100 {
+			t.Errorf("refund: %+v, %v", r, err)
+		}
+	}
+	for caller, want := range map[string]int{"shop": 1, "other": 0} {
+		list, _, err := w.svc.List(ctx, gateway.Caller{App: caller, Mode: payment.ModeTest}, gateway.Filter{App: "shop", Limit: 10})
+		if err != nil || len(list) != want {
+			t.Errorf("%s lists %d, %v", caller, len(list), err)
+		}
+	}
+	_, _, err = w.svc.List(ctx, shop, gateway.Filter{After: "x", Limit: 1})
+	wantCode(t, err, payment.CodeMalformed)
+}
+
+// Guards that a store that can't answer is 503 with nothing half done, and that the repetition works.
+func TestStoreOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	down := fmt.Errorf("down: %w", store.ErrUnavailable)
+	w.hook = func(store.WritePoint, faults.When) error { return down }
+	_, err := w.create("k", input("stripe"))
+	wantCode(t, err, payment.CodeStoreUnavailable)
+	if n := w.stripe.counted("create_checkout"); n != 0 {
+		t.Error("a provider was told before anything was stored")
+	}
+	w.hook = nil
+	a, err := w.create("k", input("stripe"))
+	if err != nil || len(w.stripe.roots) != 1 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if d := cmp.Diff(payment.StatusRequiresAction, a.Payment.Status()); d != "" {
+		t.Error(d)
+	}
+}
