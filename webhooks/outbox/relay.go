@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -26,7 +25,6 @@ type RelayOptions struct {
 	Marker   Marker
 	Pages    Pages
 	Clock    func() time.Time
-	Logger   *slog.Logger
 	Batch    int           // payments in one Step, at most 500; default 100
 	Poll     time.Duration // how soon to look again when there is nothing to do; default 1 s
 	// Fed counts events fed, per Step and app; nil: nobody counts.
@@ -46,7 +44,7 @@ type place struct{ n, version int64 }
 
 // NewRelay checks the options and makes a relay.
 func NewRelay(o RelayOptions) (*Relay, error) {
-	if o.Payments == nil || o.Marker == nil || o.Pages == nil || o.Clock == nil || o.Logger == nil {
+	if o.Payments == nil || o.Marker == nil || o.Pages == nil || o.Clock == nil {
 		return nil, errors.New("outbox: a RelayOptions field is missing")
 	}
 	if o.Batch <= 0 {
