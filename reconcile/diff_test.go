@@ -1,0 +1,220 @@
+package reconcile_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+	"github.com/trifecta-pay/trifecta/reconcile"
+	"github.com/trifecta-pay/trifecta/store"
+)
+
+// Promise: a row that appears in a list after the mark has passed its time is found
+// by the overlap.
+func TestSweepOverlapFindsLateRow(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money")
+	l := newLab(t, c, options{}, f)
+	p := l.create("acct", 900)
+	f.pay(root(p))
+	late := captured(p, c.now())
+	c.advance(5 * time.Minute)
+	must(t, l.rec, sweepAcct)
+	f.list("money", late)
+	c.advance(5 * time.Minute)
+	must(t, l.rec, sweepAcct)
+	if got := l.get(p.ID).Status(); got != payment.StatusSucceeded {
+		t.Fatalf("the payment of a late row is %s", got)
+	}
+}
+
+// Promise: money that went out is never taken for the money that came in, whichever
+// is seen first.
+func TestSweepOrphanRefundDoesNotHideItsCharge(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money")
+	l := newLab(t, c, options{}, f)
+	row := func(id string, minor int64, refs ...string) providers.SweepItem {
+		return providers.SweepItem{
+			Object: providers.Ref{Kind: "transaction", ID: id}, Hint: providers.Hint{Refs: refs}, Amount: usd(minor), Created: c.now(), Paid: true,
+		}
+	}
+	f.list("money", row("txn_2", -900, "re_1", "ch_1", "pi_1"), row("txn_1", 900, "ch_1", "pi_1"))
+	c.advance(time.Minute)
+	must(t, l.rec, sweepAcct)
+	orphans, _, err := l.orphans.List(t.Context(), "acct", 100, "")
+	if err != nil || len(orphans) != 2 || f.traced != 2 {
+		t.Fatalf("orphans %+v, %v", orphans, err)
+	}
+	c.advance(5 * time.Minute)
+	must(t, l.rec, sweepAcct)
+	if f.traced != 2 {
+		t.Errorf("known orphans were traced again: %d traces", f.traced)
+	}
+}
+
+// Promise: what a row tells is compared in state and amount, not only in id; and a
+// payment is read again only where the row may tell news.
+func TestSweepRowsThatTellNews(t *testing.T) {
+	t.Parallel()
+	refundRow := func(f *fake, p *payment.Payment, minor int64, paid bool) providers.SweepItem {
+		return providers.SweepItem{
+			Object: providers.Ref{Kind: "refund", ID: "re_" + root(p) + "_0"}, Hint: providers.Hint{Refs: []string{"cap_" + root(p)}},
+			Amount: usd(-minor), Created: f.checkouts[root(p)].refunds[0].Created, Paid: paid,
+		}
+	}
+	event := func(p *payment.Payment, at time.Time) providers.SweepItem {
+		return providers.SweepItem{Object: providers.Ref{Kind: "checkout", ID: root(p)}, Hint: providers.Hint{PaymentID: p.ID, N: 1}, Created: at}
+	}
+	cases := map[string]struct {
+		row   func(f *fake, p *payment.Payment, read time.Time) providers.SweepItem
+		reads int
+	}{
+		"the same refund":            {func(f *fake, p *payment.Payment, _ time.Time) providers.SweepItem { return refundRow(f, p, 100, true) }, 0},
+		"a refund that failed since": {func(f *fake, p *payment.Payment, _ time.Time) providers.SweepItem { return refundRow(f, p, 100, false) }, 1},
+		"a refund of another sum":    {func(f *fake, p *payment.Payment, _ time.Time) providers.SweepItem { return refundRow(f, p, 101, true) }, 1},
+		"the same capture":           {func(_ *fake, p *payment.Payment, _ time.Time) providers.SweepItem { return captured(p, start) }, 0},
+		"an event before the reading": {func(_ *fake, p *payment.Payment, at time.Time) providers.SweepItem {
+			return event(p, at.Add(-time.Second))
+		}, 0},
+		"an event of the same second": {func(_ *fake, p *payment.Payment, at time.Time) providers.SweepItem { return event(p, at) }, 1},
+		"an event after the reading": {func(_ *fake, p *payment.Payment, at time.Time) providers.SweepItem {
+			return event(p, at.Add(time.Second))
+		}, 1},
+		"an object nobody knows, unpaid": {func(*fake, *payment.Payment, time.Time) providers.SweepItem {
+			return providers.SweepItem{Object: providers.Ref{Kind: "x", ID: "x"}, Created: start}
+		}, 0},
+		"a dispute nobody knows": {func(_ *fake, p *payment.Payment, _ time.Time) providers.SweepItem {
+			return providers.SweepItem{Object: providers.Ref{Kind: "dispute", ID: "dp"}, Hint: providers.Hint{Refs: []string{"cap_" + root(p)}}, Created: start}
+		}, 1},
+		"a movement of a known capture": {func(_ *fake, p *payment.Payment, _ time.Time) providers.SweepItem {
+			return providers.SweepItem{Object: providers.Ref{Kind: "transaction", ID: "txn"}, Hint: providers.Hint{Refs: []string{"cap_" + root(p)}}, Amount: usd(900), Created: start, Paid: true}
+		}, 0},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := &clock{t: start}
+			f := newFake("acct", c, "money")
+			l := newLab(t, c, options{}, f)
+			p := settled(l, f, 900)
+			f.refund("elsewhere", root(p), 100)
+			c.advance(time.Minute)
+			read := c.now()
+			p, err := l.service.Refresh(t.Context(), p.ID, 0, payment.Source{Layer: payment.LayerWebhook})
+			if err != nil || p.Amounts().Refunded != 100 {
+				t.Fatalf("refresh: %v", err)
+			}
+			f.list("money", tc.row(f, p, read))
+			before := f.fetches()
+			c.advance(10 * time.Second)
+			must(t, l.rec, sweepAcct)
+			if n := f.fetches() - before; n != tc.reads {
+				t.Errorf("%d readings, want %d", n, tc.reads)
+			}
+		})
+	}
+}
+
+// Promise: several rows about one payment on one page cost one reading.
+func TestSweepReadsAPaymentOnceAPage(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money")
+	l := newLab(t, c, options{}, f)
+	p := l.create("acct", 900)
+	for _, id := range []string{"a", "b", "c"} {
+		f.list("money", providers.SweepItem{
+			Object: providers.Ref{Kind: "capture", ID: id}, Hint: providers.Hint{PaymentID: p.ID, N: 1}, Amount: usd(1), Created: c.now(), Paid: true,
+		})
+	}
+	c.advance(10 * time.Second)
+	must(t, l.rec, sweepAcct)
+	if f.fetches() != 1 {
+		t.Fatalf("%d readings of one payment", f.fetches())
+	}
+}
+
+// Promise: a replica that lost its lease while it worked through its last page is
+// stopped by the fencing token alone.
+func TestFencedAtTheCursor(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money")
+	l := newLab(t, c, options{}, f)
+	other := l.replica(nil)
+	paused := false
+	f.onSweep = func() {
+		if paused {
+			return
+		}
+		paused = true
+		c.advance(3 * time.Minute)
+		must(t, other, sweepAcct)
+	}
+	must(t, l.rec, sweepAcct)
+	var states []reconcile.RunState
+	for _, r := range l.history(reconcile.JobSweep) {
+		states = append(states, r.State)
+	}
+	if len(states) != 2 || states[0] != reconcile.RunDone || states[1] != reconcile.RunLost {
+		t.Fatalf("run states, newest first: %v", states)
+	}
+}
+
+// Promise: a requested run that one replica is doing is not begun by another.
+func TestRequestedRunIsDoneOnce(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money")
+	l := newLab(t, c, options{}, f)
+	run, err := l.rec.Request(t.Context(), reconcile.JobSweep, "acct", time.Time{}, time.Time{}, payment.Actor{Type: "operator"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := l.replica(nil)
+	f.onSweep = func() {
+		if r, err := l.runs.Get(t.Context(), run.ID); err != nil || r.State != reconcile.RunRunning {
+			t.Errorf("a run under way is %s, %v", r.State, err)
+		}
+		if did := must(t, other, "reconcile/requested"); did != 0 {
+			t.Errorf("the other replica began it too")
+		}
+	}
+	if did := must(t, l.rec, "reconcile/requested"); did != 1 || f.swept != 1 {
+		t.Fatalf("did %d, %d sweeps", did, f.swept)
+	}
+	if ok, err := l.runs.Start(t.Context(), run.ID, c.now()); ok || err != nil {
+		t.Fatalf("a finished run was started: %v", err)
+	}
+}
+
+// Promise: a requested run that another replica's schedule keeps busy stays asked
+// for until it was done.
+func TestRequestedRunWaitsForTheLease(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money")
+	l := newLab(t, c, options{}, f)
+	run, err := l.rec.Request(t.Context(), reconcile.JobSweep, "acct", time.Time{}, time.Time{}, payment.Actor{Type: "operator"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leases := store.NewLeases(l.engine)
+	if _, ok, err := leases.Acquire(t.Context(), "reconcile/sweep/acct", "somebody", time.Minute, c.now()); !ok || err != nil {
+		t.Fatal(err)
+	}
+	if did := must(t, l.rec, "reconcile/requested"); did != 0 {
+		t.Fatal("done without the lease")
+	}
+	c.advance(2 * time.Minute)
+	if did := must(t, l.rec, "reconcile/requested"); did != 1 {
+		t.Fatal("forgotten")
+	}
+	if run, err = l.runs.Get(t.Context(), run.ID); err != nil || run.State != reconcile.RunDone {
+		t.Fatalf("run %+v, %v", run, err)
+	}
+}
