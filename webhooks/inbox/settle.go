@@ -64,7 +64,7 @@ func (b *Inbox) trace(ctx context.Context, m member) (h providers.Hint, found bo
 		return h, false, nil
 	}
 	h, err = account.Trace(ctx, m.Event.Object)
-	if providers.ClassOf(err) == providers.NotFound && err != nil {
+	if providers.ClassOf(err) == providers.NotFound {
 		return h, false, nil // not there, or not ours to see
 	}
 	if err != nil {
