@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
@@ -213,6 +214,9 @@ func (s *Service) Sync(ctx context.Context, c Caller, id string) (*payment.Payme
 	return s.runDue(ctx, p, src)
 }
 
+// decisions are the ways out of a conflict.
+var decisions = map[string]payment.DecisionKind{"accept": payment.DecisionAccept, "refund": payment.DecisionRefund}
+
 // Resolve is the operator's decision on a conflicted payment.
 func (s *Service) Resolve(ctx context.Context, r Request, id, action string, captures []string, reason string) (*payment.Payment, error) {
 	if !r.Caller.Operator {
@@ -228,8 +232,11 @@ func (s *Service) Resolve(ctx context.Context, r Request, id, action string, cap
 	opID := r.id("dec")
 	p, err := s.change(ctx, id, src, func(c *payment.Payment) error {
 		for _, d := range c.Facts.Decisions {
-			if d.ID == opID {
-				return nil // decided already by this very request
+			if d.ID == opID { // decided already by this very request, or by another with its key
+				if decided := decisions[action]; d.Kind != decided || !slices.Equal(d.Objects, captures) || d.Reason != reason {
+					return reused()
+				}
+				return nil
 			}
 		}
 		return c.Resolve(action, captures, reason, r.command(s, opID))

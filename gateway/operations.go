@@ -30,28 +30,41 @@ func (s *Service) Operations(batch int) *Operations {
 
 var workerSource = payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: "worker", ID: "operations"}}
 
+// maxLook bounds how far one Step looks past payments that it can't work on.
+const maxLook = 320
+
 // Step does the work that is due now: unsettled operations, lapsed checkouts,
 // alerts to store. It returns how many payments it worked on; one that fails
-// never stops the others. next is when to look again at the latest.
+// never stops the others, nor do many at the head of the queue. next is when to
+// look again at the latest.
 func (o *Operations) Step(ctx context.Context) (did int, next time.Time, err error) {
 	now := o.s.now()
 	next = now.Add(time.Second)
-	ids, err := o.s.opts.Payments.WorkDue(ctx, now, o.batch)
-	if err != nil {
-		return 0, next, storeError(err)
-	}
 	var problems []error
-	for _, id := range ids {
-		if err := o.work(ctx, id); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", id, err))
-			continue
+	tried := map[string]bool{}
+	for limit := o.batch; ; limit *= 2 {
+		ids, err := o.s.opts.Payments.WorkDue(ctx, now, limit)
+		if err != nil {
+			return did, next, errors.Join(append(problems, storeError(err))...)
 		}
-		did++
+		for _, id := range ids {
+			if tried[id] {
+				continue
+			}
+			tried[id] = true
+			if err := o.work(ctx, id); err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", id, err))
+				continue
+			}
+			did++
+		}
+		if full := len(ids) == limit; !full || did > 0 || limit >= maxLook {
+			if full && did > 0 {
+				next = now
+			}
+			return did, next, errors.Join(problems...)
+		}
 	}
-	if len(ids) == o.batch {
-		next = now
-	}
-	return did, next, errors.Join(problems...)
 }
 
 // work brings one payment up to now and runs its due operations, each once.

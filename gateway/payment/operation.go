@@ -66,8 +66,12 @@ type Operation struct {
 
 // Ordered says that an app, an operator or a customer asked for it and waits
 // for the answer. What certainly did not happen is then told to them and not
-// tried again behind their back.
-func (o Operation) Ordered() bool { return o.By.Type != "worker" }
+// tried again behind their back. What follows from an operator's decision (no
+// request of its own) nobody waits for: it was promised and must be done.
+func (o Operation) Ordered() bool {
+	decided := o.By.Type == "operator" && o.Fingerprint == ""
+	return o.By.Type != "worker" && !decided
+}
 
 // run names this run of the operation in decisions.
 func (o Operation) run() string { return o.ID + "#" + pad(o.Run) }
@@ -168,7 +172,7 @@ type Event struct {
 // Alert is something a human must hear. It travels inside the payment until it
 // is stored as a record of its own, so it can't be lost between two writes.
 type Alert struct {
-	Kind        string // conflicted_payment | late_money | outside_capture | refund_failed | dispute_opened | operation_stuck
+	Kind        string // conflicted_payment | late_money | outside_capture | over_refunded | refund_failed | dispute_opened | operation_stuck
 	Severity    string // critical | warning | info
 	Fingerprint string // one incident, one fingerprint
 	Message     string
