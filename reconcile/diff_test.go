@@ -171,7 +171,7 @@ func TestRequestedRunIsDoneOnce(t *testing.T) {
 	c := &clock{t: start}
 	f := newFake("acct", c, "money")
 	l := newLab(t, c, options{}, f)
-	run, err := l.rec.Request(t.Context(), reconcile.JobSweep, "acct", time.Time{}, time.Time{}, payment.Actor{Type: "operator"})
+	run, err := l.rec.Request(t.Context(), "", reconcile.JobSweep, "acct", time.Time{}, time.Time{}, payment.Actor{Type: "operator"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestRequestedRunWaitsForTheLease(t *testing.T) {
 	c := &clock{t: start}
 	f := newFake("acct", c, "money")
 	l := newLab(t, c, options{}, f)
-	run, err := l.rec.Request(t.Context(), reconcile.JobSweep, "acct", time.Time{}, time.Time{}, payment.Actor{Type: "operator"})
+	run, err := l.rec.Request(t.Context(), "", reconcile.JobSweep, "acct", time.Time{}, time.Time{}, payment.Actor{Type: "operator"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,9 +28,13 @@ func (r *Reconciler) RunOnce(ctx context.Context, job Job, account string, from,
 }
 
 // Request writes down that an operator wants a run, and returns its record at
-// once; a worker does it. ErrUnknownJob as for RunOnce.
-func (r *Reconciler) Request(ctx context.Context, job Job, account string, from, to time.Time, by payment.Actor) (Run, error) {
-	run := Run{ID: "run_" + r.opts.NewID(), Job: job, Account: account, From: from, To: to, By: by, StartedAt: r.now(), State: RunQueued}
+// once; a worker does it. id names the order, empty for a fresh one; ordering the
+// same id again is harmless. ErrUnknownJob as for RunOnce.
+func (r *Reconciler) Request(ctx context.Context, id string, job Job, account string, from, to time.Time, by payment.Actor) (Run, error) {
+	if id == "" {
+		id = "run_" + r.opts.NewID()
+	}
+	run := Run{ID: id, Job: job, Account: account, From: from, To: to, By: by, StartedAt: r.now(), State: RunQueued}
 	if err := r.check(run); err != nil {
 		return Run{}, err
 	}

@@ -207,7 +207,7 @@ func TestOperatorRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := l.rec.Request(t.Context(), reconcile.JobSweep, "acct", start.Add(-time.Hour), start.Add(time.Hour), by)
+	run, err := l.rec.Request(t.Context(), "", reconcile.JobSweep, "acct", start.Add(-time.Hour), start.Add(time.Hour), by)
 	if err != nil || run.State != reconcile.RunQueued {
 		t.Fatalf("request: %+v, %v", run, err)
 	}

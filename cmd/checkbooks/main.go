@@ -129,7 +129,11 @@ func allPayments(ctx context.Context, api, key string) ([]pay, error) {
 			Data []pay
 			Next *string
 		}
-		if err := read(ctx, api+"/v1/payments?limit=100&after="+url.QueryEscape(after), key, &page); err != nil {
+		address := api + "/v1/payments?limit=100"
+		if after != "" {
+			address += "&after=" + url.QueryEscape(after)
+		}
+		if err := read(ctx, address, key, &page); err != nil {
 			return nil, err
 		}
 		out = append(out, page.Data...)

@@ -22,8 +22,11 @@ import (
 	"github.com/trifecta-pay/trifecta/providers"
 	"github.com/trifecta-pay/trifecta/providers/paypal"
 	"github.com/trifecta-pay/trifecta/providers/stripe"
+	"github.com/trifecta-pay/trifecta/reconcile"
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/sqlite"
+	"github.com/trifecta-pay/trifecta/webhooks/inbox"
+	"github.com/trifecta-pay/trifecta/webhooks/outbox"
 )
 
 // Options are what a house is built from.
@@ -38,13 +41,17 @@ type Options struct {
 
 // House is a built gateway: what it serves and what it works on.
 type House struct {
-	Service *gateway.Service
-	Public  http.Handler
-	Alerts  *store.Alerts
-	engine  store.Engine
-	workers []Worker
-	log     *slog.Logger
-	clock   func() time.Time
+	Service    *gateway.Service
+	Public     http.Handler
+	Inbox      *inbox.Inbox
+	Reconciler *reconcile.Reconciler
+	Runs       *store.Runs
+	engine     store.Engine
+	metrics    *metrics
+	workers    []Worker // always running
+	scheduled  []reconcile.Step
+	log        *slog.Logger
+	clock      func() time.Time
 }
 
 // Worker is a step function with a name.
@@ -79,41 +86,89 @@ func openStore(ctx context.Context, cfg config.Config) (store.Engine, error) {
 }
 
 func wire(o Options, engine store.Engine) (*House, error) {
-	registry, err := accounts(o)
+	m := newMetrics()
+	registry, err := accounts(o, m)
 	if err != nil {
 		return nil, err
 	}
-	alerts := store.NewAlerts(engine)
+	payments, alerts := store.NewPayments(engine), store.NewAlerts(engine)
 	apps := make([]gateway.App, 0, len(o.Config.Apps))
 	for _, a := range o.Config.Apps {
 		apps = append(apps, gateway.App{Name: a.Name, Mode: payment.Mode(a.Mode), ReturnOrigins: a.ReturnOrigins})
 	}
 	service, err := gateway.New(gateway.Options{
-		Payments: store.NewPayments(engine), Keys: store.NewKeys(engine), Notify: alerts, Providers: registry, Apps: apps,
+		Payments: payments, Keys: store.NewKeys(engine), Notify: alerts, Providers: registry, Apps: apps,
 		Clock: o.Clock, Token: rand.Text, PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
 		Render: httpapi.NewRenderer(o.Config.PublicURL), ReturnLayer: o.Config.Layers.Return, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("wire the gateway: %w", err)
 	}
-	h := &House{Service: service, Alerts: alerts, engine: engine, log: o.Logger, clock: o.Clock}
-	h.workers = append(h.workers, Worker{Name: "operations", Step: service.Operations(0).Step})
-	h.Public = httpapi.New(httpapi.Options{
+	h := &House{Service: service, engine: engine, metrics: m, log: o.Logger, clock: o.Clock, Runs: store.NewRuns(engine)}
+	if err := h.layers(o, registry, payments, alerts); err != nil {
+		return nil, err
+	}
+	feed := store.NewFeed(engine)
+	relay, err := outbox.NewRelay(outbox.RelayOptions{Payments: payments, Marker: service, Pages: feed, Clock: o.Clock})
+	if err != nil {
+		return nil, fmt.Errorf("wire the feed: %w", err)
+	}
+	h.workers = append(h.workers,
+		Worker{Name: "operations", Step: service.Operations(0).Step},
+		Worker{Name: "inbox", Step: h.Inbox.Step}, // what was acknowledged is worked on, whatever the layers say
+		Worker{Name: "feed", Step: relay.Step})
+	api := httpapi.Options{
 		Service: service, Clock: o.Clock, NewID: func() string { return "req_" + rand.Text() }, Logger: o.Logger,
-		PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName, Alerts: alertDesk{alerts},
-	})
+		PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
+		Alerts: alertDesk{alerts}, Events: feedDesk{outbox.NewReader(feed)}, Runs: runDesk{h.Reconciler, h.Runs},
+	}
+	if o.Config.Layers.Webhook {
+		api.Webhooks = h.Inbox
+	}
+	h.Public = httpapi.New(api)
 	return h, nil
 }
 
+// layers wires webhooks and reconciliation.
+func (h *House) layers(o Options, registry *providers.Registry, payments *store.Payments, alerts *store.Alerts) error {
+	orphans := store.NewOrphans(h.engine)
+	var err error
+	h.Inbox, err = inbox.New(inbox.Options{
+		Accounts: registry, Store: store.NewInbox(h.engine), Applier: h.Service, Finder: payments, Notify: alerts, Orphans: orphans,
+		Clock: o.Clock, Wall: o.Wall, Owner: rand.Text(), Logger: o.Logger, Metrics: h.metrics.inbox(),
+	})
+	if err != nil {
+		return fmt.Errorf("wire the inbox: %w", err)
+	}
+	h.Reconciler, err = reconcile.New(reconcile.Options{
+		Payments: payments, Applier: h.Service, Accounts: registry.Accounts(), Leases: store.NewLeases(h.engine),
+		Cursors: store.NewSweepCursors(h.engine), Runs: h.Runs, Discrepancies: store.NewDiscrepancies(h.engine),
+		Orphans: orphans, Alerts: alerts, Clock: o.Clock, NewID: rand.Text, Logger: o.Logger,
+		Janitors: []func(context.Context) (int, error){func(ctx context.Context) (int, error) {
+			return h.Inbox.Prune(ctx, o.Clock().Add(-bodiesKept))
+		}},
+	})
+	if err != nil {
+		return fmt.Errorf("wire reconcile: %w", err)
+	}
+	if o.Config.Layers.Reconcile {
+		h.scheduled = h.Reconciler.Steps()
+	}
+	return nil
+}
+
+// bodiesKept is how long raw webhook bodies are kept.
+const bodiesKept = 90 * 24 * time.Hour
+
 // accounts makes an adapter and its guard for every configured account.
-func accounts(o Options) (*providers.Registry, error) {
+func accounts(o Options, m *metrics) (*providers.Registry, error) {
 	var guarded []*providers.Account
 	for _, a := range o.Config.Accounts {
 		p, err := adapter(o, a)
 		if err != nil {
 			return nil, fmt.Errorf("account %s: %w", a.Name, err)
 		}
-		guarded = append(guarded, providers.Guard(p, providers.GuardOptions{Clock: o.Wall}))
+		guarded = append(guarded, providers.Guard(p, providers.GuardOptions{Clock: o.Wall, Observe: m.provider(a.Name)}))
 	}
 	r, err := providers.NewRegistry(guarded...)
 	if err != nil {

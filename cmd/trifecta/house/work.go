@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/trifecta-pay/trifecta/reconcile"
 )
 
 // Bounds of a worker's sleep. The upper one also bounds how late a worker
@@ -15,13 +17,25 @@ const (
 	maxSleep = time.Second
 )
 
-// Run runs every worker until ctx ends, and returns when all have stopped.
+// stopWait is how long a reconcile step may take to notice that it shall stop.
+const stopWait = 10 * time.Second
+
+// Run runs every worker and the schedule until ctx ends, and returns when all
+// have stopped.
 func (h *House) Run(ctx context.Context) error {
+	schedule, err := reconcile.NewSchedule(h.scheduled, h.log, stopWait)
+	if err != nil {
+		return fmt.Errorf("schedule: %w", err)
+	}
+	schedule.Start()
 	var wg sync.WaitGroup
 	for _, w := range h.workers {
 		wg.Go(func() { h.loop(ctx, w) })
 	}
 	wg.Wait()
+	if err := schedule.Stop(); err != nil {
+		return fmt.Errorf("schedule: %w", err)
+	}
 	return nil
 }
 
@@ -48,9 +62,12 @@ func (h *House) step(ctx context.Context, w Worker) (next time.Time) {
 			h.log.ErrorContext(ctx, "worker panicked", "worker", w.Name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		}
 	}()
-	_, at, err := w.Step(ctx)
+	did, at, err := w.Step(ctx)
 	if err != nil && ctx.Err() == nil {
 		h.log.WarnContext(ctx, "worker step failed, will be repeated", "worker", w.Name, "error", err)
+	}
+	if err == nil {
+		h.metrics.stepped(w.Name, did, h.clock())
 	}
 	return at
 }
@@ -60,9 +77,13 @@ const maxRounds = 200
 
 // Quiesce steps every worker, and also, until nobody finds anything to do.
 func (h *House) Quiesce(ctx context.Context, also ...Worker) error {
+	all := append(also, h.workers...)
+	for _, s := range h.scheduled {
+		all = append(all, Worker{Name: s.Name, Step: s.Step})
+	}
 	for range maxRounds {
 		did := 0
-		for _, w := range append(also, h.workers...) {
+		for _, w := range all {
 			n, _, err := w.Step(ctx)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.Name, err)

@@ -1,0 +1,101 @@
+package house
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/httpapi"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/reconcile"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/webhooks/outbox"
+)
+
+// alertDesk lets the API read and change alerts: an app sees those of its own
+// payments, an operator all of them.
+type alertDesk struct{ alerts *store.Alerts }
+
+func (d alertDesk) ListAlerts(ctx context.Context, c gateway.Caller, f httpapi.AlertFilter) ([]gateway.AlertRecord, string, error) {
+	filter := store.AlertFilter{Payment: f.Payment, State: f.State, Limit: f.Limit, After: f.After}
+	if !c.Operator {
+		filter.App, filter.Mode = c.App, c.Mode
+	}
+	return d.alerts.List(ctx, filter)
+}
+
+func (d alertDesk) ChangeAlert(ctx context.Context, c gateway.Caller, id string, change httpapi.AlertChange) (gateway.AlertRecord, error) {
+	a, err := d.alerts.Get(ctx, id)
+	if err != nil {
+		return gateway.AlertRecord{}, err
+	}
+	if !c.Operator && (a.App != c.App || a.Mode != c.Mode) {
+		return gateway.AlertRecord{}, gateway.ErrNotFound
+	}
+	err = d.alerts.Change(ctx, id, func(old gateway.AlertRecord) (gateway.AlertRecord, error) {
+		old.State, old.SnoozedUntil = change.State, change.Until
+		a = old
+		return old, nil
+	})
+	return a, err
+}
+
+// feedDesk lets the API read an app's own feed.
+type feedDesk struct{ reader *outbox.Reader }
+
+func (d feedDesk) ListEvents(ctx context.Context, c gateway.Caller, after string, limit int) ([]httpapi.FeedEvent, string, error) {
+	events, next, err := d.reader.Read(ctx, c.App, c.Mode, after, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	out := make([]httpapi.FeedEvent, 0, len(events))
+	for _, e := range events {
+		out = append(out, httpapi.FeedEvent{ID: e.ID, Type: e.Type, At: e.CreatedAt, Sequence: e.Sequence, Object: e.Object})
+	}
+	return out, next, nil
+}
+
+// runDesk lets operators read and order reconcile runs.
+type runDesk struct {
+	reconciler *reconcile.Reconciler
+	runs       *store.Runs
+}
+
+func (d runDesk) ListRuns(ctx context.Context, limit int, after string) ([]httpapi.Run, string, error) {
+	runs, next, err := d.runs.List(ctx, store.RunFilter{Limit: limit, After: after})
+	if err != nil {
+		return nil, "", err
+	}
+	out := make([]httpapi.Run, 0, len(runs))
+	for _, r := range runs {
+		out = append(out, wireRun(r))
+	}
+	return out, next, nil
+}
+
+func (d runDesk) StartRun(ctx context.Context, c gateway.Caller, r httpapi.RunRequest) (httpapi.Run, error) {
+	if r.Job == "audit" {
+		return httpapi.Run{}, payment.NewError(payment.CodeUnsupported, "The audit of daily totals is not available yet; the jobs are due, sweep, janitor and all.")
+	}
+	known, err := d.runs.Get(ctx, r.ID)
+	if err == nil {
+		return wireRun(known), nil
+	}
+	if !errors.Is(err, gateway.ErrNotFound) && !errors.Is(err, store.ErrNotFound) {
+		return httpapi.Run{}, fmt.Errorf("read run: %w", err)
+	}
+	run, err := d.reconciler.Request(ctx, r.ID, reconcile.Job(r.Job), r.Account, r.From, r.To, c.Actor())
+	if errors.Is(err, reconcile.ErrUnknownJob) {
+		return httpapi.Run{}, payment.Invalid("/job", "with this account and window can't be run: a window (from, to) is for sweeps, and the account must be configured")
+	}
+	return wireRun(run), err
+}
+
+func wireRun(r reconcile.Run) httpapi.Run {
+	return httpapi.Run{
+		ID: r.ID, Job: string(r.Job), Account: r.Account, State: string(r.State), From: r.From, To: r.To, Calls: int64(r.Calls),
+		Seen: int64(r.Seen), Changed: int64(r.Changed), Discrepancies: int64(r.Discrepancies + r.Orphans), Errors: int64(r.ErrorCount),
+		StartedAt: r.StartedAt, EndedAt: r.EndedAt,
+	}
+}
