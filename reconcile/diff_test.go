@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -144,15 +145,16 @@ func TestFencedAtTheCursor(t *testing.T) {
 	t.Parallel()
 	c := &clock{t: start}
 	f := newFake("acct", c, "money")
-	l := newLab(t, c, options{}, f)
-	other := l.replica(nil)
+	short := func(o *reconcile.Options) { o.Lease = 30 * time.Second }
+	l := newLab(t, c, options{change: short}, f)
+	other := l.replica(short)
 	paused := false
 	f.onSweep = func() {
 		if paused {
 			return
 		}
 		paused = true
-		c.advance(3 * time.Minute)
+		c.advance(40 * time.Second)
 		must(t, other, sweepAcct)
 	}
 	must(t, l.rec, sweepAcct)
@@ -216,5 +218,107 @@ func TestRequestedRunWaitsForTheLease(t *testing.T) {
 	}
 	if run, err = l.runs.Get(t.Context(), run.ID); err != nil || run.State != reconcile.RunDone {
 		t.Fatalf("run %+v, %v", run, err)
+	}
+}
+
+// Promise: a due sync that lost its lease stops, and its record says so.
+func TestDueSyncLostLease(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c)
+	l := newLab(t, c, options{}, f)
+	other := l.replica(nil)
+	for i := range 4 {
+		f.pay(root(l.create("acct", int64(100+i))))
+	}
+	c.advance(3 * time.Minute)
+	paused := false
+	f.onFetch = func(string) {
+		if paused {
+			return
+		}
+		paused = true
+		f.mu.Unlock()
+		defer f.mu.Lock()
+		c.advance(3 * time.Minute)
+		must(t, other, due)
+	}
+	must(t, l.rec, due)
+	if n := f.fetches(); n != 5 { // the paused replica's one, and the other's four
+		t.Fatalf("%d readings", n)
+	}
+	states := map[reconcile.RunState]int{}
+	for _, r := range l.history(reconcile.JobDue) {
+		states[r.State]++
+	}
+	if states[reconcile.RunLost] != 1 || states[reconcile.RunDone] != 1 {
+		t.Fatalf("run states %v", states)
+	}
+}
+
+// Promise: with more failing rows than can be remembered the mark stays, so that
+// nothing is lost, and the rows are worked through once the provider is well again.
+func TestSweepTooManyFailures(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money")
+	f.pageSize = 500
+	l := newLab(t, c, options{}, f)
+	p := l.create("acct", 900)
+	f.poison[root(p)] = unavailable("fetch")
+	for i := range 201 {
+		f.list("money", providers.SweepItem{
+			Object: providers.Ref{Kind: "capture", ID: fmt.Sprintf("cap_%d", i)}, Hint: providers.Hint{PaymentID: p.ID, N: 1}, Created: c.now(), Paid: true,
+		})
+	}
+	for range 24 * 6 { // long after every overlap
+		c.advance(10 * time.Minute)
+		must(t, l.rec, sweepAcct)
+	}
+	if n := f.fetched[root(p)]; n > 24*6+1 {
+		t.Fatalf("%d readings of one broken payment in %d sweeps", n, 24*6)
+	}
+	f.mu.Lock()
+	f.poison = map[string]error{}
+	f.paid(root(p))
+	f.rows["money"] = append(f.rows["money"][:150], captured(p, start))
+	f.mu.Unlock()
+	c.advance(10 * time.Minute)
+	must(t, l.rec, sweepAcct)
+	if got := l.get(p.ID).Status(); got != payment.StatusSucceeded {
+		t.Fatalf("after the outage the payment is %s", got)
+	}
+}
+
+// Promise: a page cursor that the provider does not honour any more costs a new
+// walk through the window, not the window.
+func TestSweepStalePageCursor(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money")
+	f.pageSize = 1
+	l := newLab(t, c, options{change: func(o *reconcile.Options) { o.MaxPages = 1 }}, f)
+	var ps []*payment.Payment
+	for i := range 3 {
+		p := l.create("acct", int64(100+i))
+		f.pay(root(p))
+		f.list("money", captured(p, c.now()))
+		ps = append(ps, p)
+	}
+	c.advance(time.Second)
+	must(t, l.rec, sweepAcct)
+	f.listErr["money"] = &providers.Error{Class: providers.Refused, Provider: "fake", Op: "sweep", Code: "bad_cursor"}
+	must(t, l.replica(func(o *reconcile.Options) { o.MaxPages = 1 }), sweepAcct)
+	f.mu.Lock()
+	delete(f.listErr, "money")
+	f.mu.Unlock()
+	must(t, l.replica(nil), sweepAcct)
+	for i, p := range ps {
+		if got := l.get(p.ID).Status(); got != payment.StatusSucceeded {
+			t.Errorf("payment %d is %s", i, got)
+		}
+	}
+	if len(f.windows) != 2 {
+		t.Errorf("windows %q", f.windows)
 	}
 }

@@ -238,8 +238,11 @@ func (f *fake) fetches() int {
 func (f *fake) pay(root string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.checkouts[root].paid = f.clock.now()
+	f.paid(root)
 }
+
+// paid is pay for who holds the lock.
+func (f *fake) paid(root string) { f.checkouts[root].paid = f.clock.now() }
 
 // refund refunds a checkout in the provider's dashboard and lists the movement.
 func (f *fake) refund(list, root string, minor int64) {
