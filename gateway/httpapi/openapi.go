@@ -67,8 +67,8 @@ type docsData struct {
 }
 
 type docsGroup struct {
-	Name, Description string
-	Operations        []docsOperation
+	Name, Anchor, Description string
+	Operations                []docsOperation
 }
 
 type docsOperation struct {
@@ -102,7 +102,7 @@ func docsOf(doc *openapi3.T) docsData {
 		Paragraphs: strings.Split(strings.TrimSpace(doc.Info.Description), "\n\n"), Problems: problemKinds,
 	}
 	for _, tag := range doc.Tags {
-		data.Groups = append(data.Groups, docsGroup{Name: tag.Name, Description: tag.Description})
+		data.Groups = append(data.Groups, docsGroup{Name: tag.Name, Anchor: anchor(tag.Name), Description: tag.Description})
 	}
 	paths := doc.Paths.Keys()
 	slices.Sort(paths)
@@ -129,6 +129,16 @@ func docsOf(doc *openapi3.T) docsData {
 		data.Schemas = append(data.Schemas, docsSchemaOf(name, doc.Components.Schemas[name].Value))
 	}
 	return data
+}
+
+// anchor makes a tag's name fit for an id.
+func anchor(name string) string {
+	return "tag-" + strings.Map(func(r rune) rune {
+		if r == ' ' || r == '\'' {
+			return '-'
+		}
+		return r
+	}, strings.ToLower(name))
 }
 
 func docsOperationOf(method, path string, item *openapi3.PathItem, op *openapi3.Operation) docsOperation {

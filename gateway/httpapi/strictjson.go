@@ -142,7 +142,20 @@ func (p *parser) end(at string) error {
 // foldKey makes keys equal that a reader ignoring case takes for the same one.
 func foldKey(key string) string { return strings.ToLower(strings.ToUpper(key)) }
 
+// maxFaults is how many broken rules one answer tells; maxKeyText is how much of
+// a strange key it repeats: nobody reads more, and a body may be full of them.
+// maxItems bounds any list before its items are looked at.
+const (
+	maxFaults  = 50
+	maxItems   = 1000
+	maxKeyText = 100
+)
+
+// escapePointer writes a key as a part of a JSON pointer, cut where it is absurd.
 func escapePointer(key string) string {
+	if len(key) > maxKeyText {
+		key = strings.ToValidUTF8(key[:maxKeyText], "") + "…"
+	}
 	return strings.ReplaceAll(strings.ReplaceAll(key, "~", "~0"), "/", "~1")
 }
 
@@ -189,6 +202,9 @@ type faults struct {
 }
 
 func (f *faults) add(pointer, format string, args ...any) {
+	if len(f.fields) == maxFaults {
+		return
+	}
 	f.fields = append(f.fields, payment.FieldError{Pointer: pointer, Rule: fmt.Sprintf(format, args...)})
 }
 
@@ -336,6 +352,10 @@ func (o *object) list(key string, read func(n node, at string)) {
 	}
 	if n.kind != kindArray {
 		o.f.wrong(at, n, "an array")
+		return
+	}
+	if len(n.items) > maxItems {
+		o.f.add(at, "must have at most %d items", maxItems)
 		return
 	}
 	for i, item := range n.items {

@@ -1,0 +1,167 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/httpapi"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// ports stands in for what cmd wires: alerts, events and runs.
+type ports struct {
+	filter httpapi.AlertFilter
+	change httpapi.AlertChange
+	caller gateway.Caller
+	run    httpapi.RunRequest
+	err    error
+}
+
+var alertID = "inc_" + strings.Repeat("a", 26)
+
+func (p *ports) ListAlerts(_ context.Context, c gateway.Caller, f httpapi.AlertFilter) ([]gateway.AlertRecord, string, error) {
+	p.caller, p.filter = c, f
+	at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	return []gateway.AlertRecord{{ID: alertID, Kind: "late_money", Severity: "critical", State: "open", Message: "m", Count: 2, FirstSeen: at, LastSeen: at, Payment: "pay_1"}}, "cursor", p.err
+}
+
+func (p *ports) ChangeAlert(_ context.Context, c gateway.Caller, id string, change httpapi.AlertChange) (gateway.AlertRecord, error) {
+	p.caller, p.change = c, change
+	return gateway.AlertRecord{ID: id, Kind: "late_money", Severity: "info", State: change.State, Count: 1}, p.err
+}
+
+func (p *ports) ListEvents(_ context.Context, c gateway.Caller, after string, limit int) ([]httpapi.FeedEvent, string, error) {
+	p.caller = c
+	if after == "end" {
+		return nil, "end", p.err
+	}
+	return []httpapi.FeedEvent{{ID: "evt_1", Type: "payment.succeeded", At: time.Unix(1, 0), Sequence: 1, Object: json.RawMessage(`{"id":"pay_1"}`)}}, "end", p.err
+}
+
+func (p *ports) ListRuns(context.Context, int, string) ([]httpapi.Run, string, error) {
+	return []httpapi.Run{{ID: "run_1", Job: "due", State: "done", StartedAt: time.Unix(1, 0), EndedAt: time.Unix(2, 0)}}, "", p.err
+}
+
+func (p *ports) StartRun(_ context.Context, _ gateway.Caller, r httpapi.RunRequest) (httpapi.Run, error) {
+	p.run = r
+	return httpapi.Run{ID: r.ID, Job: r.Job, Account: r.Account, State: "running", From: r.From, StartedAt: time.Unix(1, 0)}, p.err
+}
+
+func newPortsWorld(t *testing.T) (*world, *ports) {
+	p := &ports{}
+	return newWorld(t, func(o *httpapi.Options) { o.Alerts, o.Events, o.Runs = p, p, p }), p
+}
+
+// Promise: alerts are listed by filter and changed for the key that asks.
+func TestAlerts(t *testing.T) {
+	t.Parallel()
+	w, p := newPortsWorld(t)
+	a := w.get("/v1/alerts?state=open&limit=5").want(http.StatusOK, "")
+	if a.text("data", 0, "kind") != "late_money" || a.text("next") != "cursor" || p.filter.State != "open" || p.filter.Limit != 5 || p.caller.App != "shop" {
+		t.Fatalf("alerts: %s, asked %+v", a.raw, p)
+	}
+	w.do(call{method: "GET", path: "/v1/alerts?state=shut", key: shopKey, bad: true}).want(http.StatusUnprocessableEntity, "invalid_request").wantField("?state")
+	w.post("/v1/alerts/"+alertID+"/ack", "k", "").want(http.StatusOK, "")
+	if p.change.State != "acked" {
+		t.Errorf("changed to %s", p.change.State)
+	}
+	w.post("/v1/alerts/"+alertID+"/snooze", "k", `{"seconds":60}`).want(http.StatusOK, "")
+	if until := p.change.Until.Sub(w.clock.now()); p.change.State != "snoozed" || until < 59*time.Second || until > 61*time.Second {
+		t.Errorf("snoozed: %+v", p.change)
+	}
+	w.do(call{method: "POST", path: "/v1/alerts/" + alertID + "/snooze", key: shopKey, idem: "k", body: `{"seconds":1}`, bad: true}).want(http.StatusUnprocessableEntity, "").wantField("/seconds")
+	if r := w.post("/v1/alerts/"+alertID+"/resolve", "k", "{}").want(http.StatusOK, ""); r.text("state") != "resolved" {
+		t.Errorf("resolved: %s", r.raw)
+	}
+	w.post("/v1/alerts/nonsense/resolve", "k", "").want(http.StatusNotFound, "not_found")
+	for status, err := range map[int]error{
+		http.StatusNotFound: gateway.ErrNotFound, http.StatusServiceUnavailable: gateway.ErrUnavailable, http.StatusInternalServerError: errors.New("dsn"),
+		http.StatusConflict: payment.NewError(payment.CodeConflict, "no"),
+	} {
+		p.err = err
+		if a := w.post("/v1/alerts/"+alertID+"/ack", "k", "").want(status, ""); strings.Contains(a.raw, "dsn") {
+			t.Errorf("leaks: %s", a.raw)
+		}
+	}
+	p.err = gateway.ErrBadCursor
+	w.get("/v1/alerts?after=x").want(http.StatusBadRequest, "malformed")
+}
+
+// Promise: the feed gives a cursor to resume from, also at its end, to apps only.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	w, _ := newPortsWorld(t)
+	a := w.get("/v1/events").want(http.StatusOK, "")
+	if a.text("data", 0, "data", "object", "id") != "pay_1" || a.text("next") != "end" || a.at("data", 0, "sequence") != float64(1) {
+		t.Fatalf("events: %s", a.raw)
+	}
+	if b := w.get("/v1/events?after=end&limit=10").want(http.StatusOK, ""); b.text("next") != "end" {
+		t.Fatalf("at the end: %s", b.raw)
+	}
+	w.do(call{method: "GET", path: "/v1/events", key: opKey}).want(http.StatusForbidden, "forbidden")
+}
+
+// Promise: operators order runs; the same request has the same id.
+func TestRuns(t *testing.T) {
+	t.Parallel()
+	w, p := newPortsWorld(t)
+	start := call{method: "POST", path: "/v1/reconcile/runs", key: opKey, idem: "k", body: `{"job":"sweep","account":"stripe-eu","from":"2026-01-01T00:00:00+01:00"}`}
+	a := w.do(start).want(http.StatusAccepted, "")
+	if a.text("state") != "running" || p.run.Account != "stripe-eu" || p.run.From.Hour() != 23 || w.do(start).text("id") != a.text("id") {
+		t.Fatalf("run: %s", a.raw)
+	}
+	for body, at := range map[string]string{
+		`{}`: "/job", `{"job":"everything"}`: "/job", `{"job":"due","from":"now"}`: "/from", `{"job":"due","from":"2026-01-02T00:00:00Z","to":"2026-01-01T00:00:00Z"}`: "/to",
+	} {
+		w.do(call{method: "POST", path: "/v1/reconcile/runs", key: opKey, idem: "k", body: body, bad: true}).want(http.StatusUnprocessableEntity, "invalid_request").wantField(at)
+	}
+	if l := w.do(call{method: "GET", path: "/v1/reconcile/runs", key: opKey}).want(http.StatusOK, ""); l.text("data", 0, "id") != "run_1" {
+		t.Fatalf("runs: %s", l.raw)
+	}
+}
+
+// Promise: what cmd did not wire is not there, and webhooks that are off say 503
+// so that providers try again.
+func TestUnwired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.get("/v1/alerts").want(http.StatusNotFound, "not_found")
+	w.get("/v1/events").want(http.StatusNotFound, "not_found")
+	w.do(call{method: "GET", path: "/v1/reconcile/runs", key: opKey}).want(http.StatusNotFound, "not_found")
+	a := w.do(call{method: "POST", path: "/webhooks/stripe/stripe-eu", body: "{}"}).want(http.StatusServiceUnavailable, "store_unavailable")
+	if a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+}
+
+// Promise: webhooks reach their handler as they came, whatever their type, size
+// or encoding, and without any key of ours.
+func TestWebhooksPassThrough(t *testing.T) {
+	t.Parallel()
+	var got, path string
+	w := newWorld(t, func(o *httpapi.Options) {
+		o.Webhooks = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			raw, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			got, path = string(raw), r.URL.Path
+			rw.WriteHeader(http.StatusOK)
+		})
+	})
+	large := strings.Repeat("x", 300<<10)
+	for _, p := range []string{"/webhooks/stripe/stripe-eu", "/webhooks/stripe/stripe-eu/connect", "/webhooks/paypal/paypal-eu"} {
+		w.do(call{method: "POST", path: p, body: large, header: map[string]string{"Content-Type": "text/plain"}, bad: true}).want(http.StatusOK, "")
+		if got != large || path != p {
+			t.Errorf("%s: %d bytes came to %s", p, len(got), path)
+		}
+	}
+	w.do(call{method: "GET", path: "/webhooks/stripe/stripe-eu"}).want(http.StatusMethodNotAllowed, "")
+}
