@@ -120,7 +120,8 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func startPair(t *testing.T) *pair {
+// startPair starts both. more is further configuration, as lines of YAML.
+func startPair(t *testing.T, more ...string) *pair {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("real processes take a while; run without -short")
@@ -148,6 +149,7 @@ apps:
   - {name: shop, mode: test}
 test_clock: %s
 `, pr.api, filepath.Join(dir, "shop.db"), addr, pr.stripe, pr.paypal, filepath.Join(dir, "ca.pem"), strings.TrimPrefix(pr.paypal, "http://"), pr.stripe)
+	text += strings.Join(more, "\n") + "\n"
 	if err := os.WriteFile(pr.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -340,13 +342,13 @@ func TestKillStorm(t *testing.T) {
 	pr.control(http.MethodPut, pr.stripe+"/_sandbox/faults", object{
 		"seed":     seed % 1000,
 		"webhooks": object{"drop": 0.3, "duplicate": 0.3, "delay_ms": []int{0, 3000}, "reorder": true},
-		"api":      object{"timeout_after_effect": 0.05, "timeout_before_effect": 0.03, "timeout_ms": 50},
+		"api":      object{"timeout_after_effect": 0.05, "timeout_before_effect": 0.03, "timeout_ms": 50, "latency_ms": []int{50, 400}},
 	})
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
 	work := make(chan int)
 	var wg sync.WaitGroup
-	for range 6 {
+	for range 4 {
 		wg.Go(func() {
 			for i := range work {
 				if id := pr.shop(i); id != "" {
@@ -358,6 +360,7 @@ func TestKillStorm(t *testing.T) {
 		})
 	}
 	finished := make(chan struct{})
+	during := 0
 	go func() {
 		for i := range payments {
 			work <- i
@@ -369,11 +372,21 @@ func TestKillStorm(t *testing.T) {
 	for range kills {
 		select {
 		case <-finished:
-		case <-time.After(time.Duration(50+draw.IntN(400)) * time.Millisecond):
+			time.Sleep(20 * time.Millisecond) // what is left to kill now is workers
+		case <-time.After(time.Duration(20+draw.IntN(300)) * time.Millisecond):
+		}
+		select {
+		case <-finished:
+		default:
+			during++
 		}
 		pr.serve.kill()
 		pr.start()
 		pr.advance(25) // leases of the dead process end
+	}
+	t.Logf("%d of %d kills came while customers were paying", during, kills)
+	if during < kills/2 {
+		t.Errorf("only %d of %d kills came while customers were paying", during, kills)
 	}
 	<-finished
 	pr.control(http.MethodDelete, pr.stripe+"/_sandbox/faults", nil)

@@ -1,0 +1,163 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A flood of forged webhooks, 2,000 a second for 20 seconds, beside 20 honest
+// ones a second: no honest one is lost, the forged write nothing, and memory
+// stays bounded. The gateway is a process of its own, so its memory is its own.
+func TestWebhookFlood(t *testing.T) {
+	pr := startPair(t, "layers: {return: true, webhook: true, reconcile: false}") // only webhooks can bring the truth
+	const seconds, forgedPerSecond, honestPerSecond = 20, 2000, 20
+	before := pr.memory()
+	var forged, refused, honest, other atomic.Int64
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64, MaxConnsPerHost: 64}}
+	body := []byte(`{"id":"evt_forged","object":"event","type":"checkout.session.completed","data":{"object":{"id":"cs_1","object":"checkout.session"}}}`)
+	ctx, stop := context.WithTimeout(t.Context(), seconds*time.Second)
+	defer stop()
+	var wg sync.WaitGroup
+	work := make(chan struct{}, forgedPerSecond)
+	for range 48 {
+		wg.Go(func() {
+			for range work {
+				forged.Add(1)
+				switch code := pr.forge(client, body); code {
+				case http.StatusBadRequest:
+					refused.Add(1)
+				default:
+					other.Add(1)
+				}
+			}
+		})
+	}
+	wg.Go(func() { // arrivals are fixed beforehand: a slow answer does not slow the flood
+		defer close(work)
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			<-tick.C
+			for range forgedPerSecond / 100 {
+				select {
+				case work <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	})
+	var mu sync.Mutex
+	var ids []string
+	tick := time.NewTicker(time.Second / honestPerSecond * 4) // each payment brings several events
+	defer tick.Stop()
+	for i := 0; ctx.Err() == nil; i++ {
+		<-tick.C
+		wg.Go(func() {
+			code, p := pr.insist("/v1/payments", "flood-"+strconv.Itoa(i), order(1000+int64(i), "usd", "provider", "stripe"))
+			if code != http.StatusCreated {
+				t.Errorf("payment %d during the flood: %d %v", i, code, p)
+				return
+			}
+			refs, _ := p["provider_refs"].(object)
+			session, _ := refs["checkout_session"].(string)
+			pr.pay(pr.stripe+"/_sandbox/checkout/"+session+"/pay", object{"card": good})
+			honest.Add(1)
+			mu.Lock()
+			defer mu.Unlock()
+			id, _ := p["id"].(string)
+			ids = append(ids, id)
+		})
+	}
+	wg.Wait()
+	after := pr.memory()
+	t.Logf("%d forged (%d refused with 400), %d honest payments, memory %d -> %d KiB", forged.Load(), refused.Load(), honest.Load(), before, after)
+	if forged.Load() < seconds*forgedPerSecond*8/10 || other.Load() > 0 || refused.Load() != forged.Load() {
+		t.Errorf("forged %d, refused %d, answered otherwise %d", forged.Load(), refused.Load(), other.Load())
+	}
+	if after > before+96*1024 {
+		t.Errorf("memory grew from %d to %d KiB", before, after)
+	}
+	pr.advance(60)
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		report, err := pr.checkbooks()
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("honest payments are missing: %s", report)
+		}
+		time.Sleep(200 * time.Millisecond) // webhooks are worked on in another process
+	}
+	for _, id := range ids {
+		if code, p := pr.ask(http.MethodGet, "/v1/payments/"+id, "", nil); code != http.StatusOK || p["status"] != "succeeded" || p["settled_by"] != "webhook" {
+			t.Errorf("payment %s: %d %v by %v", id, code, p["status"], p["settled_by"])
+		}
+	}
+	pr.wantNothingForged()
+}
+
+func (pr *pair) forge(client *http.Client, body []byte) int {
+	req, err := http.NewRequest(http.MethodPost, pr.api+"/webhooks/stripe/stripe-eu", bytes.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	req.Header.Set("Stripe-Signature", fmt.Sprintf("t=%d,v1=%s", time.Now().Unix(), strings.Repeat("ab", 32)))
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+// memory is the gateway's resident memory in KiB (Linux).
+func (pr *pair) memory() int64 {
+	pr.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pr.serve.cmd.Process.Pid))
+	if err != nil {
+		pr.t.Skipf("memory can only be read from /proc: %v", err)
+	}
+	for line := range strings.SplitSeq(string(b), "\n") {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			if err != nil {
+				pr.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	pr.t.Fatal("no VmRSS")
+	return 0
+}
+
+// wantNothingForged looks for the forged event in the store's own file.
+func (pr *pair) wantNothingForged() {
+	pr.t.Helper()
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(pr.config), "shop.db*"))
+	if err != nil || len(files) == 0 {
+		pr.t.Fatalf("no store files: %v", err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			pr.t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte("evt_forged")) {
+			pr.t.Errorf("%s holds a forged event", filepath.Base(f))
+		}
+	}
+}

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
+)
+
+// wire is the network from one process to one provider, in memory.
+type wire struct {
+	i        *instance
+	gen      int
+	provider string
+	handler  http.Handler
+}
+
+var errCut = fmt.Errorf("sim: connection cut: %w", io.ErrUnexpectedEOF)
+
+// alone says that no other work may happen inside this call: one caller fetches
+// for all, and the others would wait for it in the one goroutine there is.
+func alone(path string) bool {
+	return path == "/v1/oauth2/token" || strings.HasPrefix(path, "/v1/notifications/certs/")
+}
+
+// RoundTrip carries one call. The caller's context never ends by itself: real
+// time means nothing here.
+func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	t := w.i.t
+	if w.i.gone(w.gen) {
+		panic(crash{w.i})
+	}
+	quiet := alone(req.URL.Path)
+	if err := w.away(req); err != nil {
+		return nil, err
+	}
+	t.pass(time.Duration(5+t.chance.IntN(300)) * time.Millisecond)
+	if !quiet {
+		t.meanwhile(w.i)
+	}
+	resp, err := serve(w.handler, req)
+	status := 0
+	if err == nil {
+		status = resp.StatusCode
+	}
+	t.trace("%d %s %s %s -> %d", w.i.id, w.provider, req.Method, req.URL.Path, status)
+	if status == http.StatusInternalServerError && req.Method == http.MethodPost {
+		t.count("stored_500")
+	}
+	t.strike(w.i, quiet)
+	if !quiet {
+		t.meanwhile(w.i)
+	}
+	if err == nil && hits(t.chance, t.rate(faultGarbage)) {
+		t.count("garbled_answer")
+		resp = garble(resp, t.chance.IntN(3))
+	}
+	return resp, err
+}
+
+// away is a provider that can't be reached at all.
+func (w wire) away(req *http.Request) error {
+	t := w.i.t
+	for _, o := range t.plan.outages {
+		if t.healed || o.provider != w.provider || !o.holds(t.age()) {
+			continue
+		}
+		t.count("provider_outage")
+		t.trace("%d %s %s %s -> away", w.i.id, w.provider, req.Method, req.URL.Path)
+		switch o.how {
+		case 0:
+			return &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		default:
+			t.pass(8 * time.Second)
+			return context.DeadlineExceeded
+		}
+	}
+	return nil
+}
+
+// strike lets the process sleep for longer than its leases, or the call take long.
+func (t *town) strike(i *instance, quiet bool) {
+	if hits(t.chance, t.rate(faultSlow)) {
+		t.pass(within(t.chance, time.Second, 14*time.Second))
+	}
+	if !quiet && hits(t.chance, t.rate(faultAsleep)) {
+		long := within(t.chance, 30*time.Second, 15*time.Minute)
+		t.count("process_asleep")
+		t.trace("%d sleeps %s", i.id, long)
+		t.pass(long)
+		t.others(i, 1+t.chance.IntN(6))
+	}
+}
+
+// serve calls a handler as a server would.
+func serve(h http.Handler, req *http.Request) (resp *http.Response, err error) {
+	in := req.Clone(context.WithoutCancel(req.Context()))
+	in.RequestURI, in.Host, in.RemoteAddr = req.URL.RequestURI(), req.URL.Host, "127.0.0.1:9"
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	out := httptest.NewRecorder()
+	defer func() {
+		if v := recover(); v != nil {
+			if e, ok := v.(error); !ok || !errors.Is(e, http.ErrAbortHandler) {
+				panic(v)
+			}
+			resp, err = nil, errCut
+		}
+	}()
+	h.ServeHTTP(out, in)
+	resp = out.Result()
+	resp.Request = req
+	return resp, nil
+}
+
+// garble makes an answer that says nothing: an empty object, a page, half of it.
+func garble(resp *http.Response, how int) *http.Response {
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return resp
+	}
+	switch how {
+	case 0:
+		body = []byte("{}")
+	case 1:
+		body = []byte("<html>gateway</html>")
+	default:
+		body = body[:len(body)/2]
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return resp
+}
+
+// post is the network from the providers to us.
+type post struct{ t *town }
+
+// RoundTrip delivers one webhook to a living process.
+func (p post) RoundTrip(req *http.Request) (*http.Response, error) {
+	t := p.t
+	i := t.some()
+	if i == nil {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, fmt.Errorf("sim: webhook body: %w", err)
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	var resp *http.Response
+	if !t.alive(i, func() { resp, err = serve(i.handler, req) }) {
+		t.count("crash_in_webhook")
+		return nil, errCut
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.trace("%d webhook %s %s -> %d", i.id, req.URL.Path, eventKey(req, body), resp.StatusCode)
+	if resp.StatusCode == http.StatusOK {
+		t.check.acknowledged(req.URL.Path, eventKey(req, body), body)
+		i.stir()
+	}
+	if hits(t.chance, t.rate(faultAnswer)) {
+		t.count("webhook_answer_lost")
+		return nil, errCut
+	}
+	return resp, nil
+}
+
+// eventKey is what makes a delivery the same as another.
+func eventKey(req *http.Request, body []byte) string {
+	if id := req.Header.Get("Paypal-Transmission-Id"); id != "" {
+		return id
+	}
+	var e struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(body, &e) != nil {
+		return ""
+	}
+	return e.ID
+}
+
+// rate is a class's probability now.
+func (t *town) rate(class string) float64 {
+	if t.healed {
+		return 0
+	}
+	return t.plan.rate[class]
+}
+
+// meanwhile lets somebody else act in the middle of a call or write: another
+// request, a webhook, a worker, another process.
+func (t *town) meanwhile(i *instance) {
+	if t.depth > 0 || t.quick || !hits(t.chance, t.rate(faultInterlace)) {
+		return
+	}
+	t.count("interlaced")
+	t.others(i, 1+t.chance.IntN(2))
+}
+
+// others takes events out of their order and lets them happen now. The process
+// that waits may die of it.
+func (t *town) others(i *instance, n int) {
+	gen := i.gen
+	t.depth++
+	defer func() { t.depth-- }()
+	for range n {
+		t.turn(time.Minute)
+	}
+	if i.gone(gen) {
+		panic(crash{i})
+	}
+}
+
+// onRead is called before each read of the store by a process.
+func (i *instance) onRead(gen int) error {
+	if i.gone(gen) {
+		panic(crash{i})
+	}
+	return i.t.storeDown()
+}
+
+func (t *town) storeDown() error {
+	for _, w := range t.plan.storeDown {
+		if !t.healed && w.holds(t.age()) {
+			t.count("store_outage")
+			return fmt.Errorf("sim: no primary: %w", store.ErrUnavailable)
+		}
+	}
+	return nil
+}
+
+// replaced are the writes that are a compare-and-swap of a document others may
+// change too.
+func replaced(p store.WritePoint) bool {
+	switch p {
+	case store.PointPaymentReplace, store.PointFeedReplace, store.PointInboxClaim, store.PointInboxSettle, store.PointInboxWake, store.PointInboxTold,
+		store.PointAlertChange, store.PointCursorSet, store.PointCursorTake, store.PointLeaseRenew, store.PointLeaseRelease:
+		return true
+	}
+	return false
+}
+
+// onWrite is called around each write of a process.
+func (i *instance) onWrite(gen int, p store.WritePoint, when faults.When) error {
+	t := i.t
+	if i.gone(gen) {
+		panic(crash{i})
+	}
+	if err := t.storeDown(); err != nil && when == faults.Before {
+		return err
+	}
+	if when == faults.Before {
+		t.meanwhile(i)
+	}
+	if hits(t.chance, t.rate(faultCrash)) {
+		t.count("crash_" + when.String() + "_" + string(p))
+		i.die(when.String() + " " + string(p))
+	}
+	if when == faults.Before && replaced(p) && hits(t.chance, t.rate(faultConflict)) {
+		t.count("store_conflict")
+		return fmt.Errorf("sim: lost race: %w", store.ErrConflict)
+	}
+	if hits(t.chance, t.rate(faultAck)) {
+		if when == faults.After {
+			t.count("lost_ack")
+		} else {
+			t.count("lost_write")
+		}
+		return fmt.Errorf("sim: no acknowledgement: %w", store.ErrUnavailable)
+	}
+	if when == faults.After {
+		t.trace("%d write %s", i.id, p)
+	}
+	return nil
+}

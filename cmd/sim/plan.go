@@ -1,0 +1,157 @@
+package main
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// Modes: which of the three layers have to do the work alone.
+const (
+	modeAll       = "all"             // every layer, one process
+	modeWebhook   = "webhook-only"    // nobody reconciles, returns read nothing; no webhook is lost for ever
+	modeReconcile = "reconcile-only"  // every webhook is lost and no customer ever comes back
+	modeThree     = "three-instances" // every layer, three processes over one store
+)
+
+func modes() []string { return []string{modeAll, modeWebhook, modeReconcile, modeThree} }
+
+// The classes of fault. A seed draws each: in about 30 % of the seeds it is off.
+const (
+	faultDrop      = "webhook_drop"
+	faultDuplicate = "webhook_duplicate"
+	faultDelay     = "webhook_delay"
+	faultReorder   = "webhook_reorder"
+	faultBefore    = "timeout_before_effect"
+	faultAfter     = "timeout_after_effect"
+	fault500       = "status_500"
+	fault429       = "status_429"
+	faultGarbage   = "garbled_answer"
+	faultOutage    = "provider_outage"
+	faultSlow      = "slow_provider"
+	faultCrash     = "crash"
+	faultAck       = "lost_ack"
+	faultConflict  = "store_conflict"
+	faultStore     = "store_outage"
+	faultJump      = "clock_jump"
+	faultAnswer    = "lost_answer"    // our answer to the app or to a webhook is lost on the way
+	faultMoney     = "wrong_money"    // the provider takes another amount than asked, or takes it twice
+	faultInterlace = "interlace"      // somebody else acts while a call or write of ours is under way
+	faultAsleep    = "process_asleep" // a process stops for longer than its leases last
+)
+
+func faultClasses() []string {
+	return []string{
+		faultDrop, faultDuplicate, faultDelay, faultReorder, faultBefore, faultAfter, fault500, fault429, faultGarbage, faultOutage,
+		faultSlow, faultCrash, faultAck, faultConflict, faultStore, faultJump, faultAnswer, faultMoney, faultInterlace, faultAsleep,
+	}
+}
+
+// offShare is how often a class is off.
+const offShare = 0.3
+
+// window is a span of virtual time, from the start of the run.
+type window struct{ from, to time.Duration }
+
+func (w window) holds(at time.Duration) bool { return at >= w.from && at < w.to }
+
+// outage is one provider being away.
+type outage struct {
+	window
+	provider string
+	how      int // 0: nobody answers the phone, 1: 503, 2: silence
+}
+
+// plan is everything that a seed decides before the run.
+type plan struct {
+	mode      string
+	instances int
+	payments  int
+	faulty    time.Duration // the phase with faults
+	rate      map[string]float64
+	delay     time.Duration // the longest delay of a webhook
+	outages   []outage
+	storeDown []window
+	wrong     window // when the provider takes the wrong money
+	delta     int64  // by how much; 0: it takes it twice
+	jumps     []time.Duration
+	sweep     time.Duration // from one sweep to the next, while there are faults
+	patient   bool          // the customers take their time, hours
+}
+
+// draw makes the plan of a seed. off names classes that are switched off
+// whatever the seed says; the other draws stay as they were.
+func draw(seed uint64, mode string, off []string) plan {
+	r := rand.New(rand.NewPCG(seed, 0x91a7))
+	p := plan{mode: mode, instances: 1, rate: map[string]float64{}}
+	if mode == modeThree {
+		p.instances = 3
+	}
+	p.payments = 1 + r.IntN(12)
+	p.faulty = time.Duration(2+r.IntN(46)) * time.Hour
+	if r.IntN(8) == 0 {
+		p.faulty = time.Duration(48+r.IntN(48)) * time.Hour
+	}
+	most := map[string]float64{
+		faultDrop: 0.6, faultDuplicate: 0.6, faultDelay: 1, faultReorder: 1, faultBefore: 0.2, faultAfter: 0.2, fault500: 0.1, fault429: 0.1,
+		faultGarbage: 0.03, faultOutage: 1, faultSlow: 0.05, faultCrash: 0.03, faultAck: 0.05, faultConflict: 0.1, faultStore: 1,
+		faultJump: 1, faultAnswer: 0.2, faultMoney: 1, faultInterlace: 0.3, faultAsleep: 0.01,
+	}
+	for _, class := range faultClasses() {
+		off, share := r.Float64() < offShare, r.Float64()
+		if !off {
+			p.rate[class] = share * most[class]
+		}
+	}
+	p.delay = time.Duration(math.Exp(r.Float64()*math.Log(48*3600)) * float64(time.Second))
+	for range 1 + r.IntN(3) {
+		long := time.Duration(math.Exp(r.Float64()*math.Log(72*60)) * float64(time.Minute))
+		from := time.Duration(r.Int64N(int64(p.faulty)))
+		p.outages = append(p.outages, outage{window{from, from + long}, []string{"stripe", "paypal"}[r.IntN(2)], r.IntN(3)})
+	}
+	for range 1 + r.IntN(2) {
+		from := time.Duration(r.Int64N(int64(p.faulty)))
+		p.storeDown = append(p.storeDown, window{from, from + time.Duration(1+r.IntN(7200))*time.Second})
+	}
+	from := time.Duration(r.Int64N(int64(p.faulty)))
+	p.wrong = window{from, from + time.Duration(r.Int64N(int64(2*time.Hour)))}
+	p.delta = []int64{-1, 1, 100, 0, 0}[r.IntN(5)]
+	for range 1 + r.IntN(3) {
+		p.jumps = append(p.jumps, time.Duration(r.Int64N(int64(p.faulty))))
+	}
+	p.sweep = time.Duration(5+r.IntN(55)) * time.Minute
+	p.patient = r.IntN(3) == 0
+	p.fit(off)
+	return p
+}
+
+// fit switches off what was asked for and what the mode is about.
+func (p *plan) fit(off []string) {
+	switch p.mode {
+	case modeWebhook:
+		off = append(slices.Clone(off), faultDrop)
+	case modeReconcile:
+		p.rate[faultDrop] = 1
+	}
+	for _, class := range off {
+		delete(p.rate, class)
+	}
+	if !p.has(faultOutage) {
+		p.outages = nil
+	}
+	if !p.has(faultStore) {
+		p.storeDown = nil
+	}
+	if !p.has(faultMoney) {
+		p.wrong = window{}
+	}
+	if !p.has(faultJump) {
+		p.jumps = nil
+	}
+	if !p.has(faultDelay) {
+		p.delay = 0
+	}
+}
+
+func (p *plan) has(class string) bool { return p.rate[class] > 0 }
