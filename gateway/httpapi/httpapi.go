@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -21,7 +22,7 @@ import (
 // Limits of the listener.
 const (
 	maxBody       = 256 << 10 // bytes of one request body
-	defaultRate   = 50        // requests a second for one key
+	defaultRate   = 200       // requests a second for one key
 	maxRateKeys   = 10_000    // keys whose budgets are remembered
 	defaultPage   = 20        // payments, alerts, runs in one list answer
 	defaultNested = 100       // rows of a list below one payment
@@ -46,7 +47,7 @@ type Options struct {
 	Alerts   Alerts
 	Events   Events
 	Runs     Runs
-	// RatePerSecond bounds the requests of one API key; default 50. Burst is how
+	// RatePerSecond bounds the requests of one API key; default 200. Burst is how
 	// many may come at once; default twice that.
 	RatePerSecond int
 	Burst         int
@@ -59,6 +60,8 @@ type api struct {
 	log     *slog.Logger
 	limiter *limiter
 	pages   *pages
+	// document is made once, and only when somebody asks for it.
+	document func() (loaded, error)
 }
 
 // New builds the public listener's handler.
@@ -77,7 +80,7 @@ func newEngine(opts Options) *gin.Engine {
 		opts.Burst = 2 * opts.RatePerSecond
 	}
 	a := &api{
-		opts: opts, svc: opts.Service, log: opts.Logger, pages: newPages(),
+		opts: opts, svc: opts.Service, log: opts.Logger, pages: newPages(), document: sync.OnceValues(loadDocument),
 		limiter: newLimiter(opts.RatePerSecond, opts.Burst, maxRateKeys),
 	}
 	gin.SetMode(gin.ReleaseMode) // no debug output of Gin's own

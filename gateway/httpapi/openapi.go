@@ -3,10 +3,10 @@ package httpapi
 import (
 	_ "embed" // the document
 	"fmt"
+	"html/template"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/gin-gonic/gin"
@@ -15,13 +15,13 @@ import (
 //go:embed openapi.yaml
 var openapiYAML []byte
 
-// loaded is the document in its other forms, made once and only when somebody asks.
+// loaded is the document in its other forms.
 type loaded struct {
 	doc  *openapi3.T
 	json []byte
 }
 
-var loadDocument = sync.OnceValues(func() (loaded, error) {
+func loadDocument() (loaded, error) {
 	doc, err := Document()
 	if err != nil {
 		return loaded{}, err
@@ -31,7 +31,7 @@ var loadDocument = sync.OnceValues(func() (loaded, error) {
 		return loaded{}, fmt.Errorf("httpapi: openapi.json: %w", err)
 	}
 	return loaded{doc: doc, json: b}, nil
-})
+}
 
 // Document loads a fresh copy of the OpenAPI document that is served.
 func Document() (*openapi3.T, error) {
@@ -48,7 +48,7 @@ func (a *api) openapiYAML(c *gin.Context) error {
 }
 
 func (a *api) openapiJSON(c *gin.Context) error {
-	l, err := loadDocument()
+	l, err := a.document()
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ type docsData struct {
 	Groups         []docsGroup
 	Schemas        []docsSchema
 	Problems       []problemKind
-	Style          any
+	Style          template.CSS
 }
 
 type docsGroup struct {
@@ -87,7 +87,7 @@ type docsField struct{ Name, Type, Note, Ref string }
 
 // docsPage is the document for people, without any script.
 func (a *api) docsPage(c *gin.Context) error {
-	l, err := loadDocument()
+	l, err := a.document()
 	if err != nil {
 		return err
 	}

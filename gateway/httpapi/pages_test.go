@@ -55,7 +55,7 @@ func (a answer) wantPage(status int, words ...string) answer {
 	}
 	for header, value := range map[string]string{
 		"Referrer-Policy": "no-referrer", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
-		"Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+		"Strict-Transport-Security": "max-age=31536000",
 	} {
 		if got := a.header.Get(header); got != value {
 			a.t.Errorf("%s: %q", header, got)
