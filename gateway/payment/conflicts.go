@@ -221,6 +221,27 @@ func (f Facts) outsideCaptures() []string {
 	return out
 }
 
+// overRefunded are the captures of which more was given back than they took. Only
+// what a complete snapshot covers is summed up: a refund may run ahead.
+func (f Facts) overRefunded() []string {
+	var out []string
+	for _, c := range f.Captures {
+		if c.State != CaptureCompleted || !f.counted(c) {
+			continue
+		}
+		left := c.Amount.Minor
+		for _, r := range f.Refunds {
+			if r.Capture == c.Key.ID && r.State == RefundSucceeded && f.counted(Capture{N: c.N, Stamp: r.Stamp}) {
+				left -= r.Amount.Minor
+			}
+		}
+		if left < 0 {
+			out = append(out, c.Key.ID)
+		}
+	}
+	return out
+}
+
 // tookEffect is the state of the capture that an answered request made.
 func (f Facts) tookEffect(answer Decision) CaptureState {
 	if answer.Kind == DecisionCaptureFail {

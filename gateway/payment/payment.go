@@ -340,7 +340,7 @@ func (p *Payment) alert(old *Payment, before, after Snapshot, now time.Time) {
 	}
 }
 
-// alertCaptures tells of money taken in a way nobody here asked for.
+// alertCaptures tells of money taken, or given back, in a way nobody here asked for.
 func (p *Payment) alertCaptures(old *Payment, now time.Time) {
 	known := map[ObjectKey]bool{}
 	for _, c := range old.Facts.Captures {
@@ -349,6 +349,12 @@ func (p *Payment) alertCaptures(old *Payment, now time.Time) {
 	for _, c := range p.Facts.Captures {
 		if c.State == CaptureCompleted && !known[c.Key] && p.Facts.Abandoned(c.N) {
 			p.raise(Alert{Kind: "late_money", Severity: "critical", Message: "Money was captured on an abandoned attempt.", At: now}, c.Key.ID)
+		}
+	}
+	over := old.Facts.overRefunded()
+	for _, id := range p.Facts.overRefunded() {
+		if !slices.Contains(over, id) {
+			p.raise(Alert{Kind: "over_refunded", Severity: "critical", Message: "More was given back of a capture than it took.", At: now}, id)
 		}
 	}
 	before := old.Facts.outsideCaptures()

@@ -314,3 +314,24 @@ func TestDisputedAndFees(t *testing.T) {
 	wantDiff(t, "fee", a.Fee, []Money{eur(7), usd(35)})
 	wantDiff(t, "net", a.Net, []Money{eur(93), usd(865)})
 }
+
+// Guards the sum check on refunds: more given back than was taken reaches a
+// human, once, and only when a complete snapshot covers both.
+func TestOverRefundedAlert(t *testing.T) {
+	t.Parallel()
+	p := paidPayment(t)
+	done := func(asOf int) Facts { return attempts(session(1, AttemptComplete, 1000, asOf)) }
+	p = observe(t, p, 1, 20, with(done(20), Facts{Refunds: []Refund{refunded("r1", "c1", 600, RefundSucceeded, 19)}}))
+	more := Facts{Refunds: []Refund{refunded("r2", "c1", 401, RefundSucceeded, 21)}}
+	ahead, err := p.Apply(Observation{N: 1, AsOf: at(21), Facts: more}, webhook, at(21))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantDiff(t, "ahead of its snapshot", alertKinds(ahead), []string{})
+	ahead.Version++
+	p = observe(t, ahead, 1, 22, with(done(22), more))
+	wantDiff(t, "covered", alertKinds(p), []string{"over_refunded"})
+	if a := p.Amounts(); a.Refunded != 1001 || a.Refundable != 0 {
+		t.Errorf("amounts %+v: what happened is not clipped, what may still be done is", a)
+	}
+}
