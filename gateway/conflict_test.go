@@ -187,7 +187,6 @@ func TestAlertRelayedAfterCrash(t *testing.T) {
 		if !w.crashed(func() { w.observe(p.ID, 1) }) {
 			t.Fatalf("%+v: no crash", c)
 		}
-		w.restart()
 		w.quiet(p.ID)
 		if list := w.wantAlerts(p.ID, "conflicted_payment"); len(list) == 1 && list[0].Count != 1 || len(w.get(p.ID).Alerts) != 0 {
 			t.Errorf("%+v: %+v", c, list)
@@ -280,7 +279,6 @@ func TestHistory(t *testing.T) {
 			if !w.crashed(func() { _, _ = w.refund(p.ID, "r8", 10) }) {
 				t.Fatal("nothing spilled")
 			}
-			w.restart()
 			w.pass(time.Minute)
 		}
 		if _, err := w.refund(p.ID, fmt.Sprint("r", i), 10); err != nil {

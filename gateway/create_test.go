@@ -365,14 +365,20 @@ func (w *world) crashAt(point store.WritePoint, when faults.When, n int) {
 type crash struct{}
 
 // crashed runs fn and reports whether it ran into a planned crash. The hook is gone afterwards.
-func (w *world) crashed(fn func()) (did bool) {
+func (w *world) crashed(fn func()) bool {
+	defer func() { w.hook = nil }()
+	return w.survive(fn)
+}
+
+// survive runs fn and reports whether it ran into a planned crash; then a new process takes over.
+func (w *world) survive(fn func()) (did bool) {
 	defer func() {
-		w.hook = nil
 		if r := recover(); r != nil {
 			if _, planned := r.(crash); !planned {
 				panic(r)
 			}
 			did = true
+			w.restart()
 		}
 	}()
 	fn()
@@ -392,7 +398,6 @@ func TestCreateFinishedByWorker(t *testing.T) {
 		if !w.crashed(func() { _, _ = w.create("k", input("paypal")) }) {
 			t.Fatal("no crash")
 		}
-		w.restart()
 		id := idOf(t, w)
 		if c.when == faults.Before || c.point == store.PointPaymentInsert {
 			_, err := w.create("k", input("paypal"))

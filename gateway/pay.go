@@ -59,9 +59,11 @@ func (s *Service) Choose(ctx context.Context, id, token, provider string) (strin
 		if known && live.Provider == provider && fact.URL != "" && p.Unfinished(live.N) == nil && !p.Facts.Exhausted(live.N) {
 			return fact.URL, p, nil
 		}
-		if p, err = s.closeForSwitch(ctx, p); err != nil {
+		closed, err := s.closeForSwitch(ctx, p)
+		if err != nil {
 			return "", p, err
 		}
+		p = closed
 	}
 	return s.openChosen(ctx, p, provider)
 }
