@@ -169,6 +169,11 @@ func TestRequestRefundGuards(t *testing.T) {
 	refuse(t, "withheld by a dispute", newPayment(disputed), CodeConflict, refund(401, "r"))
 	change(t, newPayment(disputed), 20, refund(400, "r"))
 
+	last := newPayment(with(paid.Facts, Facts{Refunds: []Refund{refunded("r1", "c1", 999, RefundSucceeded, 10)}}))
+	if op := onlyOp(t, change(t, last, 20, refund(0, "r")), OpRefund); op.Amount != usd(1) {
+		t.Errorf("the rest is %s, want one cent", op.Amount)
+	}
+
 	parts := newPayment(manual(opened(1, "stripe")))
 	parts = observe(t, parts, 1, 9, with(attempts(session(1, AttemptComplete, 5000, 9)), authorizations(authorized(1, "a1", 5000, 0, 9)),
 		captures(captured(1, "c1", 2000, 8), captured(1, "c2", 3000, 8))))

@@ -261,6 +261,9 @@ func TestResolveGuards(t *testing.T) {
 		}
 	}
 	wantStatus(t, resolve(t, mixed(usd(1000), eur), "refund", "c2"), StatusSucceeded)
+	if op := onlyOp(t, resolve(t, mixed(usd(1000), usd(1)), "refund", "c2"), OpRefund); op.Amount != usd(1) {
+		t.Errorf("gives back %s, want the one cent", op.Amount)
+	}
 }
 
 // resolveThenDuplicate had c2 refunded by an operator, and then c3 came.

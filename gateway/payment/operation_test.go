@@ -66,6 +66,8 @@ func TestStartSettleMatrix(t *testing.T) {
 		{"refused", apiKey, []Outcome{refused}, OpFailed},
 		{"lost", apiKey, []Outcome{lost}, OpUnknown},
 		{"ordered, certainly not done: told", apiKey, []Outcome{notDone}, OpFailed},
+		{"decided by an operator, certainly not done: it was promised", operator, []Outcome{notDone}, OpPending},
+		{"decided by an operator, refused for good", operator, []Outcome{refused}, OpFailed},
 		{"due by itself, certainly not done: tried again", worker, []Outcome{notDone}, OpPending},
 		{"ordered, lost, then not done: the first may have worked", apiKey, []Outcome{lost, notDone}, OpUnknown},
 		{"worker, lost, then not done", worker, []Outcome{lost, notDone}, OpUnknown},

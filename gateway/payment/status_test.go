@@ -181,6 +181,8 @@ func TestStatusOfCaptures(t *testing.T) {
 	paid := with(one, done, captures(captured(1, "c1", 1000, 3)))
 	free, cut := session(1, AttemptComplete, 0, 5), session(1, AttemptComplete, 0, 5)
 	free.Discount, cut.Discount = 1000, 900
+	gone := authorized(2, "a2", 1000, 0, 4)
+	gone.State = AuthVoided
 	flexible := one
 	flexible.Terms.Flexible = true
 	full := session(1, AttemptComplete, 1130, 5)
@@ -193,6 +195,7 @@ func TestStatusOfCaptures(t *testing.T) {
 		{"dispute lost", with(paid, Facts{Disputes: []Dispute{{Key: stripeKey("d1"), Capture: "c1", Amount: usd(1000), Status: DisputeLost, Stage: "chargeback", Withheld: 1000}}}), StatusSucceeded},
 		{"reversed", with(paid, Facts{Reversals: []Reversal{{Key: stripeKey("v1"), Capture: "c1", Amount: usd(1000)}}}), StatusSucceeded},
 		{"complete for nothing, agreed discount", with(flexible, attempts(free)), StatusSucceeded},
+		{"complete for nothing, another attempt was voided", with(flexible, Facts{Opened: []Attempt{opened(2, "stripe")}}, decisions(decision(DecisionAbandoned, 2)), attempts(free), authorizations(gone)), StatusSucceeded},
 		{"complete for nothing, breakdown differs", with(flexible, attempts(cut)), StatusConflicted},
 		{"complete for nothing, nothing of the kind agreed", with(one, attempts(session(1, AttemptComplete, 0, 5))), StatusConflicted},
 		{"the same, canceled by the app", with(one, attempts(session(1, AttemptComplete, 0, 5)), decisions(decision(DecisionCanceled, 0))), StatusCanceled},
