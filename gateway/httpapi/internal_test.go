@@ -22,6 +22,9 @@ import (
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/mem"
 )
 
 func bare() Options {
@@ -226,6 +229,57 @@ func TestAttemptStates(t *testing.T) {
 		if got := attemptState(&payment.Payment{Facts: c.facts}, 1); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
+	}
+}
+
+// Promise: an event's checkout is where gateway.Service itself would send the
+// customer at the moment of the change.
+func TestCheckoutURLEqualsService(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	usd := payment.Money{Minor: 5, Currency: "usd"}
+	key := payment.ObjectKey{Provider: "p", Account: "a", ID: "x"}
+	open := payment.AttemptFact{Key: key, N: 1, State: payment.AttemptOpen, Total: usd, URL: "https://p.test/x", ExpiresAt: now.Add(time.Hour)}
+	approved, lapsed := open, open
+	approved.State = payment.AttemptApproved
+	lapsed.ExpiresAt = now
+	declines := []payment.Decision{}
+	for i := range 9 {
+		declines = append(declines, payment.Decision{ID: fmt.Sprint("d", i), Kind: payment.DecisionDeclined, N: 1, At: now})
+	}
+	facts := func(attempt ...payment.AttemptFact) payment.Facts {
+		return payment.Facts{Terms: payment.Terms{Amount: usd}, Opened: []payment.Attempt{{N: 1, Provider: "p", Account: "a"}}, Attempts: attempt}
+	}
+	exhausted := facts(approved)
+	exhausted.Decisions = declines
+	s, err := gateway.New(serviceOptions(func() time.Time { return now }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for name, p := range map[string]payment.Payment{
+		"nothing opened": {Facts: payment.Facts{Terms: payment.Terms{Amount: usd}}}, "open": {Facts: facts(open)}, "unknown": {Facts: facts()}, "approved": {Facts: facts(approved)},
+		"lapsed": {Facts: facts(lapsed)}, "exhausted": {Facts: exhausted},
+		"closing": {Facts: facts(open), Operations: []payment.Operation{{Kind: payment.OpClose, N: 1, State: payment.OpPending}}},
+	} {
+		p.ID, p.Token, p.UpdatedAt = "pay_x", "a token", now
+		want := s.Checkout(&p)
+		if got := checkoutURL("https://pay.test", &p); got != want {
+			t.Errorf("%s: %q, the service says %q", name, got, want)
+		}
+		seen[want] = true
+	}
+	if len(seen) != 3 { // none, the provider's page, our page
+		t.Errorf("the cases tell too little: %v", seen)
+	}
+}
+
+func serviceOptions(now func() time.Time) gateway.Options {
+	registry, _ := providers.NewRegistry()
+	engine, _ := mem.New(store.Collections())
+	return gateway.Options{
+		Payments: store.NewPayments(engine), Keys: store.NewKeys(engine), Notify: store.NewAlerts(engine), Providers: registry, Clock: now,
+		Token: func() string { return "x" }, PublicURL: "https://pay.test", Render: NewRenderer("https://pay.test"), Logger: bare().Logger,
 	}
 }
 

@@ -185,6 +185,8 @@ func (a *api) payChoose(c *gin.Context) {
 		a.showPayment(c, http.StatusOK, p, choices, "")
 	case e.Code == payment.CodeConflict:
 		a.showPayment(c, http.StatusConflict, p, choices, words.Busy)
+	case e.Code == payment.CodeDeclined:
+		a.showPayment(c, http.StatusPaymentRequired, p, choices, words.Declined)
 	case e.Code == payment.CodeInvalid || e.Code == payment.CodeUnsupported:
 		a.showPayment(c, http.StatusUnprocessableEntity, p, choices, words.Error)
 	case kindOf(e.Code).Code == payment.CodeInternal:

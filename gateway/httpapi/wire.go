@@ -229,14 +229,17 @@ func checkoutExpiry(p *payment.Payment, checkout string) time.Time {
 	return p.ExpiresAt
 }
 
-// checkoutURL is gateway.Service.Checkout for rendering without a Service; a
+// checkoutURL is gateway.Service.Checkout for rendering without a Service: now
+// is the moment of the payment's last change, at which events are rendered. A
 // test keeps the two equal.
 func checkoutURL(publicURL string, p *payment.Payment) string {
 	if p.Status() != payment.StatusRequiresAction || p.Unfinished(0, payment.OpClose) != nil {
 		return ""
 	}
-	if live, ok := p.Facts.Live(); ok {
-		if fact, known := p.Facts.AttemptFact(live.N); known && fact.URL != "" {
+	if live, ok := p.Facts.Live(); ok && !p.Facts.Exhausted(live.N) {
+		fact, known := p.Facts.AttemptFact(live.N)
+		lapsed := !fact.ExpiresAt.IsZero() && !p.UpdatedAt.Before(fact.ExpiresAt)
+		if known && fact.URL != "" && !lapsed {
 			return fact.URL
 		}
 	}
