@@ -90,13 +90,13 @@ func start(t *testing.T, layers config.Layers) *town {
 		t.Fatal(err)
 	}
 	tn.stripe = httptest.NewUnstartedServer(nil)
-	tn.stripe.Config.Handler = stripeapi.New(tn.world, stripeapi.Options{BaseURL: "http://" + tn.stripe.Listener.Addr().String()})
+	tn.stripe.Config.Handler = tn.likeStripe(stripeapi.New(tn.world, stripeapi.Options{BaseURL: "http://" + tn.stripe.Listener.Addr().String()}))
 	tn.paypal = httptest.NewUnstartedServer(nil)
 	handler, err := paypalapi.New(tn.world, paypalapi.Options{BaseURL: "http://" + tn.paypal.Listener.Addr().String(), Chain: chain})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn.paypal.Config.Handler = handler
+	tn.paypal.Config.Handler = tn.likePayPal(handler)
 	tn.api = httptest.NewUnstartedServer(nil)
 	ca := filepath.Join(dir, "ca.pem")
 	if err := os.WriteFile(ca, chain.RootPEM(), 0o600); err != nil {

@@ -13,13 +13,15 @@ import (
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/providers"
 	"github.com/trifecta-pay/trifecta/providers/providertest"
+	"github.com/trifecta-pay/trifecta/providers/providertest/stripespec"
 	"github.com/trifecta-pay/trifecta/providers/sandbox"
 	"github.com/trifecta-pay/trifecta/providers/sandbox/stripeapi"
 )
 
 const testKey = "sk_test_conformance"
 
-// lab is the adapter in front of Stripe's sandbox, over real HTTP.
+// lab is the adapter in front of Stripe's sandbox, over real HTTP, with every exchange
+// and event checked against Stripe's OpenAPI document.
 type lab struct {
 	world   *sandbox.World
 	server  *httptest.Server
@@ -36,8 +38,14 @@ func newLab(t *testing.T) *lab {
 		Wall: func() time.Time { return startWall }, Seed: 7, Client: &http.Client{},
 		Wait: func(context.Context, time.Duration) {}, // a cut connection need not be waited for
 	})
-	l.server = httptest.NewServer(stripeapi.New(l.world, stripeapi.Options{}))
-	t.Cleanup(l.server.Close)
+	validator := stripespec.Load(t)
+	l.server = httptest.NewServer(validator.Middleware(t, stripeapi.New(l.world, stripeapi.Options{})))
+	t.Cleanup(func() {
+		l.server.Close()
+		for _, e := range l.world.Events("stripe") {
+			validator.Event(t, e.Body)
+		}
+	})
 	l.adapter = l.connect(t, l.server.URL)
 	return l
 }

@@ -10,7 +10,9 @@
 //   - POST /_validate_object?schema=charge does the same for one object, for
 //     example the one inside an event. schema defaults to the body's "object".
 //
-// The first line on standard output is "listening on HOST:PORT". It must not be
+// The first line on standard output is "listening on HOST:PORT". With
+// -exit-on-stdin-eof it ends when its standard input does: a test that holds the
+// other end of that pipe leaves no judge behind, however it ends. It must not be
 // imported by, or linked into, the product: it lives in a module of its own.
 package main
 
@@ -34,20 +36,31 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "stripemock:", err)
 		os.Exit(1)
 	}
 }
 
-// run serves until ctx ends. Only the "listening on" line goes to out.
-func run(ctx context.Context, args []string, out, errOut io.Writer) error {
+// run serves until ctx ends, or in if that was asked for. Only the "listening on"
+// line goes to out.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
 	flags := flag.NewFlagSet("stripemock", flag.ContinueOnError)
 	flags.SetOutput(errOut)
 	addr := flags.String("addr", "127.0.0.1:12111", "address to listen on; port 0 picks a free one")
 	verbose := flags.Bool("verbose", false, "let stripe-mock print every request on standard output")
+	untilEOF := flags.Bool("exit-on-stdin-eof", false, "end when standard input ends, for example because the parent died")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *untilEOF {
+		var end context.CancelFunc
+		ctx, end = context.WithCancel(ctx)
+		defer end()
+		go func() {
+			defer end()
+			_, _ = io.Copy(io.Discard, in) // a read error is an end, too
+		}()
 	}
 	if !*verbose {
 		if err := silenceStdout(); err != nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -43,6 +45,36 @@ func send(t *testing.T, method, url, contentType, body string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, b.String()
+}
+
+// Promise: with -exit-on-stdin-eof the judge ends with its parent, and without
+// complaint; before that it serves.
+func TestEndsWithStdin(t *testing.T) {
+	in, parent := io.Pipe()
+	said, out := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- run(t.Context(), []string{"-addr", "127.0.0.1:0", "-exit-on-stdin-eof"}, in, out, io.Discard)
+	}()
+	line, err := bufio.NewReader(said).ReadString('\n')
+	addr, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if err != nil || !ok {
+		t.Fatalf("%q %v", line, err)
+	}
+	if code, body := send(t, "GET", "http://"+addr+"/v1/charges/ch_1", "", ""); code != 200 {
+		t.Errorf("%d %s", code, body)
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("ended early: %v", err)
+	default:
+	}
+	if err := parent.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // Promise: a request the provider would refuse is refused here, and a good one

@@ -18,6 +18,7 @@ import (
 	"github.com/stripe/stripe-go/v76/client"
 	"github.com/stripe/stripe-go/v76/webhook"
 
+	"github.com/trifecta-pay/trifecta/providers/providertest/stripespec"
 	"github.com/trifecta-pay/trifecta/providers/sandbox"
 	"github.com/trifecta-pay/trifecta/providers/sandbox/stripeapi"
 )
@@ -28,7 +29,7 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 const secret = "whsec_test_0123456789abcdef0123456789abcdef"
 
 // rig is a sandbox on loopback with the official SDK pointed at it and a receiver of
-// webhooks.
+// webhooks; every exchange and event is checked against Stripe's OpenAPI document.
 type rig struct {
 	t   *testing.T
 	w   *sandbox.World
@@ -40,8 +41,14 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	w := sandbox.NewWorld(sandbox.Options{Wall: func() time.Time { return start }, Seed: 1, Client: &http.Client{}})
-	srv := httptest.NewServer(stripeapi.New(w, stripeapi.Options{}))
-	t.Cleanup(srv.Close)
+	validator := stripespec.Load(t)
+	srv := httptest.NewServer(validator.Middleware(t, stripeapi.New(w, stripeapi.Options{})))
+	t.Cleanup(func() {
+		srv.Close()
+		for _, e := range w.Events("stripe") {
+			validator.Event(t, e.Body)
+		}
+	})
 	r := &rig{t: t, w: w, url: srv.URL, in: newReceiver(t)}
 	r.sc = r.client("sk_test_123")
 	r.post("/_sandbox/webhooks/endpoints", `{"url":"`+r.in.url+`","secret":"`+secret+`"}`, nil)
@@ -253,6 +260,9 @@ func (in *receiver) events() []stripe.Event {
 	return append([]stripe.Event{}, in.got...)
 }
 
+// wrong marks a request that Stripe's validator refuses too, on purpose.
+var wrong = map[string]string{stripespec.SkipRequestHeader: "1"}
+
 // raw calls a provider endpoint without the SDK.
 func (r *rig) raw(ctx context.Context, method, path string, form url.Values, header map[string]string) (*http.Response, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, r.url+path, bytes.NewReader([]byte(form.Encode())))
@@ -260,6 +270,9 @@ func (r *rig) raw(ctx context.Context, method, path string, form url.Values, hea
 		return nil, nil, err
 	}
 	req.Header.Set("Authorization", "Bearer sk_test_123")
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
 	for k, v := range header {
 		req.Header.Set(k, v)
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stripe/stripe-go/v76"
+
+	"github.com/trifecta-pay/trifecta/providers/providertest/stripespec"
 )
 
 // count is the length of a list answer.
@@ -136,7 +138,7 @@ func TestAuthentication(t *testing.T) {
 		"Bearer sk_test_x": 200, "Basic c2tfdGVzdF94Og==": 200, "Bearer rk_test_x": 200,
 		"Bearer sk_live_x": 401, "Bearer sk_test_": 401, "Bearer ": 401, "": 401, "Token sk_test_x": 401,
 	} {
-		resp, body, err := r.raw(t.Context(), "GET", "/v1/account", nil, map[string]string{"Authorization": header})
+		resp, body, err := r.raw(t.Context(), "GET", "/v1/account", nil, map[string]string{"Authorization": header, stripespec.SkipRequestHeader: "1"})
 		if err != nil || resp.StatusCode != status {
 			t.Errorf("%q: %v %v", header, resp.StatusCode, err)
 		}
@@ -186,8 +188,8 @@ func TestDateFollowsTheVirtualClock(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.advance(36 * time.Hour)
-	for _, path := range []string{"/v1/account", "/v1/charges/none", "/v1/nowhere"} {
-		resp, _, err := r.raw(t.Context(), "GET", path, nil, nil)
+	for path, mark := range map[string]map[string]string{"/v1/account": nil, "/v1/charges/none": nil, "/v1/nowhere": wrong} {
+		resp, _, err := r.raw(t.Context(), "GET", path, nil, mark)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +232,9 @@ func TestValidation(t *testing.T) {
 		}, "payment_intent_data[metadata]"},
 		"customer": {func(p *stripe.CheckoutSessionParams) { p.Customer = stripe.String("cus_none") }, "customer"},
 	} {
-		_, err := r.sc.CheckoutSessions.New(sessionParams(tc.change))
+		p := sessionParams(tc.change)
+		p.Headers = http.Header{stripespec.SkipRequestHeader: {"1"}}
+		_, err := r.sc.CheckoutSessions.New(p)
 		var e *stripe.Error
 		if !errors.As(err, &e) || e.HTTPStatusCode != 400 || e.Param != tc.param || e.Type != "invalid_request_error" {
 			t.Errorf("%s: %v, want param %s", name, err, tc.param)
@@ -244,7 +248,7 @@ func TestValidation(t *testing.T) {
 	bad.AddExpand("nothing.here")
 	_, err = r.sc.CheckoutSessions.Get(r.session(nil).ID, bad)
 	want(t, err, 400, "")
-	if resp, body, err := r.raw(t.Context(), "DELETE", "/v1/checkout/sessions", nil, nil); err != nil || resp.StatusCode != 404 {
+	if resp, body, err := r.raw(t.Context(), "DELETE", "/v1/checkout/sessions", nil, wrong); err != nil || resp.StatusCode != 404 {
 		t.Errorf("unknown route: %s %v", body, err)
 	}
 }
@@ -282,7 +286,7 @@ func TestLists(t *testing.T) {
 		}
 	}
 	for _, query := range []string{"limit=0", "limit=101", "limit=x", "starting_after=cs_none", "created[gte]=x"} {
-		if resp, _, err := r.raw(t.Context(), "GET", "/v1/checkout/sessions?"+query, nil, nil); err != nil || resp.StatusCode != 400 {
+		if resp, _, err := r.raw(t.Context(), "GET", "/v1/checkout/sessions?"+query, nil, wrong); err != nil || resp.StatusCode != 400 {
 			t.Errorf("%s: %d %v", query, resp.StatusCode, err)
 		}
 	}
