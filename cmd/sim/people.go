@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/webhooks/inbox"
+)
+
+// people are those at the providers' dashboards and our own operators.
+type people struct {
+	t       *town
+	read    map[string]int // events read, by API
+	pending map[string][]string
+	dispute map[string][]string
+	rows    int
+	resolve int
+}
+
+func newPeople(t *town) *people {
+	return &people{t: t, read: map[string]int{}, pending: map[string][]string{}, dispute: map[string][]string{}}
+}
+
+// work is people's round, every hour or so.
+func (p *people) work() {
+	t := p.t
+	for _, api := range []string{"stripe", "paypal"} {
+		p.notice(api)
+		p.settle(api)
+		p.judge(api)
+	}
+	if !t.healed {
+		p.meddle()
+	}
+	p.conflicts()
+	if t.healed {
+		p.replay()
+	}
+	pause := within(t.people, 30*time.Minute, 2*time.Hour)
+	if t.healed {
+		pause = within(t.people, 2*time.Hour, 4*time.Hour)
+	}
+	t.loop.plan(pause, "people", p.work)
+}
+
+// notice reads what the providers announced.
+func (p *people) notice(api string) {
+	all := p.t.world.Events(api)
+	for _, e := range all[p.read[api]:] {
+		switch e.Type {
+		case "charge.pending", "PAYMENT.CAPTURE.PENDING":
+			p.pending[api] = append(p.pending[api], e.Object)
+		case "charge.dispute.created", "CUSTOMER.DISPUTE.CREATED":
+			p.dispute[api] = append(p.dispute[api], e.Object)
+		}
+	}
+	p.read[api] = len(all)
+}
+
+// settle ends captures that are under way at a bank.
+func (p *people) settle(api string) {
+	t := p.t
+	var left []string
+	for _, id := range p.pending[api] {
+		if !t.healed && t.people.IntN(3) > 0 {
+			left = append(left, id)
+			continue
+		}
+		outcome := "completed"
+		if t.people.IntN(4) == 0 {
+			outcome = "denied"
+		}
+		t.sandbox(api, "captures/"+id+"/settle", map[string]string{"outcome": outcome})
+	}
+	p.pending[api] = left
+}
+
+// judge ends disputes.
+func (p *people) judge(api string) {
+	t := p.t
+	var left []string
+	for _, id := range p.dispute[api] {
+		if !t.healed && t.people.IntN(3) > 0 {
+			left = append(left, id)
+			continue
+		}
+		t.sandbox(api, "disputes/"+id+"/resolve", map[string]string{"outcome": []string{"won", "lost"}[t.people.IntN(2)]})
+	}
+	p.dispute[api] = left
+}
+
+// meddle does things at the dashboard that nobody asked us about.
+func (p *people) meddle() {
+	t := p.t
+	for _, row := range t.world.Ledger() {
+		o := t.check.order(row.Reference)
+		if o == nil || t.people.IntN(25) > 0 {
+			continue
+		}
+		part := 1 + t.people.Int64N(max(row.Amount/3, 1))
+		object := "charge"
+		if row.API == "paypal" {
+			object = "capture"
+		}
+		switch {
+		case row.Kind == "refund" && t.people.IntN(2) == 0:
+			if status, _ := t.sandbox(row.API, "refunds/"+row.Object+"/fail", nil); status == 200 {
+				t.count("refund_failed_late")
+			}
+		case row.Kind == "capture" && t.people.IntN(3) == 0:
+			if status, _ := t.sandbox(row.API, "disputes", map[string]any{object: row.Object, "amount": part}); status == 200 {
+				t.count("dispute")
+			}
+		case row.Kind == "capture":
+			if status, _ := t.sandbox(row.API, "refunds", map[string]any{object: row.Object, "amount": part}); status == 200 {
+				o.outside++
+				t.count("dashboard_refund")
+			}
+		}
+	}
+}
+
+// conflicts is an operator resolving what is held.
+func (p *people) conflicts() {
+	t := p.t
+	i := t.some()
+	if i == nil {
+		return
+	}
+	ctx := context.Background()
+	var held []*payment.Payment
+	var err error
+	if !t.alive(i, func() {
+		held, _, err = i.service.List(ctx, caller(), gateway.Filter{Status: payment.StatusConflicted, Limit: 100})
+	}) || err != nil {
+		return
+	}
+	for _, pay := range held {
+		o := t.check.order(pay.ID)
+		if o == nil || i.dead {
+			continue
+		}
+		t.count("conflict_seen")
+		p.decide(ctx, i, o, pay)
+	}
+}
+
+// decide keeps the first capture and gives the rest back where that is possible,
+// else gives all back, else keeps all.
+func (p *people) decide(ctx context.Context, i *instance, o *order, pay *payment.Payment) {
+	t := p.t
+	var all []string
+	for _, c := range pay.Facts.Captures {
+		if c.State == payment.CaptureCompleted {
+			all = append(all, c.Key.ID)
+		}
+	}
+	if len(all) == 0 {
+		if !p.t.shop.waiting(o) {
+			p.t.shop.send(o, p.t.shop.newAsk(o, "cancel", 0))
+		}
+		return
+	}
+	type choice struct {
+		action   string
+		captures []string
+	}
+	choices := []choice{{"refund", all[1:]}, {"refund", all}, {"accept", all}}
+	if t.people.IntN(2) == 0 {
+		choices[1], choices[2] = choices[2], choices[1]
+	}
+	for _, c := range choices {
+		if len(c.captures) == 0 {
+			continue
+		}
+		p.resolve++
+		r := gateway.Request{Caller: operator(), Path: "/v1/payments/" + pay.ID + "/resolve", Key: fmt.Sprintf("resolve-%d", p.resolve)}
+		if c.action == "refund" {
+			o.resolved += len(c.captures) // perhaps: the answer may be lost
+		} else {
+			o.accepted = true
+		}
+		var err error
+		if !t.alive(i, func() { _, err = i.service.Resolve(ctx, r, pay.ID, c.action, c.captures, "simulated") }) {
+			return
+		}
+		t.trace("operator %s %s %d: %v", c.action, pay.ID, len(c.captures), err == nil)
+		var known *payment.Error
+		if err == nil || !errors.As(err, &known) || known.Code == payment.CodeStoreUnavailable {
+			return
+		}
+	}
+}
+
+// replay is an operator replaying what was given up, once all is well again.
+func (p *people) replay() {
+	t := p.t
+	i := t.some()
+	if i == nil {
+		return
+	}
+	var n int
+	var err error
+	if t.alive(i, func() { n, err = i.inbox.ReplayAll(context.Background(), inbox.Filter{State: inbox.Dead}) }) && n > 0 {
+		t.count("dead_replayed")
+		t.trace("replayed %d err %v", n, err != nil)
+	}
+}
