@@ -163,7 +163,7 @@ func TestCurrencies(t *testing.T) {
 			t.Errorf("%s has exponent %d, want %d", c, got, want)
 		}
 	}
-	for _, bad := range []string{"", "us", "usdd", "u d", " us", "us ", "123", "xxx", "xts", "xau", "xdr", "dem", "frf", "hrk", "ltl", "vef", "zwl", "btc", "ＵＳＤ", "\u212arw", "usd\x00"} {
+	for _, bad := range []string{"", "us", "usdd", "u d", " us", "us ", "123", "xxx", "xts", "xau", "xdr", "dem", "frf", "hrk", "ltl", "vef", "zwl", "ang", "bgn", "btc", "ＵＳＤ", "\u212arw", "usd\x00"} {
 		if got, err := ParseCurrency(bad); err == nil {
 			t.Errorf("ParseCurrency(%q) = %q, want an error", bad, got)
 		}
