@@ -34,7 +34,7 @@ func (s *Service) Create(ctx context.Context, r Request, in CreateInput) (Answer
 	if err != nil {
 		return Answer{}, err
 	}
-	created, opID, owner, err := s.begin(draft, r, app)
+	created, opID, owner, err := s.begin(ctx, draft, r, app)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -109,7 +109,7 @@ func supports(a *providers.Account, terms payment.Terms) error {
 // begin completes a draft for its first write: where an account is known, the
 // attempt and its started operation are in it, so that creation makes exactly
 // two writes.
-func (s *Service) begin(draft *payment.Payment, r Request, app App) (p *payment.Payment, opID, owner string, err error) {
+func (s *Service) begin(ctx context.Context, draft *payment.Payment, r Request, app App) (p *payment.Payment, opID, owner string, err error) {
 	account, err := s.route(draft.Mode, draft.Request, draft.Facts.Terms)
 	if err != nil {
 		return nil, "", "", err
@@ -132,7 +132,7 @@ func (s *Service) begin(draft *payment.Payment, r Request, app App) (p *payment.
 	if err != nil {
 		return nil, "", "", err
 	}
-	if p, err = s.finish(context.Background(), p, 1, now); err != nil {
+	if p, err = s.finish(ctx, p, 1, now); err != nil {
 		return nil, "", "", err
 	}
 	return p, opID, owner, nil

@@ -32,7 +32,8 @@ func (s *Service) lookUp(ctx context.Context, p *payment.Payment, op payment.Ope
 func (s *Service) lookUpCheckout(ctx context.Context, op payment.Operation, account *providers.Account) (payment.Outcome, *payment.Observation, error) {
 	var req providers.CheckoutRequest
 	if err := json.Unmarshal(op.Params, &req); err != nil {
-		return payment.Outcome{State: payment.OpFailed, Code: payment.CodeInternal}, nil, nil
+		broken := &providers.Error{Class: providers.Refused, Op: "find_checkout", Code: "stored_request_unreadable", Cause: err}
+		return payment.Outcome{State: payment.OpFailed, Code: payment.CodeInternal}, nil, broken
 	}
 	res, found, can, err := account.FindCheckout(ctx, req, op.CreatedAt)
 	if err != nil {

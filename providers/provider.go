@@ -10,6 +10,7 @@ package providers
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -81,14 +82,7 @@ func (r CheckoutRequest) AttemptID() string { return AttemptID(r.PaymentID, r.N)
 
 // AttemptID is our reference of attempt n of a payment, at most 38 characters.
 func AttemptID(paymentID string, n int) string {
-	return paymentID + "-" + itoa(n)
-}
-
-func itoa(n int) string {
-	if n < 10 {
-		return string(rune('0' + n))
-	}
-	return itoa(n/10) + string(rune('0'+n%10))
+	return paymentID + "-" + strconv.Itoa(n)
 }
 
 // Attempt tells an adapter which checkout to read or act on.

@@ -183,6 +183,7 @@ func hasMoney(f payment.Facts, a payment.AttemptFact) bool {
 	switch a.State {
 	case payment.AttemptProcessing, payment.AttemptAuthorized, payment.AttemptComplete:
 		return true
+	case payment.AttemptOpen, payment.AttemptApproved, payment.AttemptExpired, payment.AttemptCanceled, payment.AttemptFailed:
 	}
 	for _, c := range f.Captures {
 		if c.N == a.N && c.State == payment.CaptureCompleted {

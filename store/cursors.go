@@ -19,7 +19,7 @@ const cursors = "cursors"
 // CursorCollection declares the named cursors: few documents, found by id only.
 func CursorCollection() Collection { return Collection{Name: cursors} }
 
-// ErrFenced: a holder with a greater fencing token has taken the cursor. Nothing was written; stop working.
+// ErrFenced says that a holder with a greater fencing token has taken the cursor. Nothing was written; stop working.
 var ErrFenced = errors.New("store: fenced off by a newer holder")
 
 // Cursors remember how far a sweep got, durably, per name ("stripe/acct_1/balance_transactions"). Writes carry the

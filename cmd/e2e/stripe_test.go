@@ -202,7 +202,7 @@ func TestSecondCaptureIsHeld(t *testing.T) {
 	id := text(t, p, "id")
 	tn.sandbox(tn.stripe, "/_sandbox/faults", object{"capture": object{"duplicate": true}}, http.StatusOK)
 	tn.comeBack(tn.pay(p, good), id)
-	p = tn.wantStatus(id, "conflicted")
+	tn.wantStatus(id, "conflicted")
 	rows := tn.ledger(id, "capture")
 	if len(rows) != 2 {
 		t.Fatalf("the fault made %d captures, want 2", len(rows))

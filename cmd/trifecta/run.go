@@ -22,7 +22,7 @@ type program struct {
 // run is the program: arguments in, exit code out.
 func run(ctx context.Context, args, environ []string, out, errOut io.Writer) int {
 	p := program{environ: environ, out: out, err: errOut}
-	root := p.root()
+	root := p.root() //nolint:contextcheck // commands get theirs from ExecuteContext
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)

@@ -31,8 +31,9 @@ func lock(path string) (io.Closer, error) {
 			store.ErrUnavailable, strings.TrimSuffix(path, lockSuffix), strings.TrimSpace(string(holder[:n])))
 	}
 	// Who holds it, for the other one's message. The lock counts, not the text.
-	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt([]byte(fmt.Sprintf("pid %d\n", os.Getpid())), 0)
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = fmt.Fprintf(f, "pid %d\n", os.Getpid())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("write lock file: %w", err), f.Close())

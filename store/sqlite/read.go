@@ -258,7 +258,7 @@ func classify(ctx context.Context, what string, err error) error {
 		return nil
 	}
 	if cause := ctx.Err(); cause != nil {
-		return fmt.Errorf("%w: %s: %w (%v)", store.ErrUnavailable, what, cause, err)
+		return fmt.Errorf("%w: %s: %w (%w)", store.ErrUnavailable, what, cause, err)
 	}
 	var native *driver.Error
 	if errors.As(err, &native) {

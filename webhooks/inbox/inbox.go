@@ -23,10 +23,10 @@ import (
 	"github.com/trifecta-pay/trifecta/providers"
 )
 
-// ErrNotFound: no event has this id.
+// ErrNotFound says that no event has this id.
 var ErrNotFound = errors.New("inbox: no such event")
 
-// ErrState: the event's state does not allow this.
+// ErrState says that the event's state does not allow this.
 var ErrState = errors.New("inbox: not possible in the event's state")
 
 // Store keeps events. Every error other than ErrNotFound means "not certainly

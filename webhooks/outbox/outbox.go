@@ -98,7 +98,7 @@ type Page struct {
 // next is the sequence that follows the page.
 func (p Page) next() int64 { return p.First + int64(len(p.Events)) }
 
-// ErrTaken: the page was changed or made by somebody else. Nothing was written.
+// ErrTaken says that the page was changed or made by somebody else. Nothing was written.
 var ErrTaken = errors.New("outbox: the page was changed by somebody else")
 
 // Pages is the store of feeds. Any error but ErrTaken leaves unknown whether a

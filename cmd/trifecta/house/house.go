@@ -15,6 +15,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/trifecta-pay/trifecta/config"
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/httpapi"
@@ -66,7 +68,7 @@ func Build(ctx context.Context, o Options) (*House, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := wire(o, engine)
+	h, err := wire(o, engine) //nolint:contextcheck // wiring starts nothing that a context could end
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
@@ -143,7 +145,7 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 	h.Reconciler, err = reconcile.New(reconcile.Options{
 		Payments: payments, Applier: h.Service, Accounts: registry.Accounts(), Leases: store.NewLeases(h.engine),
 		Cursors: store.NewSweepCursors(h.engine), Runs: h.Runs, Discrepancies: store.NewDiscrepancies(h.engine),
-		Orphans: orphans, Alerts: alerts, Clock: o.Clock, NewID: rand.Text, Logger: o.Logger,
+		Orphans: orphans, Alerts: alerts, Clock: o.Clock, NewID: rand.Text, Logger: o.Logger, Pace: pace(registry),
 		Janitors: []func(context.Context) (int, error){func(ctx context.Context) (int, error) {
 			return h.Inbox.Prune(ctx, o.Clock().Add(-bodiesKept))
 		}},
@@ -155,6 +157,25 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 		h.scheduled = h.Reconciler.Steps()
 	}
 	return nil
+}
+
+// backgroundReads is how many payments a second one account's sweeps and syncs
+// may read: a fifth of the calls that the guard lets through, at the four calls
+// that a paid attempt takes. Live traffic keeps the rest.
+const backgroundReads = 1.0
+
+// pace holds reads of the background to their share of each account's budget.
+func pace(registry *providers.Registry) func(context.Context, string) error {
+	limits := map[string]*rate.Limiter{}
+	for _, a := range registry.Accounts() {
+		limits[a.Info().Account] = rate.NewLimiter(backgroundReads, 20)
+	}
+	return func(ctx context.Context, account string) error {
+		if l, ok := limits[account]; ok {
+			return l.Wait(ctx)
+		}
+		return nil
+	}
 }
 
 // bodiesKept is how long raw webhook bodies are kept.
@@ -218,7 +239,7 @@ func rootCA(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil //nolint:nilnil // no file: the system's roots
 	}
-	pem, err := os.ReadFile(file) //nolint:gosec // the operator's own file
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("webhook_root_ca: %w", err)
 	}

