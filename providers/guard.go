@@ -18,7 +18,7 @@ import (
 type GuardOptions struct {
 	ReadTimeout  time.Duration // default 8 s
 	WriteTimeout time.Duration // default 15 s
-	PerSecond    float64       // calls a second for live traffic, default 20; sweeps take a fifth of it
+	PerSecond    int           // calls a second for live traffic, default 20; sweeps take a fifth of it
 	Observe      func(op string, class Class, took time.Duration)
 	Clock        func() time.Time // for measuring only
 	// Unlimited leaves out the rate budget and the breaker, which run on real
@@ -54,11 +54,10 @@ func Guard(p Provider, opts GuardOptions) *Account {
 	if opts.Clock == nil {
 		opts.Clock = func() time.Time { return time.Time{} }
 	}
-	burst := int(max(1, opts.PerSecond))
 	return &Account{
 		inner: p, opts: opts,
-		live:  rate.NewLimiter(rate.Limit(opts.PerSecond), burst),
-		sweep: rate.NewLimiter(rate.Limit(opts.PerSecond/5), max(1, burst/5)),
+		live:  rate.NewLimiter(rate.Limit(opts.PerSecond), opts.PerSecond),
+		sweep: rate.NewLimiter(rate.Limit(max(1, opts.PerSecond/5)), max(1, opts.PerSecond/5)),
 		breaker: gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 			Name: p.Info().Account, MaxRequests: 2, Timeout: 10 * time.Second,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 20 },

@@ -145,7 +145,7 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 	h.Reconciler, err = reconcile.New(reconcile.Options{
 		Payments: payments, Applier: h.Service, Accounts: registry.Accounts(), Leases: store.NewLeases(h.engine),
 		Cursors: store.NewSweepCursors(h.engine), Runs: h.Runs, Discrepancies: store.NewDiscrepancies(h.engine),
-		Orphans: orphans, Alerts: alerts, Clock: o.Clock, NewID: rand.Text, Logger: o.Logger, Pace: pace(registry),
+		Orphans: orphans, Alerts: alerts, Clock: o.Clock, NewID: rand.Text, Logger: o.Logger, Pace: pace(o.Config.Accounts),
 		Janitors: []func(context.Context) (int, error){func(ctx context.Context) (int, error) {
 			return h.Inbox.Prune(ctx, o.Clock().Add(-bodiesKept))
 		}},
@@ -159,16 +159,29 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 	return nil
 }
 
-// backgroundReads is how many payments a second one account's sweeps and syncs
-// may read: a fifth of the calls that the guard lets through, at the four calls
-// that a paid attempt takes. Live traffic keeps the rest.
-const backgroundReads = 1.0
+// callsPerSecond is the rate budget of one account. Stripe allows 100 reads and
+// 100 writes a second in live mode, 25 each in test mode (Stripe docs, "Rate
+// limits"); PayPal publishes no number. A sandbox of ours has no limit to keep.
+func callsPerSecond(a config.Account) int {
+	switch {
+	case a.APIBase != "":
+		return 10_000
+	case a.Mode == config.ModeLive:
+		return 80
+	}
+	return 20
+}
 
-// pace holds reads of the background to their share of each account's budget.
-func pace(registry *providers.Registry) func(context.Context, string) error {
+// callsPerRead is how many calls reading one paid attempt takes.
+const callsPerRead = 4
+
+// pace holds reads of the background (sweeps, syncs) to a fifth of each account's
+// budget; live traffic keeps the rest.
+func pace(accounts []config.Account) func(context.Context, string) error {
 	limits := map[string]*rate.Limiter{}
-	for _, a := range registry.Accounts() {
-		limits[a.Info().Account] = rate.NewLimiter(backgroundReads, 20)
+	for _, a := range accounts {
+		perSecond := max(1, callsPerSecond(a)/5/callsPerRead)
+		limits[a.Name] = rate.NewLimiter(rate.Limit(perSecond), 10*perSecond)
 	}
 	return func(ctx context.Context, account string) error {
 		if l, ok := limits[account]; ok {
@@ -189,7 +202,7 @@ func accounts(o Options, m *metrics) (*providers.Registry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("account %s: %w", a.Name, err)
 		}
-		guarded = append(guarded, providers.Guard(p, providers.GuardOptions{Clock: o.Wall, Observe: m.provider(a.Name)}))
+		guarded = append(guarded, providers.Guard(p, providers.GuardOptions{Clock: o.Wall, Observe: m.provider(a.Name), PerSecond: callsPerSecond(a)}))
 	}
 	r, err := providers.NewRegistry(guarded...)
 	if err != nil {
