@@ -253,6 +253,15 @@ func replaced(p store.WritePoint) bool {
 	return false
 }
 
+// share makes faults rarer at the writes that a sweep makes by the hundred.
+func share(p store.WritePoint) float64 {
+	switch p {
+	case store.PointCursorSet, store.PointCursorTake, store.PointLeaseAcquire, store.PointLeaseRelease, store.PointRunInsert, store.PointRunSave:
+		return 0.2
+	}
+	return 1
+}
+
 // onWrite is called around each write of a process.
 func (i *instance) onWrite(gen int, p store.WritePoint, when faults.When) error {
 	t := i.t
@@ -265,7 +274,7 @@ func (i *instance) onWrite(gen int, p store.WritePoint, when faults.When) error 
 	if when == faults.Before {
 		t.meanwhile(i)
 	}
-	if hits(t.chance, t.rate(faultCrash)) {
+	if hits(t.chance, t.rate(faultCrash)*share(p)) {
 		t.count("crash_" + when.String() + "_" + string(p))
 		i.die(when.String() + " " + string(p))
 	}

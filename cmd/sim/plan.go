@@ -89,9 +89,12 @@ func draw(seed uint64, mode string, off []string) plan {
 		p.instances = 3
 	}
 	p.payments = 1 + r.IntN(12)
-	p.faulty = time.Duration(2+r.IntN(46)) * time.Hour
-	if r.IntN(8) == 0 {
-		p.faulty = time.Duration(48+r.IntN(48)) * time.Hour
+	p.faulty = time.Duration(1+r.IntN(12)) * time.Hour
+	switch n := r.IntN(10); {
+	case n == 0:
+		p.faulty = time.Duration(36+r.IntN(60)) * time.Hour
+	case n < 4:
+		p.faulty = time.Duration(12+r.IntN(24)) * time.Hour
 	}
 	most := map[string]float64{
 		faultDrop: 0.6, faultDuplicate: 0.6, faultDelay: 1, faultReorder: 1, faultBefore: 0.2, faultAfter: 0.2, fault500: 0.1, fault429: 0.1,
@@ -120,7 +123,7 @@ func draw(seed uint64, mode string, off []string) plan {
 	for range 1 + r.IntN(3) {
 		p.jumps = append(p.jumps, time.Duration(r.Int64N(int64(p.faulty))))
 	}
-	p.sweep = time.Duration(5+r.IntN(55)) * time.Minute
+	p.sweep = time.Duration(10+r.IntN(80)) * time.Minute
 	p.patient = r.IntN(3) == 0
 	p.fit(off)
 	return p

@@ -186,9 +186,9 @@ func (s *shop) told(i *instance, o *order, a *ask, ans gateway.Answer) {
 // look is the shop reading its payment and deciding what to do about it.
 func (s *shop) look(o *order) {
 	t := s.t
-	pause := within(t.people, 5*time.Minute, 40*time.Minute)
+	pause := within(t.people, 5*time.Minute, time.Hour)
 	if t.healed {
-		pause = within(t.people, time.Hour, 3*time.Hour)
+		pause = within(t.people, 2*time.Hour, 5*time.Hour)
 	}
 	defer func() { t.loop.plan(pause, "look "+o.id, func() { s.look(o) }) }()
 	i := t.some()

@@ -215,7 +215,7 @@ func (i *instance) reconciler(e store.Engine, registry *providers.Registry, paym
 	t := i.t
 	every := t.plan.sweep
 	if t.healed {
-		every = 3 * time.Hour
+		every = 4 * time.Hour
 	}
 	r, err := reconcile.New(reconcile.Options{
 		Payments: payments, Applier: i.service, Accounts: registry.Accounts(), Leases: store.NewLeases(e), Cursors: store.NewSweepCursors(e),
@@ -281,9 +281,9 @@ func (i *instance) wake(w *worker, after time.Duration) {
 // idle is the longest a worker sleeps: coarser than in the product, to be fast.
 func (t *town) idle() time.Duration {
 	if t.healed {
-		return 20 * time.Minute
+		return time.Hour
 	}
-	return 3 * time.Minute
+	return 10 * time.Minute
 }
 
 // run makes one step of a worker and plans the next.
