@@ -21,6 +21,7 @@ import (
 	"github.com/trifecta-pay/trifecta/cmd/trifecta/house"
 	"github.com/trifecta-pay/trifecta/config"
 	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/httpapi/apitest"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/providers/sandbox"
 	"github.com/trifecta-pay/trifecta/providers/sandbox/paypalapi"
@@ -132,7 +133,7 @@ func start(t *testing.T, layers config.Layers) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn.api.Config.Handler = tn.house.Public
+	tn.api.Config.Handler = apitest.Validate(t, tn.house.Public) // every request and answer against the served document
 	tn.api.Start()
 	tn.client = &http.Client{Timeout: 60 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	ctx := t.Context()
