@@ -38,11 +38,15 @@ type rig struct {
 	in  *receiver
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, around ...func(http.Handler) http.Handler) *rig {
 	t.Helper()
 	w := sandbox.NewWorld(sandbox.Options{Wall: func() time.Time { return start }, Seed: 1, Client: &http.Client{}})
 	validator := stripespec.Load(t)
-	srv := httptest.NewServer(validator.Middleware(t, stripeapi.New(w, stripeapi.Options{})))
+	h := stripeapi.New(w, stripeapi.Options{})
+	for _, wrap := range around {
+		h = wrap(h)
+	}
+	srv := httptest.NewServer(validator.Middleware(t, h))
 	t.Cleanup(func() {
 		srv.Close()
 		for _, e := range w.Events("stripe") {
