@@ -402,6 +402,28 @@ func TestTraceFindsThePayment(t *testing.T) {
 	}
 }
 
+// Guards tracing that came too early: what the provider said of an object is
+// asked anew on the next try.
+func TestTraceIsRepeated(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	wrong, right := r.create("a"), r.create("b")
+	r.fake.pay(rootOf(right.ID))
+	r.fake.set(func() {
+		r.fake.roots[rootOf(right.ID)].refunds["re_1"] = 700
+		r.fake.traces["re_1"] = providers.Hint{PaymentID: wrong.ID}
+	})
+	id := r.stored(hook{Key: "e1", Type: "refund.created", Kind: "refund", Object: "re_1"})
+	r.step()
+	r.wantState(id, inbox.Pending, inbox.ReasonUnknown)
+	r.fake.set(func() { r.fake.traces["re_1"] = providers.Hint{Refs: []string{rootOf(right.ID)}} })
+	r.clock.advance(time.Minute)
+	r.step()
+	if rec := r.wantState(id, inbox.Done, ""); rec.Payment != right.ID {
+		t.Errorf("placed at %s", rec.Payment)
+	}
+}
+
 // Guards I5 for "webhook before our own write": an object of a checkout whose
 // creation has no outcome is not adopted by its own word and is no orphan. The
 // due operation finds the checkout, and then the object is in it.
@@ -554,6 +576,32 @@ func TestFencing(t *testing.T) {
 	}
 }
 
+// Guards the back-off against a worker that saw an event due a while ago: what
+// another one has put back meanwhile is not due any more.
+func TestStaleClaim(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p := r.create("a")
+	r.fake.set(func() { r.fake.fetchErr = errSlow })
+	r.stored(paid("e1", p))
+	slow := r.inbox
+	r.boot(func(o *inbox.Options) { o.Owner = "fast" })
+	armed := true
+	r.fault.set(func(pt store.WritePoint, w faults.When) error {
+		if pt == store.PointInboxClaim && w == faults.Before && armed {
+			armed = false
+			r.step()
+		}
+		return nil
+	}, nil)
+	if did, _, err := slow.Step(t.Context()); did != 0 || err != nil {
+		t.Errorf("did %d, %v", did, err)
+	}
+	if n := r.fake.fetched(); n != 1 {
+		t.Errorf("%d reads, want 1", n)
+	}
+}
+
 // Guards I14 under real parallelism: many workers over one store process each
 // event once.
 func TestParallelWorkers(t *testing.T) {
@@ -656,6 +704,30 @@ func TestAlertIsNotLost(t *testing.T) {
 	if len(r.alertsOf("webhook_parked")) != 1 || !r.record(id).DueAt.IsZero() {
 		t.Error("nobody was told")
 	}
+}
+
+// Guards "a redelivery wakes" against the note that a human was told: an event
+// that was woken in between stays due.
+func TestWokenWhileBeingTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *inbox.Options) { o.MaxTries = 1 })
+	p := r.create("a")
+	r.fake.pay(rootOf(p.ID))
+	r.fake.set(func() { r.fake.fetchErr = errSlow })
+	id := r.stored(paid("e1", p))
+	r.fault.set(func(pt store.WritePoint, w faults.When) error {
+		if pt == store.PointInboxTold && w == faults.Before {
+			r.send(paid("e1", p))
+		}
+		return nil
+	}, nil)
+	if _, _, err := r.inbox.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.fault.up()
+	r.fake.set(func() { r.fake.fetchErr = nil })
+	r.step()
+	r.wantState(id, inbox.Done, "")
 }
 
 // Guards the operator's view and retention: lists by state and account page
