@@ -116,7 +116,9 @@ func (p program) runDemo(ctx context.Context, o demoOptions) (err error) {
 		{name: "internal", listener: ours[1], handler: h.Internal()},
 		{name: "shop", listener: ours[2], handler: front},
 	}, func(ctx context.Context) error {
-		return both(ctx, h.Run, func(ctx context.Context) error { box.world.Run(ctx); return nil })
+		return both(ctx, h.Run, func(ctx context.Context) error {
+			return both(ctx, front.Follow, func(ctx context.Context) error { box.world.Run(ctx); return nil })
+		})
 	})
 }
 

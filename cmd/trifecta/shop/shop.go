@@ -41,12 +41,16 @@ type order struct {
 	At          time.Time
 }
 
-type shop struct {
+// Shop is the shop: an http.Handler, and a follower of the feed.
+type Shop struct {
+	http.Handler
 	opts   Options
 	client *http.Client
 	pages  *template.Template
 	mu     sync.Mutex
 	orders []order
+	told   map[string]string // payment -> status, as the feed last said
+	cursor string            // how far the feed was read
 }
 
 // product is something to buy. Amount is in minor units.
@@ -66,19 +70,20 @@ func products() []product {
 }
 
 // New makes the shop.
-func New(o Options) (http.Handler, error) {
+func New(o Options) (*Shop, error) {
 	t, err := template.New("").Funcs(template.FuncMap{"money": money}).ParseFS(pages, "pages/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("shop: pages: %w", err)
 	}
-	s := &shop{opts: o, pages: t, client: &http.Client{Timeout: 30 * time.Second}}
+	s := &Shop{opts: o, pages: t, told: map[string]string{}, client: &http.Client{Timeout: 30 * time.Second}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.catalogue)
 	mux.HandleFunc("POST /buy", s.buy)
 	mux.HandleFunc("GET /orders", s.list)
 	mux.HandleFunc("GET /orders/{id}", s.show)
 	mux.HandleFunc("POST /orders/{id}/{action}", s.act)
-	return mux, nil
+	s.Handler = mux
+	return s, nil
 }
 
 func money(amount int64, currency string) string {
@@ -105,7 +110,7 @@ func (e *apiError) Error() string {
 
 // call makes one API call. key is the Idempotency-Key of a POST: made once for
 // each thing the customer wants, so that a repetition can't charge twice.
-func (s *shop) call(ctx context.Context, method, path, key string, in, out any) error {
+func (s *Shop) call(ctx context.Context, method, path, key string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -149,7 +154,7 @@ func (s *shop) call(ctx context.Context, method, path, key string, in, out any) 
 	return nil
 }
 
-func (s *shop) find(id string) (order, bool) {
+func (s *Shop) find(id string) (order, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.IndexFunc(s.orders, func(o order) bool { return o.ID == id })
@@ -159,7 +164,7 @@ func (s *shop) find(id string) (order, bool) {
 	return s.orders[i], true
 }
 
-func (s *shop) remember(o order) {
+func (s *Shop) remember(o order) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if i := slices.IndexFunc(s.orders, func(old order) bool { return old.ID == o.ID }); i >= 0 {
@@ -174,7 +179,7 @@ func (s *shop) remember(o order) {
 }
 
 // render writes a page. The shop's pages are never cached: they show money.
-func (s *shop) render(w http.ResponseWriter, r *http.Request, code int, page string, data any) {
+func (s *Shop) render(w http.ResponseWriter, r *http.Request, code int, page string, data any) {
 	var b bytes.Buffer
 	if err := s.pages.ExecuteTemplate(&b, page, data); err != nil {
 		s.opts.Logger.ErrorContext(r.Context(), "shop page failed", "page", page, "error", err)
@@ -190,6 +195,6 @@ func (s *shop) render(w http.ResponseWriter, r *http.Request, code int, page str
 	_, _ = w.Write(b.Bytes()) // the customer is gone: nobody to tell
 }
 
-func (s *shop) fail(w http.ResponseWriter, r *http.Request, code int, message string) {
+func (s *Shop) fail(w http.ResponseWriter, r *http.Request, code int, message string) {
 	s.render(w, r, code, "message.html", map[string]any{"Message": message})
 }
