@@ -258,6 +258,13 @@ func TestRequestCancel(t *testing.T) {
 	held = settle(t, held, op.ID, 21, Outcome{State: OpDone}, snapshot(1, 21, with(attempts(session(1, AttemptCanceled, 5000, 21)), authorizations(voided("a1", 21)))))
 	wantStatus(t, held, StatusCanceled)
 
+	c := openPayment(t).Clone()
+	if got, err := c.RequestCancel(command("k", 20)); err != nil || got == nil || got != c.Operation("k") {
+		t.Errorf("the operation to run first is %+v (%v), want the one written down", got, err)
+	}
+	c.Operations[0].State = OpDone // closed, and yet the checkout is still reported open
+	refuse(t, "the same order again", c, CodeConflict, cancel)
+
 	refuse(t, "paid", paidPayment(t), CodeConflict, cancel)
 	refuse(t, "approved", approvedOrder(t), CodeConflict, cancel)
 	refuse(t, "creation without an answer", newPayment(automatic(opened(1, "stripe"))), CodeConflict, cancel)

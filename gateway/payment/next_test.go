@@ -316,6 +316,7 @@ func TestNextSync(t *testing.T) {
 		want bool
 	}{
 		{"nothing opened", newPayment(automatic()), false},
+		{"canceled, nothing captured", newPayment(with(automatic(opened(1, "stripe")), attempts(session(1, AttemptExpired, 1000, 5)), decisions(decision(DecisionCanceled, 0)))), false},
 		{"paid, fee not known", newPayment(paid), true},
 		{"paid, fee known", newPayment(with(paid, fee)), false},
 		{"refund pending", newPayment(with(paid, fee, Facts{Refunds: []Refund{refunded("r1", "c1", 10, RefundPending, 6)}})), true},

@@ -182,6 +182,9 @@ func TestBackoffAndStuck(t *testing.T) {
 			t.Fatalf("Backoff(%d) = %s after %s", i, Backoff(i), Backoff(i-1))
 		}
 	}
+	if Backoff(1) >= Backoff(2) || Backoff(1) > 5*time.Second {
+		t.Fatalf("the first wait is %s, of which somebody is waiting for the end", Backoff(1))
+	}
 	p := opPayment(OpRefund, worker)
 	for i := range 10 {
 		if len(p.Alerts) != 0 {
