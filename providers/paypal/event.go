@@ -111,8 +111,10 @@ func place(eventType, resourceType string, raw json.RawMessage) (providers.Ref, 
 	return providers.Ref{Kind: kind, ID: clean(id)}, h, true
 }
 
-// kindOf is the kind of object in a resource. A REVERSED event carries a refund, or
-// now and then the capture itself.
+// kindOf is the kind of object in a resource. A REVERSED event carries an object of a
+// refund's form, or now and then the capture itself. That object is no refund and
+// stands in no order: what it tells is read off the capture, its dispute, or hours
+// later off the transactions.
 func kindOf(eventType, resourceType, capture string) string {
 	switch {
 	case strings.HasPrefix(eventType, "CUSTOMER.DISPUTE."), strings.HasPrefix(eventType, "RISK.DISPUTE."):
@@ -123,11 +125,10 @@ func kindOf(eventType, resourceType, capture string) string {
 		return "authorization"
 	case strings.HasPrefix(eventType, "PAYMENT.REFUND."):
 		return "refund"
-	case eventType == "PAYMENT.CAPTURE.REFUNDED", eventType == "PAYMENT.CAPTURE.REVERSED":
-		if capture == "" {
-			return "capture"
-		}
+	case eventType == "PAYMENT.CAPTURE.REFUNDED" && capture != "":
 		return "refund"
+	case eventType == "PAYMENT.CAPTURE.REVERSED" && capture != "":
+		return "reversal"
 	case strings.HasPrefix(eventType, "PAYMENT.CAPTURE."):
 		return "capture"
 	default:

@@ -28,7 +28,7 @@ func (a *Adapter) Trace(ctx context.Context, object providers.Ref) (providers.Hi
 		return hintOf([]string{x.CustomID, x.InvoiceID}, object.ID, x.parent(), orderOf(x.Related, x.Links)), nil
 	case "capture":
 		return a.traceCapture(ctx, op, object.ID)
-	case "refund":
+	case "refund", "reversal":
 		var r refundBody
 		if err := a.readObject(ctx, op, "refunds", object.ID, &r); err != nil {
 			return providers.Hint{}, err

@@ -469,6 +469,8 @@ func TestVerifyBodies(t *testing.T) {
 			providers.Event{Type: "CHECKOUT.PAYMENT-APPROVAL.REVERSED", Relevant: true, Object: providers.Ref{Kind: "order", ID: "O1"}, Hint: providers.Hint{PaymentID: payID, Refs: []string{"O1"}}}},
 		{`{"id":"W","event_type":"PAYMENT.CAPTURE.REFUNDED","resource_type":"refund","resource":{"id":"R1","custom_id":"rfd_1","invoice_id":"rfd_1","links":[{"rel":"up","href":"https://api-m.paypal.com/v2/payments/captures/C1"}]}}`,
 			providers.Event{Type: "PAYMENT.CAPTURE.REFUNDED", Relevant: true, Object: providers.Ref{Kind: "refund", ID: "R1"}, Hint: providers.Hint{Refs: []string{"R1", "C1"}}}},
+		{`{"id":"W","event_type":"PAYMENT.CAPTURE.REVERSED","resource_type":"refund","resource":{"id":"R1","custom_id":"` + payID + `","links":[{"rel":"up","href":"https://api.paypal.com/v2/payments/captures/C1"}]}}`,
+			providers.Event{Type: "PAYMENT.CAPTURE.REVERSED", Relevant: true, Object: providers.Ref{Kind: "reversal", ID: "R1"}, Hint: providers.Hint{PaymentID: payID, Refs: []string{"R1", "C1"}}}},
 		{`{"id":"W","event_type":"PAYMENT.CAPTURE.REVERSED","resource_type":"capture","resource":{"id":"C1","custom_id":"` + payID + `"}}`,
 			providers.Event{Type: "PAYMENT.CAPTURE.REVERSED", Relevant: true, Object: providers.Ref{Kind: "capture", ID: "C1"}, Hint: providers.Hint{PaymentID: payID, Refs: []string{"C1"}}}},
 		{`{"id":"W","event_type":"CUSTOMER.DISPUTE.CREATED","resource_type":"dispute","resource":{"dispute_id":"PP-D-1","disputed_transactions":[{"seller_transaction_id":"C1","custom":"` + payID + `"}]}}`,
