@@ -197,7 +197,7 @@ func TestPausedRelayFeedsNothingTwice(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		before, others int
-	}{{"first page", 0, 0}, {"same page", 10, 10}, {"page turned meanwhile", 198, 10}, {"many pages later", 198, 500}} {
+	}{{"first page", 0, 0}, {"same page", 10, 10}, {"page turned meanwhile", 198, 10}, {"two pages later", 198, 300}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
