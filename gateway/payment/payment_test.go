@@ -161,6 +161,13 @@ func TestOutsideCaptureAlerts(t *testing.T) {
 	wantDiff(t, "outside only", alertKinds(outside), []string{"outside_capture"})
 	wantStatus(t, outside, StatusAuthorized)
 
+	pending := captured(1, "cx", 300, 14)
+	pending.State = CapturePending
+	wantDiff(t, "outside, pending", alertKinds(observe(t, heldPayment(t), 1, 15, rest(4700, 15, pending))), []string{})
+	left := newPayment(with(heldPayment(t).Facts, decisions(decision(DecisionAbandoned, 1))))
+	left = observe(t, left, 1, 15, rest(4700, 15, captured(1, "cx", 300, 14)))
+	wantDiff(t, "outside, abandoned", alertKinds(left), []string{"late_money"})
+
 	p := change(t, heldPayment(t), 20, func(c *Payment) error { return c.RequestCapture(1500, false, command("k1", 20)) })
 	p = observe(t, p, 1, 21, rest(3500, 21, captured(1, "c1", 1500, 21))) // the webhook is faster than the answer
 	p = settle(t, p, "k1", 22, Outcome{State: OpDone, Ref: "c1"}, nil)
@@ -299,6 +306,7 @@ func TestDisputedAndFees(t *testing.T) {
 		{"reversal of a dispute that withholds", with(dispute("chargeback", 600), reversal("v1", "d1")), 600},
 		{"reversal of the same capture, dispute not named", with(dispute("chargeback", 600), reversal("v1", "")), 600},
 		{"reversal of a dispute that was won", with(dispute("chargeback", 0), reversal("v1", "d1")), 0},
+		{"reversal of the same capture, dispute neither named nor withholding", with(dispute("chargeback", 0), reversal("v1", "")), 70},
 		{"reversal that is a refund", with(reversal("r1", ""), Facts{Refunds: []Refund{refunded("r1", "c1", 70, RefundSucceeded, 9)}}), 0},
 	} {
 		if got := with(base, c.f).Amounts(nil).Disputed; got != c.want {
