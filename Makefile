@@ -10,7 +10,7 @@ LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
 GOFUMPT  := $(GO) tool -modfile=tools/go.mod gofumpt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-tools sim lint fmt fmt-check docs-check ci clean
+.PHONY: help demo build test test-process test-browser test-tools sim lint docs fmt fmt-check docs-check ci clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,14 +24,23 @@ build: ## build bin/trifecta
 test: ## run all tests with the race detector, in random order (TESTFLAGS=… to change)
 	$(GO) test $(TESTFLAGS) ./...
 
+test-process: ## kill -9 storms, a webhook flood and two processes on one store, with real processes (about 2 minutes)
+	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 10m -run 'Kill|Flood|SecondProcess' ./cmd/e2e
+
+test-browser: ## pay in a real browser (needs chromium; SHOTS=DIR keeps screenshots)
+	$(GO) -C tools/browser test -count=1 -timeout 10m ./...
+
 test-tools: ## test the Stripe judge, which lives in a module of its own
 	$(GO) -C tools/stripemock test ./...
 
-sim: ## run the simulator (ARGS=… are passed on)
-	$(GO) run ./cmd/sim $(ARGS)
+sim: ## run the simulator (SEEDS=1000 MODE=all, or ARGS=… as they are)
+	$(GO) run ./cmd/sim -seeds $(or $(SEEDS),200) -mode $(or $(MODE),all) $(ARGS)
 
 lint: ## vet, house rules and room boundaries (the first run compiles the linter: 1 to 2 minutes)
 	$(LINT) run ./...
+
+docs: ## print docs/state-machine.md from the code
+	TRIFECTA_WRITE_DOCS=1 $(GO) test -count=1 -run TestDocsStateMachine ./gateway/payment
 
 fmt: ## format all Go code
 	$(GOFUMPT) -w $$(git ls-files -co --exclude-standard '*.go')

@@ -80,7 +80,7 @@ func (s *Service) command(ctx context.Context, r Request, p *payment.Payment, op
 		case op.State == payment.OpDone:
 			return Answer{Payment: p, Replayed: true}, nil
 		case op.State == payment.OpFailed && op.Code == payment.CodeDeclined:
-			return Answer{}, declined(p, *op)
+			return Answer{Replayed: true}, declined(p, *op)
 		case op.State == payment.OpFailed: // not remembered: ordered anew below
 		case op.Leased(s.now()):
 			return Answer{}, inProgress(p)
@@ -89,7 +89,7 @@ func (s *Service) command(ctx context.Context, r Request, p *payment.Payment, op
 		}
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "requested"}
-	p, err := s.change(ctx, p.ID, src, func(c *payment.Payment) error {
+	ordered, err := s.change(ctx, p.ID, src, func(c *payment.Payment) error {
 		if again := c.Operation(opID); again != nil && again.State != payment.OpFailed {
 			return inProgress(c) // the same request was faster
 		}
@@ -98,7 +98,10 @@ func (s *Service) command(ctx context.Context, r Request, p *payment.Payment, op
 	if err != nil {
 		return Answer{}, withPayment(err, p)
 	}
-	return s.ordered(ctx, p, opID, false)
+	if ordered.Operation(opID) == nil { // nothing had to be told to a provider
+		return Answer{Payment: ordered}, nil
+	}
+	return s.ordered(ctx, ordered, opID, false)
 }
 
 // ordered runs an ordered operation and turns its outcome into an answer.
@@ -175,26 +178,7 @@ func (s *Service) Cancel(ctx context.Context, r Request, id string) (Answer, err
 	if p.Status() == payment.StatusCanceled {
 		return Answer{Payment: p, Replayed: p.Operation(r.id("op")) != nil}, nil
 	}
-	opID := r.id("op")
-	if p.Operation(opID) == nil {
-		src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "cancel requested"}
-		var op *payment.Operation
-		p, err = s.change(ctx, id, src, func(c *payment.Payment) error {
-			if c.Operation(opID) != nil {
-				return inProgress(c)
-			}
-			op, err = c.RequestCancel(r.command(s, opID))
-			return err
-		})
-		if err != nil {
-			return Answer{}, withPayment(err, p)
-		}
-		if op == nil {
-			return Answer{Payment: p}, nil
-		}
-		return s.ordered(ctx, p, opID, false)
-	}
-	return s.command(ctx, r, p, opID, func(c *payment.Payment, cmd payment.Command) error {
+	return s.command(ctx, r, p, r.id("op"), func(c *payment.Payment, cmd payment.Command) error {
 		_, err := c.RequestCancel(cmd)
 		return err
 	})

@@ -17,6 +17,9 @@ func (s *Service) Get(ctx context.Context, c Caller, id string) (*payment.Paymen
 
 // List reads the caller's payments, newest first.
 func (s *Service) List(ctx context.Context, c Caller, f Filter) ([]*payment.Payment, string, error) {
+	if c.Operator {
+		return nil, "", payment.NewError(payment.CodeForbidden, "Lists of payments belong to one app; use a key of that app.")
+	}
 	f.App, f.Mode = c.App, c.Mode
 	list, next, err := s.opts.Payments.List(ctx, f)
 	if err != nil {

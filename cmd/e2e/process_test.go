@@ -123,8 +123,8 @@ func freeAddr(t *testing.T) string {
 // startPair starts both. more is further configuration, as lines of YAML.
 func startPair(t *testing.T, more ...string) *pair {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("real processes take a while; run without -short")
+	if os.Getenv("TRIFECTA_PROCESS_TESTS") == "" {
+		t.Skip("needs the machine for itself: run `make test-process`")
 	}
 	_, found := launch(t, regexp.MustCompile(`Stripe sandbox +(http\S+)|PayPal sandbox +(http\S+)`), "sandbox", "--stripe-addr", "127.0.0.1:0", "--paypal-addr", "127.0.0.1:0")
 	pr := &pair{t: t, client: &http.Client{Timeout: 20 * time.Second}}

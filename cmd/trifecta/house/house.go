@@ -138,6 +138,7 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 	h.Inbox, err = inbox.New(inbox.Options{
 		Accounts: registry, Store: store.NewInbox(h.engine), Applier: h.Service, Finder: payments, Notify: alerts, Orphans: orphans,
 		Clock: o.Clock, Wall: o.Wall, Owner: rand.Text(), Logger: o.Logger, Metrics: h.metrics.inbox(),
+		APIVersions: map[string]string{config.ProviderStripe: "2023-10-16"}, // what the pinned SDK speaks
 	})
 	if err != nil {
 		return fmt.Errorf("wire the inbox: %w", err)

@@ -70,7 +70,7 @@ func (s *Shop) buy(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := products()[i]
-	id = "order-" + id + "-" + p.ID
+	id = "order-" + strings.ToLower(id[:8]) + "-" + p.ID
 	request := map[string]any{
 		"amount": p.Amount, "currency": p.Currency, "reference": id, "description": p.Name,
 		"return_url": s.opts.BaseURL + "/orders/" + id, "cancel_url": s.opts.BaseURL + "/orders/" + id,
