@@ -20,6 +20,7 @@ type story struct {
 	*world
 	id       string
 	promises []func() error // what a 2xx said, checked at the end
+	reread   bool           // the last conflict made the client read again
 }
 
 type step func(s *story) (done bool)
@@ -34,6 +35,17 @@ type scenario struct {
 	refunded int64
 }
 
+// outdated says that a conflict may only mean that our record lags behind the provider's: the client reads once (a
+// webhook does the same) and asks again.
+func (s *story) outdated(err error) bool {
+	if payment.CodeOf(err) != payment.CodeConflict || s.reread {
+		s.reread = false
+		return false
+	}
+	s.reread = s.sees()
+	return true
+}
+
 // heard judges an answer: true is a final one, false means that the client asks again with the same key.
 func (s *story) heard(a gateway.Answer, err error) bool {
 	s.t.Helper()
@@ -45,13 +57,6 @@ func (s *story) heard(a gateway.Answer, err error) bool {
 		s.t.Errorf("answered %v", err)
 		return true
 	}
-	id := a.Payment.ID
-	s.promise(func() error {
-		if _, err := s.payments.Get(context.Background(), id); err != nil {
-			return fmt.Errorf("a payment answered before is not there: %w", err)
-		}
-		return nil
-	})
 	return !a.Unknown
 }
 
@@ -63,6 +68,12 @@ func creates(in gateway.CreateInput) step {
 		done := s.heard(a, err)
 		if a.Payment != nil {
 			s.id = a.Payment.ID
+			s.promise(func() error {
+				if _, err := s.payments.Get(context.Background(), a.Payment.ID); err != nil {
+					return fmt.Errorf("a payment answered before is not there: %w", err)
+				}
+				return nil
+			})
 		}
 		return done
 	}
@@ -88,6 +99,9 @@ func returns(n int) step {
 func refunds(key string, amount int64) step {
 	return func(s *story) bool {
 		a, err := s.refund(s.id, key, amount)
+		if s.outdated(err) {
+			return false
+		}
 		if err == nil {
 			s.promise(func() error {
 				_, r, err := s.svc.GetRefund(context.Background(), shop, a.Refund)
@@ -104,6 +118,9 @@ func refunds(key string, amount int64) step {
 func captures(key string, amount int64, final bool) step {
 	return func(s *story) bool {
 		a, err := s.capture(s.id, key, amount, final)
+		if s.outdated(err) {
+			return false
+		}
 		if err == nil && !a.Unknown {
 			captured := a.Payment.Amounts().Captured
 			s.promise(func() error {
@@ -397,8 +414,8 @@ func TestEveryWriteFails(t *testing.T) {
 			if total < 2 || t.Failed() {
 				t.Fatalf("%d writes", total)
 			}
-			for _, tr := range troubles() {
-				for k := range total {
+			for i, tr := range troubles() {
+				for k := i % thin; k < total; k += thin {
 					for _, patient := range tr.clients {
 						live(t, sc, &tr, k+1, patient)
 						if t.Failed() {

@@ -77,7 +77,13 @@ func effect(seen payment.Facts, p *payment.Payment, op payment.Operation) (strin
 				return a.Key.ID, true
 			}
 		}
-	case payment.OpCreate, payment.OpClose, payment.OpVoid:
+	case payment.OpVoid:
+		for _, a := range seen.Authorizations {
+			if a.Key.ID == op.Target && a.State == payment.AuthVoided {
+				return a.Key.ID, true
+			}
+		}
+	case payment.OpCreate, payment.OpClose:
 	}
 	return "", false
 }

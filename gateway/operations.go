@@ -242,7 +242,10 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 	obs := res.Observation
 	if !obs.Complete {
 		read, ok, err := s.fetch(ctx, p, op.N)
-		if err != nil || !ok {
+		switch {
+		case err != nil && unseen(op):
+			return payment.Outcome{State: payment.OpUnknown}, nil, callErr // it may be the echo of our own success
+		case err != nil || !ok:
 			return out, nil, callErr // the refusal stands without it
 		}
 		obs = read
@@ -254,11 +257,15 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 	return out, &obs, callErr
 }
 
-// mayHaveActed says whether an earlier try of this order may have taken effect
-// unseen: under this key, or under one that it replaced after look-ups. A refund
-// that bears our id is ours in any case.
+// unseen says whether an earlier try of this order may have taken effect without
+// our knowing: under this key, or under one that it replaced after look-ups.
+func unseen(op payment.Operation) bool { return op.Ambiguous || op.Generation > op.Run }
+
+// mayHaveActed says whether an effect that is found now can be this order's. A
+// refund that bears our id is ours in any case, and a hold that is gone is gone,
+// whoever let go of it.
 func mayHaveActed(op payment.Operation) bool {
-	return op.Ambiguous || op.Generation > op.Run || op.Kind == payment.OpRefund
+	return unseen(op) || op.Kind == payment.OpRefund || op.Kind == payment.OpVoid
 }
 
 // call sends one operation to its provider.
