@@ -260,6 +260,9 @@ func onePage[S any](it *stripesdk.Iter, id func(*S) string) (rows []*S, next str
 	if err := it.Err(); err != nil {
 		return nil, "", err
 	}
+	if len(rows) == 0 && it.Meta().URL == "" { // every list names itself: the SDK reads "{}" as one without rows
+		return nil, "", errUnreadable
+	}
 	if !it.Meta().HasMore {
 		return rows, "", nil
 	}

@@ -245,6 +245,23 @@ func TestTraceBySession(t *testing.T) {
 	}
 }
 
+// TestEmptyAnswerIsNoEmptyList (I3): "{}" where a list belongs is no complete look;
+// read as one, a failed refund was taken for seen.
+func TestEmptyAnswerIsNoEmptyList(t *testing.T) {
+	t.Parallel()
+	a := against(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/payment_intents/pi_1" {
+			fmt.Fprint(w, `{"id":"pi_1","object":"payment_intent","status":"succeeded","amount":1999,"currency":"usd","created":1,"latest_charge":{"id":"ch_1","object":"charge","status":"succeeded","captured":true}}`)
+			return
+		}
+		fmt.Fprint(w, `{}`)
+	})
+	_, err := a.Fetch(t.Context(), providers.Attempt{PaymentID: "pay_abc", N: 1, Root: providers.Ref{Kind: kindIntent, ID: "pi_1"}})
+	wantClass(t, err, providers.Unknown)
+	_, err = a.Sweep(t.Context(), "refunds", time.Unix(1e9, 0), time.Unix(1e9+60, 0), "")
+	wantClass(t, err, providers.Unknown)
+}
+
 // TestInquiryIsSeen: an inquiry withholds nothing and is still a dispute.
 func TestInquiryIsSeen(t *testing.T) {
 	t.Parallel()
