@@ -427,3 +427,22 @@ func TestApplyTwiceIsOnePayment(t *testing.T) {
 		}
 	})
 }
+
+// Guards that two objects at a provider that carry the id of one refund of ours,
+// one failed and one not, are told once: a change that makes the same news again
+// and again would never come to an end.
+func TestTwoObjectsOfOneRefundAreNoNewsTwice(t *testing.T) {
+	t.Parallel()
+	failed, paid := refunded("re_1", "ch_1", 100, RefundFailed, 20), refunded("re_2", "ch_1", 100, RefundSucceeded, 21)
+	failed.Operation, paid.Operation = "rfd_1", "rfd_1"
+	p := newPayment(automatic(opened(1, "stripe")))
+	p = observe(t, p, 1, 30, Facts{
+		Attempts: []AttemptFact{session(1, AttemptComplete, 1000, 30)},
+		Captures: []Capture{captured(1, "ch_1", 1000, 10)}, Refunds: []Refund{failed, paid},
+	})
+	p.Outbox, p.Alerts = nil, nil
+	next := change(t, p, 40, func(c *Payment) error { c.NextSyncAt = at(50); return nil })
+	if got := append(eventTypes(next), alertKinds(next)...); len(got) > 0 {
+		t.Errorf("told again: %v", got)
+	}
+}

@@ -246,16 +246,12 @@ func (p *Payment) tell(old *Payment, before, after Snapshot, now time.Time) {
 }
 
 func (p *Payment) tellRefunds(old *Payment, now time.Time) {
-	was := map[string]RefundState{}
-	for _, r := range old.Refunds() {
-		was[r.ID] = r.State
-	}
+	was := old.refundStates()
 	for _, r := range p.Refunds() {
-		state, known := was[r.ID]
-		if !known {
+		if was[r.ID] == nil {
 			p.emit("refund.created", r.ID, now)
 		}
-		if r.State == state {
+		if was[r.ID][r.State] {
 			continue
 		}
 		switch r.State {
@@ -264,6 +260,20 @@ func (p *Payment) tellRefunds(old *Payment, now time.Time) {
 		case RefundPending, RefundRequiresAction:
 		}
 	}
+}
+
+// refundStates are the states in which each refund's id stands. It may stand in
+// several: two objects at a provider can carry the id of one of our refunds, and
+// what each of them is must be no news the second time.
+func (p *Payment) refundStates() map[string]map[RefundState]bool {
+	out := map[string]map[RefundState]bool{}
+	for _, r := range p.Refunds() {
+		if out[r.ID] == nil {
+			out[r.ID] = map[RefundState]bool{}
+		}
+		out[r.ID][r.State] = true
+	}
+	return out
 }
 
 func (p *Payment) tellDisputes(old *Payment, now time.Time) {
@@ -320,12 +330,9 @@ func (p *Payment) alert(old *Payment, before, after Snapshot, now time.Time) {
 			Message: fmt.Sprintf("Money moved on a payment that was %s.", before.Status)}, string(after.Status))
 	}
 	p.alertCaptures(old, now)
-	failed := map[string]bool{}
-	for _, r := range old.Refunds() {
-		failed[r.ID] = r.State == RefundFailed
-	}
+	was := old.refundStates()
 	for _, r := range p.Refunds() {
-		if r.State == RefundFailed && !failed[r.ID] {
+		if r.State == RefundFailed && !was[r.ID][RefundFailed] {
 			p.raise(Alert{Kind: "refund_failed", Severity: "warning", Message: "A refund failed: the customer was not paid back.", At: now}, r.ID)
 		}
 	}
