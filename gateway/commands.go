@@ -136,8 +136,10 @@ func (s *Service) ordered(ctx context.Context, p *payment.Payment, opID string, 
 		e.PaymentID = driven.ID
 		return Answer{}, e
 	default:
-		return Answer{}, &payment.Error{Code: payment.CodeProviderUnavailable, PaymentID: driven.ID,
-			Message: "It was certainly not done. Repeat the request with the same key."}
+		return Answer{}, &payment.Error{
+			Code: payment.CodeProviderUnavailable, PaymentID: driven.ID,
+			Message: "It was certainly not done. Repeat the request with the same key.",
+		}
 	}
 }
 

@@ -91,8 +91,10 @@ type fakeRefund struct {
 }
 
 func newFake(name string, now func() time.Time) *fakeProvider {
-	f := &fakeProvider{now: now, name: name, account: name + "-eu", stripeLike: name == "stripe", keyLife: 24 * time.Hour,
-		keys: map[string]*fakeKey{}, script: map[string][]fault{}}
+	f := &fakeProvider{
+		now: now, name: name, account: name + "-eu", stripeLike: name == "stripe", keyLife: 24 * time.Hour,
+		keys: map[string]*fakeKey{}, script: map[string][]fault{},
+	}
 	if !f.stripeLike {
 		f.keyLife = 6 * time.Hour
 	}

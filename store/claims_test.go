@@ -53,8 +53,14 @@ func TestClaimID(t *testing.T) {
 	t.Parallel()
 	seen := map[string]store.Ref{}
 	for _, ref := range []store.Ref{
-		order, {"paypal", "main", "orde", "r5O190127TN364715T"}, {"paypa", "lmain", "order", "5O190127TN364715T"}, {"paypal", "mai", "norder", "5O190127TN364715T"},
-		{"stripe", "main", "order", "5O190127TN364715T"}, {"paypal", "main", "order", "5o190127tn364715t"}, {"1:a", "b", "c", "d"}, {"1", "a1:b", "c", "d"},
+		order,
+		{"paypal", "main", "orde", "r5O190127TN364715T"},
+		{"paypa", "lmain", "order", "5O190127TN364715T"},
+		{"paypal", "mai", "norder", "5O190127TN364715T"},
+		{"stripe", "main", "order", "5O190127TN364715T"},
+		{"paypal", "main", "order", "5o190127tn364715t"},
+		{"1:a", "b", "c", "d"},
+		{"1", "a1:b", "c", "d"},
 	} {
 		id := store.ClaimID(ref)
 		if other, ok := seen[id]; ok {

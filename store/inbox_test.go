@@ -121,8 +121,14 @@ func TestInboxDue(t *testing.T) {
 			state inbox.State
 			due   time.Duration // 0: none
 		}{
-			{inbox.Pending, -2 * time.Minute}, {inbox.Pending, time.Millisecond}, {inbox.Done, 0}, {inbox.Irrelevant, 0},
-			{inbox.Parked, -3 * time.Minute}, {inbox.Parked, 0}, {inbox.Dead, -time.Minute}, {inbox.Pending, -4 * time.Minute},
+			{inbox.Pending, -2 * time.Minute},
+			{inbox.Pending, time.Millisecond},
+			{inbox.Done, 0},
+			{inbox.Irrelevant, 0},
+			{inbox.Parked, -3 * time.Minute},
+			{inbox.Parked, 0},
+			{inbox.Dead, -time.Minute},
+			{inbox.Pending, -4 * time.Minute},
 		} {
 			r := received(i, func(r *inbox.Record) {
 				if r.State, r.DueAt = c.state, now.Add(c.due); c.due == 0 {

@@ -291,8 +291,14 @@ func TestFormatAmount(t *testing.T) {
 		currency   payment.Currency
 		lang, want string
 	}{
-		{1999, "usd", "en", "$19.99|USD"}, {1999, "usd", "de", "19,99\u00a0$|USD"}, {500, "jpy", "en", "¥500|JPY"}, {1234, "kwd", "en", "KWD\u00a01.234|"},
-		{1, "eur", "fr", "0,01\u00a0€|EUR"}, {100000, "chf", "it", "1.000,00\u00a0CHF|"}, {999999999999, "usd", "en", "$9,999,999,999.99|USD"}, {123456, "krw", "ko", "₩123,456|KRW"},
+		{1999, "usd", "en", "$19.99|USD"},
+		{1999, "usd", "de", "19,99\u00a0$|USD"},
+		{500, "jpy", "en", "¥500|JPY"},
+		{1234, "kwd", "en", "KWD\u00a01.234|"},
+		{1, "eur", "fr", "0,01\u00a0€|EUR"},
+		{100000, "chf", "it", "1.000,00\u00a0CHF|"},
+		{999999999999, "usd", "en", "$9,999,999,999.99|USD"},
+		{123456, "krw", "ko", "₩123,456|KRW"},
 	} {
 		got := formatAmount(payment.Money{Minor: c.minor, Currency: c.currency}, c.lang)
 		if got.Text+"|"+got.Code != c.want {

@@ -314,8 +314,13 @@ func TestForeignObjectsAreNotFound(t *testing.T) {
 	unknown := "pay_" + strings.Repeat("a", 26)
 	body := func(a answer) string { return strings.ReplaceAll(a.raw, a.text("request_id"), "ID") }
 	for _, route := range []struct{ method, path, body string }{
-		{"GET", "/v1/payments/%", ""}, {"GET", "/v1/payments/%/refunds", ""}, {"GET", "/v1/payments/%/history", ""}, {"GET", "/v1/payments/%/funds", ""},
-		{"POST", "/v1/payments/%/capture", `{"amount":1}`}, {"POST", "/v1/payments/%/cancel", ""}, {"POST", "/v1/payments/%/sync", ""},
+		{"GET", "/v1/payments/%", ""},
+		{"GET", "/v1/payments/%/refunds", ""},
+		{"GET", "/v1/payments/%/history", ""},
+		{"GET", "/v1/payments/%/funds", ""},
+		{"POST", "/v1/payments/%/capture", `{"amount":1}`},
+		{"POST", "/v1/payments/%/cancel", ""},
+		{"POST", "/v1/payments/%/sync", ""},
 		{"POST", "/v1/payments/%/refunds", `{"amount":1}`},
 	} {
 		foreign := w.do(call{method: route.method, path: strings.Replace(route.path, "%", p.text("id"), 1), key: otherKey, idem: "x", body: route.body})

@@ -73,8 +73,10 @@ func NewError(code Code, format string, args ...any) *Error {
 // Invalid makes an invalid_request error that names one field.
 func Invalid(pointer, format string, args ...any) *Error {
 	rule := fmt.Sprintf(format, args...)
-	return &Error{Code: CodeInvalid, Message: "The request breaks a rule: " + pointer + " " + rule + ".",
-		Fields: []FieldError{{Pointer: pointer, Rule: rule}}}
+	return &Error{
+		Code: CodeInvalid, Message: "The request breaks a rule: " + pointer + " " + rule + ".",
+		Fields: []FieldError{{Pointer: pointer, Rule: rule}},
+	}
 }
 
 // CodeOf is the code of an error, CodeInternal for one that has none.

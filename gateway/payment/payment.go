@@ -326,8 +326,10 @@ func (p *Payment) alert(old *Payment, before, after Snapshot, now time.Time) {
 	}
 	dead := before.Status == StatusCanceled || before.Status == StatusExpired || before.Status == StatusFailed
 	if dead && (after.Status == StatusSucceeded || after.Status == StatusAuthorized || after.Status == StatusProcessing) {
-		p.raise(Alert{Kind: "late_money", Severity: "critical", At: now,
-			Message: fmt.Sprintf("Money moved on a payment that was %s.", before.Status)}, string(after.Status))
+		p.raise(Alert{
+			Kind: "late_money", Severity: "critical", At: now,
+			Message: fmt.Sprintf("Money moved on a payment that was %s.", before.Status),
+		}, string(after.Status))
 	}
 	p.alertCaptures(old, now)
 	was := old.refundStates()

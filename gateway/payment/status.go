@@ -46,22 +46,38 @@ type StatusRow struct {
 // It is printed into docs/state-machine.md and every row is tested.
 func StatusTable() []StatusRow {
 	return []StatusRow{
-		{StatusConflicted, func(c Conditions) bool { return c.Conflict },
-			"Captured money differs from what was asked (amount, currency, account, a second capture). Held until an operator accepts or refunds."},
-		{StatusSucceeded, func(c Conditions) bool { return c.Paid },
-			"The expected amount is captured. Refunds and disputes do not change this; late money reaches it from any dead status."},
-		{StatusAuthorized, func(c Conditions) bool { return c.Authorized },
-			"Funds are held and capturable, also while partly captured."},
-		{StatusProcessing, func(c Conditions) bool { return c.Processing },
-			"The outcome is on its way: a creation without an answer, an approval being captured, money pending."},
-		{StatusRequiresAction, func(c Conditions) bool { return c.Open || !(c.Canceled || c.Deadline || c.Failed) },
-			"The customer can pay: at the provider's page (again, after a decline), or on our page where the next attempt opens."},
-		{StatusCanceled, func(c Conditions) bool { return c.Canceled },
-			"Canceled before money moved, or the authorization was voided or lapsed."},
-		{StatusExpired, func(c Conditions) bool { return c.Deadline },
-			"Nobody paid or authorised before expires_in."},
-		{StatusFailed, func(Conditions) bool { return true },
-			"The provider denied the money after processing. A retry is a new payment."},
+		{
+			StatusConflicted, func(c Conditions) bool { return c.Conflict },
+			"Captured money differs from what was asked (amount, currency, account, a second capture). Held until an operator accepts or refunds.",
+		},
+		{
+			StatusSucceeded, func(c Conditions) bool { return c.Paid },
+			"The expected amount is captured. Refunds and disputes do not change this; late money reaches it from any dead status.",
+		},
+		{
+			StatusAuthorized, func(c Conditions) bool { return c.Authorized },
+			"Funds are held and capturable, also while partly captured.",
+		},
+		{
+			StatusProcessing, func(c Conditions) bool { return c.Processing },
+			"The outcome is on its way: a creation without an answer, an approval being captured, money pending.",
+		},
+		{
+			StatusRequiresAction, func(c Conditions) bool { return c.Open || !(c.Canceled || c.Deadline || c.Failed) },
+			"The customer can pay: at the provider's page (again, after a decline), or on our page where the next attempt opens.",
+		},
+		{
+			StatusCanceled, func(c Conditions) bool { return c.Canceled },
+			"Canceled before money moved, or the authorization was voided or lapsed.",
+		},
+		{
+			StatusExpired, func(c Conditions) bool { return c.Deadline },
+			"Nobody paid or authorised before expires_in.",
+		},
+		{
+			StatusFailed, func(Conditions) bool { return true },
+			"The provider denied the money after processing. A retry is a new payment.",
+		},
 	}
 }
 

@@ -156,9 +156,15 @@ func codeOf(issue string) string {
 // fieldOf maps the place of a fault in PayPal's request to ours, empty if unknown.
 func fieldOf(field string) string {
 	for _, f := range []struct{ theirs, ours string }{
-		{"/currency_code", "/currency"}, {"/items", "/line_items"}, {"/amount", "/amount"}, {"/description", "/description"},
-		{"/soft_descriptor", "/statement_descriptor"}, {"/locale", "/locale"}, {"/email_address", "/customer/email"},
-		{"/return_url", "/return_url"}, {"/cancel_url", "/cancel_url"},
+		{"/currency_code", "/currency"},
+		{"/items", "/line_items"},
+		{"/amount", "/amount"},
+		{"/description", "/description"},
+		{"/soft_descriptor", "/statement_descriptor"},
+		{"/locale", "/locale"},
+		{"/email_address", "/customer/email"},
+		{"/return_url", "/return_url"},
+		{"/cancel_url", "/cancel_url"},
 	} {
 		if strings.Contains(field, f.theirs) {
 			return f.ours

@@ -32,34 +32,48 @@ func TestFetchStates(t *testing.T) {
 		{name: "approved", status: "APPROVED", want: payment.AttemptApproved, check: func(f payment.Facts) bool {
 			return f.Attempts[0].ApprovedAt.Equal(startWall.Add(-5*time.Minute)) && f.Attempts[0].PayerID == "QYR5Z8XDVJNXQ" && f.Attempts[0].URL != ""
 		}},
-		{name: "captured", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "COMPLETED", "") + `]}`, want: payment.AttemptComplete,
-			check: func(f payment.Facts) bool { return f.Attempts[0].URL == "" && f.Attempts[0].Refs.Capture == capID }},
+		{
+			name: "captured", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "COMPLETED", "") + `]}`, want: payment.AttemptComplete,
+			check: func(f payment.Facts) bool { return f.Attempts[0].URL == "" && f.Attempts[0].Refs.Capture == capID },
+		},
 		{name: "refunded stays complete", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "REFUNDED", "") + `]}`, want: payment.AttemptComplete},
 		{name: "partly refunded", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "PARTIALLY_REFUNDED", "") + `]}`, want: payment.AttemptComplete},
 		{name: "pending", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "PENDING", `,"status_details":{"reason":"ECHECK"}`) + `]}`, want: payment.AttemptProcessing},
 		{name: "declined", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "DECLINED", `,"status_details":{"reason":"OTHER"}`) + `]}`, want: payment.AttemptFailed, failure: "capture_declined"},
 		{name: "failed", status: "COMPLETED", payments: `{"captures":[` + captureJSON(capID, "FAILED", "") + `]}`, want: payment.AttemptFailed, failure: "capture_declined"},
-		{name: "a declined and a completed one", status: "COMPLETED", payments: `{"captures":[` + captureJSON("C1", "DECLINED", "") + `,` + captureJSON(capID, "COMPLETED", "") + `]}`, want: payment.AttemptComplete,
-			check: func(f payment.Facts) bool { return f.Attempts[0].Refs.Capture == capID }},
+		{
+			name: "a declined and a completed one", status: "COMPLETED", payments: `{"captures":[` + captureJSON("C1", "DECLINED", "") + `,` + captureJSON(capID, "COMPLETED", "") + `]}`, want: payment.AttemptComplete,
+			check: func(f payment.Facts) bool { return f.Attempts[0].Refs.Capture == capID },
+		},
 		{name: "completed, nothing shown", status: "COMPLETED", want: payment.AttemptComplete},
 		{name: "voided", status: "VOIDED", want: payment.AttemptCanceled},
-		{name: "authorized", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "CREATED", ""), want: payment.AttemptAuthorized,
-			check: func(f payment.Facts) bool { return f.Authorizations[0].Capturable == 1999 }},
+		{
+			name: "authorized", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "CREATED", ""), want: payment.AttemptAuthorized,
+			check: func(f payment.Facts) bool { return f.Authorizations[0].Capturable == 1999 },
+		},
 		{name: "authorization in review", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "PENDING", ""), want: payment.AttemptProcessing},
 		{name: "authorization denied", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "DENIED", ""), want: payment.AttemptFailed, failure: "authorization_denied"},
 		{name: "authorization voided", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "VOIDED", ""), want: payment.AttemptCanceled},
-		{name: "authorization over its time", status: "COMPLETED", intent: "AUTHORIZE",
-			auth: strings.Replace(authJSON(authID, "CREATED", ""), "2026-03-30", "2026-02-28", 1), want: payment.AttemptCanceled, failure: "authorization_expired"},
-		{name: "captured from an authorization", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "CAPTURED", ""),
+		{
+			name: "authorization over its time", status: "COMPLETED", intent: "AUTHORIZE",
+			auth: strings.Replace(authJSON(authID, "CREATED", ""), "2026-03-30", "2026-02-28", 1), want: payment.AttemptCanceled, failure: "authorization_expired",
+		},
+		{
+			name: "captured from an authorization", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "CAPTURED", ""),
 			payments: `"captures":[` + captureJSON(capID, "COMPLETED", up) + `]`, want: payment.AttemptComplete,
 			check: func(f payment.Facts) bool {
 				return f.Captures[0].Auth == authID && f.Authorizations[0].State == payment.AuthCaptured
-			}},
-		{name: "partly captured", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "PARTIALLY_CAPTURED", ""),
+			},
+		},
+		{
+			name: "partly captured", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "PARTIALLY_CAPTURED", ""),
 			payments: `"captures":[` + strings.Replace(captureJSON(capID, "COMPLETED", up), "19.99", "5.00", 1) + `]`, want: payment.AttemptAuthorized,
-			check: func(f payment.Facts) bool { return f.Authorizations[0].Capturable == 1499 }},
-		{name: "partly captured, rest voided", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "VOIDED", ""),
-			payments: `"captures":[` + strings.Replace(captureJSON(capID, "COMPLETED", up), "19.99", "5.00", 1) + `]`, want: payment.AttemptComplete},
+			check: func(f payment.Facts) bool { return f.Authorizations[0].Capturable == 1499 },
+		},
+		{
+			name: "partly captured, rest voided", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "VOIDED", ""),
+			payments: `"captures":[` + strings.Replace(captureJSON(capID, "COMPLETED", up), "19.99", "5.00", 1) + `]`, want: payment.AttemptComplete,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -41,16 +41,33 @@ func TestMoneyBothWays(t *testing.T) {
 func TestMoneyRefused(t *testing.T) {
 	t.Parallel()
 	for _, m := range []payment.Money{
-		{Minor: 123401, Currency: "huf"}, {Minor: 150, Currency: "twd"}, {Minor: 100, Currency: "krw"},
-		{Minor: 100, Currency: "kwd"}, {Minor: 100, Currency: ""}, {Minor: 0, Currency: "usd"}, {Minor: -100, Currency: "usd"},
+		{Minor: 123401, Currency: "huf"},
+		{Minor: 150, Currency: "twd"},
+		{Minor: 100, Currency: "krw"},
+		{Minor: 100, Currency: "kwd"},
+		{Minor: 100, Currency: ""},
+		{Minor: 0, Currency: "usd"},
+		{Minor: -100, Currency: "usd"},
 	} {
 		if supports(m) == nil {
 			t.Errorf("%d %s is supported, want a refusal", m.Minor, m.Currency)
 		}
 	}
 	for _, m := range []*money{
-		nil, {"USD", ""}, {"USD", "1.999"}, {"USD", "1e3"}, {"USD", "NaN"}, {"USD", "1,00"}, {"USD", " 1"}, {"USD", "--1"},
-		{"USD", "92233720368547758.08"}, {"JPY", "1.5"}, {"ZZZ", "1"}, {"", "1"}, {"USD", "."}, {"USD", "1."},
+		nil,
+		{"USD", ""},
+		{"USD", "1.999"},
+		{"USD", "1e3"},
+		{"USD", "NaN"},
+		{"USD", "1,00"},
+		{"USD", " 1"},
+		{"USD", "--1"},
+		{"USD", "92233720368547758.08"},
+		{"JPY", "1.5"},
+		{"ZZZ", "1"},
+		{"", "1"},
+		{"USD", "."},
+		{"USD", "1."},
 	} {
 		if got, err := m.parse(); err == nil {
 			t.Errorf("%+v was read as %v", m, got)
@@ -65,9 +82,17 @@ func TestMoneyRead(t *testing.T) {
 		in   money
 		want int64
 	}{
-		{money{"USD", "19.99"}, 1999}, {money{"USD", "5"}, 500}, {money{"USD", "0.1"}, 10}, {money{"USD", ".50"}, 50},
-		{money{"USD", "-.50"}, -50}, {money{"USD", "-3.10"}, -310}, {money{"HUF", "500"}, 50000}, {money{"HUF", "500.00"}, 50000},
-		{money{"JPY", "500"}, 500}, {money{"JPY", "500.00"}, 500}, {money{"KWD", "1.234"}, 1234},
+		{money{"USD", "19.99"}, 1999},
+		{money{"USD", "5"}, 500},
+		{money{"USD", "0.1"}, 10},
+		{money{"USD", ".50"}, 50},
+		{money{"USD", "-.50"}, -50},
+		{money{"USD", "-3.10"}, -310},
+		{money{"HUF", "500"}, 50000},
+		{money{"HUF", "500.00"}, 50000},
+		{money{"JPY", "500"}, 500},
+		{money{"JPY", "500.00"}, 500},
+		{money{"KWD", "1.234"}, 1234},
 		{money{"USD", "92233720368547758.07"}, math.MaxInt64},
 	} {
 		got, err := c.in.parse()

@@ -176,11 +176,21 @@ func TestSweepItemCodes(t *testing.T) {
 		code, status, value, kind string
 		paid                      bool
 	}{
-		{"T0006", "S", "10.00", "capture", true}, {"T0000", "S", "-10.00", "transaction", false}, {"T0006", "P", "10.00", "capture", false},
-		{"T0006", "D", "10.00", "capture", false}, {"T0006", "V", "10.00", "capture", true}, {"T1107", "S", "-1.00", "refund", true},
-		{"T1106", "S", "-1.00", "refund", true}, {"T1201", "S", "-1.00", "transaction", true}, {"T1110", "S", "-1.00", "transaction", true},
-		{"T1300", "S", "1.00", "authorization", true}, {"T0400", "S", "-5.00", "transaction", false}, {"T0200", "S", "5.00", "transaction", false},
-		{"", "S", "1.00", "transaction", false}, {"T9999", "S", "1.00", "transaction", false}, {"T0006", "S", "garbage", "capture", true},
+		{"T0006", "S", "10.00", "capture", true},
+		{"T0000", "S", "-10.00", "transaction", false},
+		{"T0006", "P", "10.00", "capture", false},
+		{"T0006", "D", "10.00", "capture", false},
+		{"T0006", "V", "10.00", "capture", true},
+		{"T1107", "S", "-1.00", "refund", true},
+		{"T1106", "S", "-1.00", "refund", true},
+		{"T1201", "S", "-1.00", "transaction", true},
+		{"T1110", "S", "-1.00", "transaction", true},
+		{"T1300", "S", "1.00", "authorization", true},
+		{"T0400", "S", "-5.00", "transaction", false},
+		{"T0200", "S", "5.00", "transaction", false},
+		{"", "S", "1.00", "transaction", false},
+		{"T9999", "S", "1.00", "transaction", false},
+		{"T0006", "S", "garbage", "capture", true},
 	} {
 		it := transactionItem(transaction{ID: "T1", EventCode: c.code, Status: c.status, Amount: &money{"USD", c.value}})
 		if it.Object.Kind != c.kind || it.Paid != c.paid {
@@ -255,8 +265,12 @@ func TestSweepRefused(t *testing.T) {
 	t.Parallel()
 	a := newStub(t).adapter()
 	for _, c := range []struct{ list, cursor string }{
-		{"nothing", ""}, {listTransactions, "x"}, {listTransactions, "a|b|c"}, {listTransactions, "2026-03-01T00:00:00Z|2026-03-02T00:00:00Z|0"},
-		{listTransactions, "2026-03-02T00:00:00Z|2026-03-01T00:00:00Z|1"}, {listEvents, "%zz"},
+		{"nothing", ""},
+		{listTransactions, "x"},
+		{listTransactions, "a|b|c"},
+		{listTransactions, "2026-03-01T00:00:00Z|2026-03-02T00:00:00Z|0"},
+		{listTransactions, "2026-03-02T00:00:00Z|2026-03-01T00:00:00Z|1"},
+		{listEvents, "%zz"},
 	} {
 		_, err := a.Sweep(t.Context(), c.list, startWall.Add(-time.Hour), startWall, c.cursor)
 		wantError(t, err, providers.Refused, "")

@@ -452,8 +452,10 @@ func forge(t *testing.T, object string, want uint32) []byte {
 func TestVerifyBodies(t *testing.T) {
 	t.Parallel()
 	m := newMail(t)
-	for _, body := range []string{"", "{}", "[]", "null", "{", `{"id":"WH-1"}`, `{"id":"WH-1","event_type":"X"}`, `{"id":"WH-1","event_type":"X","resource":[]}`, `{"id":7,"event_type":"X","resource":{}}`,
-		`{"id":"WH-1","event_type":"PAYMENT.CAPTURE.COMPLETED","resource":{"id":5}}`} {
+	for _, body := range []string{
+		"", "{}", "[]", "null", "{", `{"id":"WH-1"}`, `{"id":"WH-1","event_type":"X"}`, `{"id":"WH-1","event_type":"X","resource":[]}`, `{"id":7,"event_type":"X","resource":{}}`,
+		`{"id":"WH-1","event_type":"PAYMENT.CAPTURE.COMPLETED","resource":{"id":5}}`,
+	} {
 		if _, err := m.verify(m.signed("WHFIRST", []byte(body))); !errors.Is(err, providers.ErrMalformed) {
 			t.Errorf("%s: %v", body, err)
 		}
@@ -463,22 +465,38 @@ func TestVerifyBodies(t *testing.T) {
 		want providers.Event
 	}{
 		{`{"id":"W","event_type":"BILLING.PLAN.CREATED","resource_type":"plan","resource":{"id":5}}`, providers.Event{Type: "BILLING.PLAN.CREATED"}},
-		{`{"id":"W","event_type":"CHECKOUT.ORDER.APPROVED","resource_type":"checkout-order","resource":{"id":"O1","purchase_units":[{"custom_id":"` + payID + `","invoice_id":"` + payID + `-3"}]}}`,
-			providers.Event{Type: "CHECKOUT.ORDER.APPROVED", Relevant: true, Object: providers.Ref{Kind: "order", ID: "O1"}, Hint: providers.Hint{PaymentID: payID, N: 3, Refs: []string{"O1"}}}},
-		{`{"id":"W","event_type":"CHECKOUT.PAYMENT-APPROVAL.REVERSED","resource":{"order_id":"O1","purchase_units":[{"custom_id":"` + payID + `"}]}}`,
-			providers.Event{Type: "CHECKOUT.PAYMENT-APPROVAL.REVERSED", Relevant: true, Object: providers.Ref{Kind: "order", ID: "O1"}, Hint: providers.Hint{PaymentID: payID, Refs: []string{"O1"}}}},
-		{`{"id":"W","event_type":"PAYMENT.CAPTURE.REFUNDED","resource_type":"refund","resource":{"id":"R1","custom_id":"rfd_1","invoice_id":"rfd_1","links":[{"rel":"up","href":"https://api-m.paypal.com/v2/payments/captures/C1"}]}}`,
-			providers.Event{Type: "PAYMENT.CAPTURE.REFUNDED", Relevant: true, Object: providers.Ref{Kind: "refund", ID: "R1"}, Hint: providers.Hint{Refs: []string{"R1", "C1"}}}},
-		{`{"id":"W","event_type":"PAYMENT.CAPTURE.REVERSED","resource_type":"refund","resource":{"id":"R1","custom_id":"` + payID + `","links":[{"rel":"up","href":"https://api.paypal.com/v2/payments/captures/C1"}]}}`,
-			providers.Event{Type: "PAYMENT.CAPTURE.REVERSED", Relevant: true, Object: providers.Ref{Kind: "reversal", ID: "R1"}, Hint: providers.Hint{PaymentID: payID, Refs: []string{"R1", "C1"}}}},
-		{`{"id":"W","event_type":"PAYMENT.CAPTURE.REVERSED","resource_type":"capture","resource":{"id":"C1","custom_id":"` + payID + `"}}`,
-			providers.Event{Type: "PAYMENT.CAPTURE.REVERSED", Relevant: true, Object: providers.Ref{Kind: "capture", ID: "C1"}, Hint: providers.Hint{PaymentID: payID, Refs: []string{"C1"}}}},
-		{`{"id":"W","event_type":"CUSTOMER.DISPUTE.CREATED","resource_type":"dispute","resource":{"dispute_id":"PP-D-1","disputed_transactions":[{"seller_transaction_id":"C1","custom":"` + payID + `"}]}}`,
-			providers.Event{Type: "CUSTOMER.DISPUTE.CREATED", Relevant: true, Object: providers.Ref{Kind: "dispute", ID: "PP-D-1"}, Hint: providers.Hint{PaymentID: payID, Refs: []string{"PP-D-1", "C1"}}}},
-		{`{"id":"W","event_type":"PAYMENT.AUTHORIZATION.VOIDED","resource":{"id":"A1","custom_id":"' OR 1=1","invoice_id":"pay_X"}}`,
-			providers.Event{Type: "PAYMENT.AUTHORIZATION.VOIDED", Relevant: true, Object: providers.Ref{Kind: "authorization", ID: "A1"}, Hint: providers.Hint{Refs: []string{"A1"}}}},
-		{`{"id":"W","event_type":"PAYMENT.CAPTURE.PENDING","resource":{"id":"../x","custom_id":"` + payID + `"}}`,
-			providers.Event{Type: "PAYMENT.CAPTURE.PENDING", Relevant: true, Object: providers.Ref{Kind: "capture"}, Hint: providers.Hint{PaymentID: payID}}},
+		{
+			`{"id":"W","event_type":"CHECKOUT.ORDER.APPROVED","resource_type":"checkout-order","resource":{"id":"O1","purchase_units":[{"custom_id":"` + payID + `","invoice_id":"` + payID + `-3"}]}}`,
+			providers.Event{Type: "CHECKOUT.ORDER.APPROVED", Relevant: true, Object: providers.Ref{Kind: "order", ID: "O1"}, Hint: providers.Hint{PaymentID: payID, N: 3, Refs: []string{"O1"}}},
+		},
+		{
+			`{"id":"W","event_type":"CHECKOUT.PAYMENT-APPROVAL.REVERSED","resource":{"order_id":"O1","purchase_units":[{"custom_id":"` + payID + `"}]}}`,
+			providers.Event{Type: "CHECKOUT.PAYMENT-APPROVAL.REVERSED", Relevant: true, Object: providers.Ref{Kind: "order", ID: "O1"}, Hint: providers.Hint{PaymentID: payID, Refs: []string{"O1"}}},
+		},
+		{
+			`{"id":"W","event_type":"PAYMENT.CAPTURE.REFUNDED","resource_type":"refund","resource":{"id":"R1","custom_id":"rfd_1","invoice_id":"rfd_1","links":[{"rel":"up","href":"https://api-m.paypal.com/v2/payments/captures/C1"}]}}`,
+			providers.Event{Type: "PAYMENT.CAPTURE.REFUNDED", Relevant: true, Object: providers.Ref{Kind: "refund", ID: "R1"}, Hint: providers.Hint{Refs: []string{"R1", "C1"}}},
+		},
+		{
+			`{"id":"W","event_type":"PAYMENT.CAPTURE.REVERSED","resource_type":"refund","resource":{"id":"R1","custom_id":"` + payID + `","links":[{"rel":"up","href":"https://api.paypal.com/v2/payments/captures/C1"}]}}`,
+			providers.Event{Type: "PAYMENT.CAPTURE.REVERSED", Relevant: true, Object: providers.Ref{Kind: "reversal", ID: "R1"}, Hint: providers.Hint{PaymentID: payID, Refs: []string{"R1", "C1"}}},
+		},
+		{
+			`{"id":"W","event_type":"PAYMENT.CAPTURE.REVERSED","resource_type":"capture","resource":{"id":"C1","custom_id":"` + payID + `"}}`,
+			providers.Event{Type: "PAYMENT.CAPTURE.REVERSED", Relevant: true, Object: providers.Ref{Kind: "capture", ID: "C1"}, Hint: providers.Hint{PaymentID: payID, Refs: []string{"C1"}}},
+		},
+		{
+			`{"id":"W","event_type":"CUSTOMER.DISPUTE.CREATED","resource_type":"dispute","resource":{"dispute_id":"PP-D-1","disputed_transactions":[{"seller_transaction_id":"C1","custom":"` + payID + `"}]}}`,
+			providers.Event{Type: "CUSTOMER.DISPUTE.CREATED", Relevant: true, Object: providers.Ref{Kind: "dispute", ID: "PP-D-1"}, Hint: providers.Hint{PaymentID: payID, Refs: []string{"PP-D-1", "C1"}}},
+		},
+		{
+			`{"id":"W","event_type":"PAYMENT.AUTHORIZATION.VOIDED","resource":{"id":"A1","custom_id":"' OR 1=1","invoice_id":"pay_X"}}`,
+			providers.Event{Type: "PAYMENT.AUTHORIZATION.VOIDED", Relevant: true, Object: providers.Ref{Kind: "authorization", ID: "A1"}, Hint: providers.Hint{Refs: []string{"A1"}}},
+		},
+		{
+			`{"id":"W","event_type":"PAYMENT.CAPTURE.PENDING","resource":{"id":"../x","custom_id":"` + payID + `"}}`,
+			providers.Event{Type: "PAYMENT.CAPTURE.PENDING", Relevant: true, Object: providers.Ref{Kind: "capture"}, Hint: providers.Hint{PaymentID: payID}},
+		},
 	} {
 		got, err := m.verify(m.signed("WHFIRST", []byte(c.body)))
 		c.want.ID, c.want.Key, c.want.Created = "W", "7c3f2b6e-5f3c-11ee-8c99-0242ac120002", startWall

@@ -368,14 +368,18 @@ func TestControlRoutes(t *testing.T) {
 		}
 	}
 	_, out := do("GET", "/_sandbox/ledger", "")
-	want := map[string]any{"data": []any{map[string]any{"object": "c1", "kind": "capture", "amount": 5.0, "currency": "usd",
-		"reference": "pay_1", "account": "a", "at": "2026-03-01T12:00:00Z"}}}
+	want := map[string]any{"data": []any{map[string]any{
+		"object": "c1", "kind": "capture", "amount": 5.0, "currency": "usd",
+		"reference": "pay_1", "account": "a", "at": "2026-03-01T12:00:00Z",
+	}}}
 	if diff := cmp.Diff(want, out); diff != "" {
 		t.Error(diff)
 	}
 	_, out = do("GET", "/_sandbox/webhooks", "")
-	want = map[string]any{"data": []any{map[string]any{"event": "e1", "type": "t", "object": "o_e1", "endpoint": "http://hook", "dropped": false,
-		"attempts": []any{map[string]any{"at": "2026-03-01T12:00:00Z", "status": 200.0}}}}}
+	want = map[string]any{"data": []any{map[string]any{
+		"event": "e1", "type": "t", "object": "o_e1", "endpoint": "http://hook", "dropped": false,
+		"attempts": []any{map[string]any{"at": "2026-03-01T12:00:00Z", "status": 200.0}},
+	}}}
 	if diff := cmp.Diff(want, out); diff != "" {
 		t.Error(diff)
 	}

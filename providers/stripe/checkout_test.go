@@ -190,8 +190,10 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	fails := g.fails
 	g.mu.Unlock()
 	if fails != nil && fails(r) {
-		return &http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"1"}}, Request: r,
-			Body: io.NopCloser(strings.NewReader(`{"error":{"type":"invalid_request_error","code":"rate_limit"}}`))}, nil
+		return &http.Response{
+			StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"1"}}, Request: r,
+			Body: io.NopCloser(strings.NewReader(`{"error":{"type":"invalid_request_error","code":"rate_limit"}}`)),
+		}, nil
 	}
 	return http.DefaultTransport.RoundTrip(r)
 }

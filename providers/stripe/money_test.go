@@ -57,12 +57,26 @@ func TestEveryCurrency(t *testing.T) {
 func TestRefusedAmounts(t *testing.T) {
 	t.Parallel()
 	for _, m := range []payment.Money{
-		{Minor: 1000, Currency: "kwd"}, {Minor: 1000, Currency: "bhd"}, {Minor: 1000, Currency: "jod"},
-		{Minor: 1000, Currency: "omr"}, {Minor: 1000, Currency: "tnd"}, {Minor: 500, Currency: "ugx"},
-		{Minor: 150, Currency: "mga"}, {Minor: 1, Currency: "kpw"}, {Minor: 1, Currency: "irr"}, {Minor: 1, Currency: "xxx"},
-		{Minor: 1, Currency: "USD"}, {Minor: 1, Currency: ""}, {Minor: 1, Currency: " us"}, {Minor: 1, Currency: "d a"},
-		{Minor: 0, Currency: "usd"}, {Minor: -5, Currency: "usd"}, {Minor: payment.MaxMinor + 1, Currency: "usd"},
-		{Minor: payment.MaxMinor, Currency: "isk"}, {Minor: math.MaxInt64, Currency: "isk"}, {Minor: math.MinInt64, Currency: "usd"},
+		{Minor: 1000, Currency: "kwd"},
+		{Minor: 1000, Currency: "bhd"},
+		{Minor: 1000, Currency: "jod"},
+		{Minor: 1000, Currency: "omr"},
+		{Minor: 1000, Currency: "tnd"},
+		{Minor: 500, Currency: "ugx"},
+		{Minor: 150, Currency: "mga"},
+		{Minor: 1, Currency: "kpw"},
+		{Minor: 1, Currency: "irr"},
+		{Minor: 1, Currency: "xxx"},
+		{Minor: 1, Currency: "USD"},
+		{Minor: 1, Currency: ""},
+		{Minor: 1, Currency: " us"},
+		{Minor: 1, Currency: "d a"},
+		{Minor: 0, Currency: "usd"},
+		{Minor: -5, Currency: "usd"},
+		{Minor: payment.MaxMinor + 1, Currency: "usd"},
+		{Minor: payment.MaxMinor, Currency: "isk"},
+		{Minor: math.MaxInt64, Currency: "isk"},
+		{Minor: math.MinInt64, Currency: "usd"},
 	} {
 		if err := supports(m); err == nil {
 			t.Errorf("%d %q is supported", m.Minor, m.Currency)

@@ -196,8 +196,12 @@ func TestTrace(t *testing.T) {
 	warning, _ := s.must(t, "early_fraud_warnings", map[string]any{"charge": s.charge})["early_fraud_warning"].(string)
 	items, _ := walk(t, s.adapter, listTransactions, startWall.Add(-time.Minute), s.world.Now())
 	objects := []providers.Ref{
-		s.at.Root, {Kind: kindIntent, ID: s.intent}, {Kind: kindCharge, ID: s.charge}, {Kind: kindRefund, ID: s.refund},
-		{Kind: kindDispute, ID: s.dispute}, {Kind: kindWarning, ID: warning},
+		s.at.Root,
+		{Kind: kindIntent, ID: s.intent},
+		{Kind: kindCharge, ID: s.charge},
+		{Kind: kindRefund, ID: s.refund},
+		{Kind: kindDispute, ID: s.dispute},
+		{Kind: kindWarning, ID: warning},
 	}
 	for _, i := range items {
 		objects = append(objects, i.Object)

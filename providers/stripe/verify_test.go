@@ -151,18 +151,42 @@ func TestHints(t *testing.T) {
 		hint         providers.Hint
 		relevant     bool
 	}{
-		{"charge.dispute.created", `{"id":"dp_1","object":"dispute","charge":"ch_1","payment_intent":"pi_1","metadata":{}}`,
-			providers.Ref{Kind: kindDispute, ID: "dp_1"}, providers.Hint{Refs: []string{"dp_1", "pi_1", "ch_1"}}, true},
-		{"charge.refund.updated", `{"id":"re_1","object":"refund","charge":{"id":"ch_1"},"payment_intent":null,"metadata":{"trifecta_payment":"pay_a","trifecta_attempt":"pay_a-1"}}`,
-			providers.Ref{Kind: kindRefund, ID: "re_1"}, providers.Hint{PaymentID: "pay_a", N: 1, Refs: []string{"re_1", "ch_1"}}, true},
-		{"payment_intent.succeeded", `{"id":"pi_1","object":"payment_intent","latest_charge":"ch_1","metadata":{"trifecta_payment":"pay_a","trifecta_attempt":"pay_b-1"}}`,
-			providers.Ref{Kind: kindIntent, ID: "pi_1"}, providers.Hint{PaymentID: "pay_a", Refs: []string{"pi_1", "ch_1"}}, true},
-		{"checkout.session.expired", `{"id":"cs_1","object":"checkout.session","payment_intent":7,"client_reference_id":"somebody else's","metadata":null}`,
-			providers.Ref{Kind: kindSession, ID: "cs_1"}, providers.Hint{Refs: []string{"cs_1"}}, true},
-		{"radar.early_fraud_warning.created", `{"id":"issfr_1","object":"radar.early_fraud_warning","charge":"ch_1","payment_intent":"pi_1"}`,
-			providers.Ref{Kind: kindWarning, ID: "issfr_1"}, providers.Hint{Refs: []string{"issfr_1", "pi_1", "ch_1"}}, true},
-		{"refund.failed", `{"id":"re_1","object":"refund","charge":"ch_1"}`,
-			providers.Ref{Kind: kindRefund, ID: "re_1"}, providers.Hint{Refs: []string{"re_1", "ch_1"}}, true},
+		{
+			"charge.dispute.created", `{"id":"dp_1","object":"dispute","charge":"ch_1","payment_intent":"pi_1","metadata":{}}`,
+			providers.Ref{Kind: kindDispute, ID: "dp_1"},
+			providers.Hint{Refs: []string{"dp_1", "pi_1", "ch_1"}},
+			true,
+		},
+		{
+			"charge.refund.updated", `{"id":"re_1","object":"refund","charge":{"id":"ch_1"},"payment_intent":null,"metadata":{"trifecta_payment":"pay_a","trifecta_attempt":"pay_a-1"}}`,
+			providers.Ref{Kind: kindRefund, ID: "re_1"},
+			providers.Hint{PaymentID: "pay_a", N: 1, Refs: []string{"re_1", "ch_1"}},
+			true,
+		},
+		{
+			"payment_intent.succeeded", `{"id":"pi_1","object":"payment_intent","latest_charge":"ch_1","metadata":{"trifecta_payment":"pay_a","trifecta_attempt":"pay_b-1"}}`,
+			providers.Ref{Kind: kindIntent, ID: "pi_1"},
+			providers.Hint{PaymentID: "pay_a", Refs: []string{"pi_1", "ch_1"}},
+			true,
+		},
+		{
+			"checkout.session.expired", `{"id":"cs_1","object":"checkout.session","payment_intent":7,"client_reference_id":"somebody else's","metadata":null}`,
+			providers.Ref{Kind: kindSession, ID: "cs_1"},
+			providers.Hint{Refs: []string{"cs_1"}},
+			true,
+		},
+		{
+			"radar.early_fraud_warning.created", `{"id":"issfr_1","object":"radar.early_fraud_warning","charge":"ch_1","payment_intent":"pi_1"}`,
+			providers.Ref{Kind: kindWarning, ID: "issfr_1"},
+			providers.Hint{Refs: []string{"issfr_1", "pi_1", "ch_1"}},
+			true,
+		},
+		{
+			"refund.failed", `{"id":"re_1","object":"refund","charge":"ch_1"}`,
+			providers.Ref{Kind: kindRefund, ID: "re_1"},
+			providers.Hint{Refs: []string{"re_1", "ch_1"}},
+			true,
+		},
 		{"invoice.upcoming", `{"object":"invoice","customer":"cus_1"}`, providers.Ref{Kind: "invoice"}, providers.Hint{}, false},
 		{"payout.paid", `{"id":"po_1","object":"payout"}`, providers.Ref{Kind: "payout", ID: "po_1"}, providers.Hint{Refs: []string{"po_1"}}, false},
 	} {

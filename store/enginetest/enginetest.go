@@ -306,11 +306,13 @@ func values(t *testing.T, e store.Engine) {
 	}
 	wantDiff(t, "by odd name", find(t, e, store.Query{Index: "by_name", Where: []store.Filter{store.Where("name", store.Eq, text)}}), []string{in.ID})
 	wantDiff(t, "by prefix up to NUL", find(t, e, store.Query{Index: "by_name", Where: []store.Filter{
-		store.Where("name", store.Eq, text[:strings.IndexByte(text, 0)])}}), []string{})
+		store.Where("name", store.Eq, text[:strings.IndexByte(text, 0)]),
+	}}), []string{})
 	wantDiff(t, "NUL in a tag", find(t, e, tagged("a\x00")), []string{in.ID})
 	wantDiff(t, "tag without NUL", find(t, e, tagged("a")), []string{})
 	wantDiff(t, "time in another zone, same millisecond", find(t, e, store.Query{Index: "by_app", SortBy: "created", Where: []store.Filter{
-		store.Where("app", store.Eq, ""), store.Where("created", store.Gte, base.In(zone)), store.Where("created", store.Lte, base.Add(time.Microsecond))}}),
+		store.Where("app", store.Eq, ""), store.Where("created", store.Gte, base.In(zone)), store.Where("created", store.Lte, base.Add(time.Microsecond)),
+	}}),
 		[]string{in.ID})
 	old := doc("before 1970", map[string]any{"app": "old", "created": time.Date(1931, 1, 1, 0, 0, 0, 1, time.UTC)})
 	mustInsert(t, e, old)
@@ -472,9 +474,11 @@ func badDeclarations(t *testing.T) {
 		"field twice":   {{Name: "a", Indexes: []store.Index{{Name: "i", Fields: []string{"f", "f"}}}}},
 		"array unknown": {{Name: "a", Indexes: []store.Index{{Name: "i", Fields: []string{"f"}, Array: "g"}}}},
 		"two arrays": {{Name: "a", Indexes: []store.Index{
-			{Name: "i", Fields: []string{"f"}, Array: "f"}, {Name: "j", Fields: []string{"g"}, Array: "g"}}}},
+			{Name: "i", Fields: []string{"f"}, Array: "f"}, {Name: "j", Fields: []string{"g"}, Array: "g"},
+		}}},
 		"array and not": {{Name: "a", Indexes: []store.Index{
-			{Name: "i", Fields: []string{"f"}, Array: "f"}, {Name: "j", Fields: []string{"f"}}}}},
+			{Name: "i", Fields: []string{"f"}, Array: "f"}, {Name: "j", Fields: []string{"f"}},
+		}}},
 	}
 	for name, colls := range bad {
 		wantErr(t, name, store.CheckCollections(colls), store.ErrInvalid)

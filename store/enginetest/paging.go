@@ -149,7 +149,8 @@ func cursors(t *testing.T, e store.Engine) {
 	both.Where = []store.Filter{store.Where("app", store.In, "x", "y")}
 	try("more apps", coll, both)
 	index := store.Query{Index: "by_app_tag", SortBy: "created", After: good, Where: []store.Filter{
-		store.Where("app", store.Eq, "x"), store.Where("tags", store.Eq, "t")}}
+		store.Where("app", store.Eq, "x"), store.Where("tags", store.Eq, "t"),
+	}}
 	try("other index", coll, index)
 	one := byApp("x")
 	one.Where, one.Limit, one.After = []store.Filter{store.Where("app", store.In, "x")}, 5, good
@@ -186,8 +187,10 @@ func movingBound(t *testing.T, e store.Engine) {
 	}
 	page := func(after string, desc bool, bounds ...store.Filter) ([]string, string) {
 		t.Helper()
-		docs, next, err := e.Query(t.Context(), coll, store.Query{Index: "due", SortBy: "due", Desc: desc, Limit: 2, After: after,
-			Where: append(bounds, store.Where("state", store.Eq, "s"))})
+		docs, next, err := e.Query(t.Context(), coll, store.Query{
+			Index: "due", SortBy: "due", Desc: desc, Limit: 2, After: after,
+			Where: append(bounds, store.Where("state", store.Eq, "s")),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

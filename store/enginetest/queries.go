@@ -27,7 +27,8 @@ func queryAgainstModel(t *testing.T, e store.Engine) {
 	for round := range 150 {
 		app, flag := string(rune('a'+r.IntN(4))), r.IntN(2) == 0
 		q := store.Query{Index: "by_flag", SortBy: "n", Desc: r.IntN(2) == 0, Limit: 1 + r.IntN(20), Where: []store.Filter{
-			store.Where("app", store.Eq, app), store.Where("flag", store.Eq, flag)}}
+			store.Where("app", store.Eq, app), store.Where("flag", store.Eq, flag),
+		}}
 		bound := func() any { return int64(r.IntN(14)) - 7 }
 		if round%3 == 0 {
 			q.Index, q.SortBy, q.Where = "by_app", "created", q.Where[:1]
@@ -98,7 +99,8 @@ func matches(d store.Doc, f store.Filter) bool {
 func queryIn(t *testing.T, e store.Engine) {
 	for i := range 30 {
 		mustInsert(t, e, doc(fmt.Sprintf("%02d", i), map[string]any{
-			"state": fmt.Sprint("s", i%3), "due": base.Add(time.Duration(i/4) * time.Second)}))
+			"state": fmt.Sprint("s", i%3), "due": base.Add(time.Duration(i/4) * time.Second),
+		}))
 	}
 	states := func(desc bool, limit int, values ...any) store.Query {
 		return store.Query{Index: "due", SortBy: "due", Desc: desc, Limit: limit, Where: []store.Filter{store.Where("state", store.In, values...)}}
@@ -159,7 +161,8 @@ func queryArray(t *testing.T, e store.Engine) {
 			q.Where = []store.Filter{store.Where("tags", store.In, "t0", "t1", "nope")}
 			wantDiff(t, "contains any", find(t, e, q), want(desc, func(i int) bool { return i&3 != 0 }))
 			q = store.Query{Index: "by_app_tag", SortBy: "created", Desc: desc, Limit: limit, Where: []store.Filter{
-				store.Where("app", store.Eq, "x"), store.Where("tags", store.In, "t2", "t3"), store.Where("created", store.Gte, base.Add(time.Hour))}}
+				store.Where("app", store.Eq, "x"), store.Where("tags", store.In, "t2", "t3"), store.Where("created", store.Gte, base.Add(time.Hour)),
+			}}
 			wantDiff(t, "compound", find(t, e, q), want(desc, func(i int) bool { return i%4 != 0 && i&12 != 0 && i >= 6 }))
 		}
 	}
@@ -183,8 +186,10 @@ func queryMissingFields(t *testing.T, e store.Engine) {
 		wantDiff(t, "bounded above", find(t, e, q), []string{"full"})
 	}
 	mustInsert(t, e, doc("tag only", map[string]any{"tags": []string{"t"}}))
-	wantDiff(t, "array without the compound's other fields", find(t, e, store.Query{Index: "by_app_tag", SortBy: "created",
-		Where: []store.Filter{store.Where("app", store.In, "x", ""), store.Where("tags", store.Eq, "t")}}), []string{})
+	wantDiff(t, "array without the compound's other fields", find(t, e, store.Query{
+		Index: "by_app_tag", SortBy: "created",
+		Where: []store.Filter{store.Where("app", store.In, "x", ""), store.Where("tags", store.Eq, "t")},
+	}), []string{})
 }
 
 // Guards: strings sort by their bytes, also around NUL, prefixes and outside the basic plane; so do ids.
@@ -238,7 +243,8 @@ func queryRefusals(t *testing.T, e store.Engine) {
 		"range on equality":     {Index: "by_app", SortBy: "created", Where: []store.Filter{in("app", store.Gt, "x")}},
 		"equality on sort":      {Index: "by_app", SortBy: "created", Where: []store.Filter{eq("app"), in("created", store.Eq, base)}},
 		"two lower bounds": {Index: "by_app", SortBy: "created", Where: []store.Filter{
-			eq("app"), in("created", store.Gt, base), in("created", store.Gte, base)}},
+			eq("app"), in("created", store.Gt, base), in("created", store.Gte, base),
+		}},
 		"sort by array":      {Index: "by_tag", SortBy: "tags"},
 		"wrong type":         {Index: "by_app", SortBy: "created", Where: []store.Filter{in("app", store.Eq, 1)}},
 		"no value":           {Index: "by_app", SortBy: "created", Where: []store.Filter{{Field: "app", Op: store.Eq}}},

@@ -122,7 +122,8 @@ func claims(t *testing.T, e store.Engine) {
 	together(func(w int) {
 		for {
 			docs, _, err := e.Query(t.Context(), coll, store.Query{Index: "due", SortBy: "due", Limit: 10, Where: []store.Filter{
-				store.Where("state", store.Eq, "waiting"), store.Where("due", store.Lte, now)}})
+				store.Where("state", store.Eq, "waiting"), store.Where("due", store.Lte, now),
+			}})
 			if err != nil {
 				t.Errorf("query: %v", err)
 				return

@@ -24,7 +24,8 @@ func benchCollections() []store.Collection {
 func benchDoc(id string, n int64) store.Doc {
 	at := time.UnixMilli(1_750_000_000_000 + n)
 	return store.Doc{ID: id, Body: benchBody, Index: map[string]any{
-		"app": "app_1", "created": at, "state": "open", "due": at, "refs": []string{"a/" + id, "b/" + id}}}
+		"app": "app_1", "created": at, "state": "open", "due": at, "refs": []string{"a/" + id, "b/" + id},
+	}}
 }
 
 // BenchmarkCreate is what a payment's creation costs: one insert and one replace, each durable. Compare the number of
@@ -77,7 +78,8 @@ func BenchmarkGet(b *testing.B) {
 func BenchmarkDue(b *testing.B) {
 	e := filled(b)
 	q := store.Query{Index: "due", SortBy: "due", Limit: 20, Where: []store.Filter{
-		store.Where("state", store.In, "open", "retry"), store.Where("due", store.Lte, time.UnixMilli(1_760_000_000_000))}}
+		store.Where("state", store.In, "open", "retry"), store.Where("due", store.Lte, time.UnixMilli(1_760_000_000_000)),
+	}}
 	for b.Loop() {
 		docs, _, err := e.Query(b.Context(), "payments", q)
 		if err != nil || len(docs) != 20 {

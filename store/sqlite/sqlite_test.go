@@ -142,8 +142,12 @@ func shapes(ix store.Index) []store.Query {
 		if last == ix.Array {
 			continue
 		}
-		for _, bounds := range [][]store.Filter{nil, {store.Where(last, store.Gt, int64(1))}, {store.Where(last, store.Lte, int64(9))},
-			{store.Where(last, store.Gte, int64(1)), store.Where(last, store.Lt, int64(9))}} {
+		for _, bounds := range [][]store.Filter{
+			nil,
+			{store.Where(last, store.Gt, int64(1))},
+			{store.Where(last, store.Lte, int64(9))},
+			{store.Where(last, store.Gte, int64(1)), store.Where(last, store.Lt, int64(9))},
+		} {
 			out = append(out, store.Query{Index: ix.Name, Desc: desc, SortBy: last, Where: append(equal(ix.Fields[:len(ix.Fields)-1]), bounds...)})
 		}
 	}
@@ -304,10 +308,13 @@ func TestDeclarationsEvolve(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
 	one := []store.Collection{{Name: "things", Indexes: []store.Index{
-		{Name: "by_app", Fields: []string{"app"}}, {Name: "by_tag", Fields: []string{"tags"}, Array: "tags"}}}}
+		{Name: "by_app", Fields: []string{"app"}}, {Name: "by_tag", Fields: []string{"tags"}, Array: "tags"},
+	}}}
 	two := []store.Collection{{Name: "more"}, {Name: "things", Indexes: []store.Index{
-		{Name: "by_app", Fields: []string{"app", "state"}}, {Name: "by_app_tag", Fields: []string{"app", "tags"}, Array: "tags"},
-		{Name: "only_app", Fields: []string{"app"}}}}}
+		{Name: "by_app", Fields: []string{"app", "state"}},
+		{Name: "by_app_tag", Fields: []string{"app", "tags"}, Array: "tags"},
+		{Name: "only_app", Fields: []string{"app"}},
+	}}}
 	e := openAt(t, path, one)
 	for i := range 1100 { // more than one batch of the refill
 		d := store.Doc{ID: fmt.Sprint("d", i), Body: []byte(`{}`), Index: map[string]any{"app": "x", "tags": []string{"t", fmt.Sprint(i % 2)}}}

@@ -26,8 +26,10 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 	insert := func(i int) error {
-		return e.Insert(t.Context(), "things", store.Doc{ID: fmt.Sprint("d", i), Body: []byte(`{"x":"` + strings.Repeat("y", 20_000) + `"}`),
-			Index: map[string]any{"app": "x", "created": time.Unix(0, 0), "tags": []string{"t"}}})
+		return e.Insert(t.Context(), "things", store.Doc{
+			ID: fmt.Sprint("d", i), Body: []byte(`{"x":"` + strings.Repeat("y", 20_000) + `"}`),
+			Index: map[string]any{"app": "x", "created": time.Unix(0, 0), "tags": []string{"t"}},
+		})
 	}
 	limit("100")
 	stored, failed := 0, 0

@@ -33,14 +33,20 @@ func TestMiddlewareReports(t *testing.T) {
 		want                   []string // a part of each expected report
 	}{
 		{name: "right", path: create, body: good, status: 201, answer: order},
-		{name: "typo", path: create, body: strings.Replace(good, `"amount"`, `"custom_idd":"x","amount"`, 1),
-			status: 201, answer: order, want: []string{"/purchase_units/0/custom_idd: unknown field"}},
-		{name: "typo on purpose", path: create, skip: "yes", status: 201, answer: order,
-			body: strings.Replace(good, `"amount"`, `"custom_idd":"x","amount"`, 1)},
+		{
+			name: "typo", path: create, body: strings.Replace(good, `"amount"`, `"custom_idd":"x","amount"`, 1),
+			status: 201, answer: order, want: []string{"/purchase_units/0/custom_idd: unknown field"},
+		},
+		{
+			name: "typo on purpose", path: create, skip: "yes", status: 201, answer: order,
+			body: strings.Replace(good, `"amount"`, `"custom_idd":"x","amount"`, 1),
+		},
 		{name: "missing", path: create, body: `{"intent":"CAPTURE"}`, status: 201, answer: order, want: []string{"purchase_units"}},
 		{name: "bad status", path: create, body: good, status: 201, answer: `{"status":"NEW"}`, want: []string{"answer 201"}},
-		{name: "unknown answer field", path: create, body: good, status: 201, answer: `{"id":"X","colour":"red"}`,
-			want: []string{"/colour: unknown field"}},
+		{
+			name: "unknown answer field", path: create, body: good, status: 201, answer: `{"id":"X","colour":"red"}`,
+			want: []string{"/colour: unknown field"},
+		},
 		{name: "no such operation", path: "/v2/payments/refund/1", body: "", status: 200, answer: `{}`, want: []string{"no PayPal document"}},
 		{name: "broken provider", path: create, body: good, status: 503, answer: `<html>`},
 		{name: "not covered", path: "/v1/oauth2/token", body: "x", status: 200, answer: `x`},

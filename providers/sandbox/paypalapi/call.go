@@ -58,7 +58,8 @@ func (s *server) handle(op string, fn func(*call) reply) http.HandlerFunc {
 		body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxBody))
 		if err != nil {
 			s.write(rw, reply{http.StatusRequestEntityTooLarge, problemJSON{
-				Name: "REQUEST_ENTITY_TOO_LARGE", Message: "The request is larger than the server is able to process."}})
+				Name: "REQUEST_ENTITY_TOO_LARGE", Message: "The request is larger than the server is able to process.",
+			}})
 			return
 		}
 		s.w.RunDue()
@@ -74,8 +75,10 @@ func (s *server) locked(rw http.ResponseWriter, r *http.Request, op string, body
 	rw.Header().Set("Date", c.now.Format(http.TimeFormat))
 	client, ok := s.clientOf(r, c.now)
 	if !ok {
-		return reply{http.StatusUnauthorized, problemJSON{Name: "AUTHENTICATION_FAILURE",
-			Message: "Authentication failed due to missing authorization header, or invalid authentication credentials."}}
+		return reply{http.StatusUnauthorized, problemJSON{
+			Name:    "AUTHENTICATION_FAILURE",
+			Message: "Authentication failed due to missing authorization header, or invalid authentication credentials.",
+		}}
 	}
 	c.client = client
 	if mock, ok := c.mocked(); ok {

@@ -52,8 +52,11 @@ func (c *call) checkUnit(req unitJSON, field string) (*unit, *reply) {
 		name, value string
 		limit       int
 	}{
-		{"reference_id", req.ReferenceID, 256}, {"description", req.Description, 127}, {"custom_id", req.CustomID, 127},
-		{"invoice_id", req.InvoiceID, 127}, {"soft_descriptor", req.SoftDescriptor, 22},
+		{"reference_id", req.ReferenceID, 256},
+		{"description", req.Description, 127},
+		{"custom_id", req.CustomID, 127},
+		{"invoice_id", req.InvoiceID, 127},
+		{"soft_descriptor", req.SoftDescriptor, 22},
 	} {
 		if len([]rune(f.value)) > f.limit {
 			return nil, ptr(c.bad("INVALID_STRING_LENGTH", field+"/"+f.name, f.value))
@@ -94,8 +97,13 @@ func (c *call) checkBreakdown(req unitJSON, total int64, field string) *reply {
 		m    *money
 		sign int64
 	}{
-		{"item_total", b.ItemTotal, 1}, {"shipping", b.Shipping, 1}, {"handling", b.Handling, 1}, {"tax_total", b.TaxTotal, 1},
-		{"insurance", b.Insurance, 1}, {"shipping_discount", b.ShippingDiscount, -1}, {"discount", b.Discount, -1},
+		{"item_total", b.ItemTotal, 1},
+		{"shipping", b.Shipping, 1},
+		{"handling", b.Handling, 1},
+		{"tax_total", b.TaxTotal, 1},
+		{"insurance", b.Insurance, 1},
+		{"shipping_discount", b.ShippingDiscount, -1},
+		{"discount", b.Discount, -1},
 	} {
 		if part.m == nil {
 			continue

@@ -47,11 +47,15 @@ func (s *server) viewOf(token string) (int, pageView) {
 	case o == nil:
 		return http.StatusNotFound, pageView{Title: "Order not found", Message: "There is no such order. Please go back to the shop and start again."}
 	case o.status == orderCompleted:
-		return http.StatusOK, pageView{Title: "Already paid", Message: "This order is completed. Nothing more will be charged.",
-			BackURL: withQuery(o.context.ReturnURL, "token", o.id), BackLabel: "Return to the shop"}
+		return http.StatusOK, pageView{
+			Title: "Already paid", Message: "This order is completed. Nothing more will be charged.",
+			BackURL: withQuery(o.context.ReturnURL, "token", o.id), BackLabel: "Return to the shop",
+		}
 	case s.lapsed(o, s.w.Now()):
-		return http.StatusGone, pageView{Title: "Order expired", Message: "This order has expired and nothing was charged. Please go back to the shop and start again.",
-			BackURL: cancelURL(o), BackLabel: "Return to the shop"}
+		return http.StatusGone, pageView{
+			Title: "Order expired", Message: "This order has expired and nothing was charged. Please go back to the shop and start again.",
+			BackURL: cancelURL(o), BackLabel: "Return to the shop",
+		}
 	}
 	m := toMoney(o.total(), o.currency())
 	v := pageView{

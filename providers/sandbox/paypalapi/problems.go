@@ -80,8 +80,10 @@ func (c *call) bad(name, field, value string) reply {
 // notFound answers that the object in the path does not exist (or exists no more).
 func (c *call) notFound() reply {
 	p := problems[http.StatusNotFound]
-	p.Details = []detailJSON{{Issue: "INVALID_RESOURCE_ID",
-		Description: "Specified resource ID does not exist. Please check the resource ID and try again."}}
+	p.Details = []detailJSON{{
+		Issue:       "INVALID_RESOURCE_ID",
+		Description: "Specified resource ID does not exist. Please check the resource ID and try again.",
+	}}
 	return reply{http.StatusNotFound, p}
 }
 

@@ -83,8 +83,10 @@ func showRow(r *row, fields []string) transactionJSON {
 	if r.payer != nil {
 		out.Info.PaypalAccountID = r.payer.PayerID
 		if slices.Contains(fields, "all") || slices.Contains(fields, "payer_info") {
-			out.Payer = &payerInfoJSON{AccountID: r.payer.PayerID, EmailAddress: r.payer.EmailAddress, AddressStatus: "N",
-				PayerStatus: "Y", PayerName: r.payer.Name, CountryCode: r.payer.Address.CountryCode}
+			out.Payer = &payerInfoJSON{
+				AccountID: r.payer.PayerID, EmailAddress: r.payer.EmailAddress, AddressStatus: "N",
+				PayerStatus: "Y", PayerName: r.payer.Name, CountryCode: r.payer.Address.CountryCode,
+			}
 		}
 	}
 	return out

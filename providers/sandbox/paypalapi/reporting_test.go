@@ -24,8 +24,10 @@ func txs(o object) []tx {
 	var out []tx
 	for i := range o.len("transaction_details") {
 		p := fmt.Sprintf("transaction_details.%d.transaction_info.", i)
-		out = append(out, tx{o.str(p + "transaction_event_code"), o.str(p + "transaction_amount.value"), o.str(p + "fee_amount.value"),
-			o.str(p + "paypal_reference_id_type"), o.str(p + "custom_field"), o.str(p + "transaction_status")})
+		out = append(out, tx{
+			o.str(p + "transaction_event_code"), o.str(p + "transaction_amount.value"), o.str(p + "fee_amount.value"),
+			o.str(p + "paypal_reference_id_type"), o.str(p + "custom_field"), o.str(p + "transaction_status"),
+		})
 	}
 	return out
 }
@@ -53,8 +55,12 @@ func TestSearchDelay(t *testing.T) {
 	e.advance(time.Second)
 	got := e.must(200, "GET", url, "", nil)
 	want := []tx{
-		{"T0006", "10.00", "-0.84", "ODR", "pay_1", "S"}, {"T1107", "-4.00", "", "TXN", "pay_1", "S"}, {"T0006", "10.00", "-0.84", "ODR", "pay_3", "S"},
-		{"T1106", "-1.00", "", "TXN", "pay_3", "S"}, {"T1201", "-3.00", "", "TXN", "pay_3", "S"}, {"T0006", "10.00", "-0.84", "ODR", "pay_4", "S"},
+		{"T0006", "10.00", "-0.84", "ODR", "pay_1", "S"},
+		{"T1107", "-4.00", "", "TXN", "pay_1", "S"},
+		{"T0006", "10.00", "-0.84", "ODR", "pay_3", "S"},
+		{"T1106", "-1.00", "", "TXN", "pay_3", "S"},
+		{"T1201", "-3.00", "", "TXN", "pay_3", "S"},
+		{"T0006", "10.00", "-0.84", "ODR", "pay_4", "S"},
 	}
 	if diff := cmp.Diff(want, txs(got)); diff != "" {
 		t.Error(diff)

@@ -110,7 +110,8 @@ func TestEdges(t *testing.T) {
 	long := opts{"PayPal-Request-Id": strings.Repeat("k", 109), paypalspec.SkipRequestHeader: "1"}
 	e.refused(400, "INVALID_STRING_LENGTH", "POST", "/v2/checkout/orders", orderBody("CAPTURE", "1.00", "USD", "c", ""), long)
 	for _, patch := range []struct{ op, path, issue string }{
-		{"replace", "/intent", "NOT_PATCHABLE"}, {"replace", "/purchase_units/@reference_id=='x'/amount", "REFERENCE_ID_NOT_FOUND"},
+		{"replace", "/intent", "NOT_PATCHABLE"},
+		{"replace", "/purchase_units/@reference_id=='x'/amount", "REFERENCE_ID_NOT_FOUND"},
 		{"replace", "/purchase_units/@reference_id=='default'/payee", "NOT_PATCHABLE"},
 	} {
 		e.refused(422, patch.issue, "PATCH", "/v2/checkout/orders/"+e.order("CAPTURE", "pay_3", ""),

@@ -137,8 +137,10 @@ func (a *API) routes() {
 		"GET /v1/webhook_endpoints/{id}":            (*call).getHook,
 		"DELETE /v1/webhook_endpoints/{id}":         (*call).deleteHook,
 		"/v1/": func(c *call) (obj, *apiError) {
-			return nil, &apiError{status: http.StatusNotFound, typ: typeInvalid,
-				msg: "Unrecognized request URL (" + c.r.Method + ": " + c.r.URL.Path + "). This sandbox serves a part of the API only."}
+			return nil, &apiError{
+				status: http.StatusNotFound, typ: typeInvalid,
+				msg: "Unrecognized request URL (" + c.r.Method + ": " + c.r.URL.Path + "). This sandbox serves a part of the API only.",
+			}
 		},
 	} {
 		a.mux.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) { a.serve(rw, r, e) })
@@ -186,8 +188,10 @@ func (a *API) newCall(rw http.ResponseWriter, r *http.Request) (*call, *apiError
 	c.platform, c.acct = platform, platform
 	if other := r.Header.Get("Stripe-Account"); other != "" {
 		if !strings.HasPrefix(other, "acct_") {
-			return c, &apiError{status: http.StatusForbidden, typ: typeInvalid, code: "account_invalid",
-				msg: "The provided key does not have access to account '" + other + "' (or that account does not exist)."}
+			return c, &apiError{
+				status: http.StatusForbidden, typ: typeInvalid, code: "account_invalid",
+				msg: "The provided key does not have access to account '" + other + "' (or that account does not exist).",
+			}
 		}
 		c.acct = other
 	}
@@ -212,8 +216,10 @@ func authenticate(r *http.Request) (string, *apiError) {
 		key, _, ok = r.BasicAuth()
 	}
 	if !ok || key == "" {
-		return "", &apiError{status: http.StatusUnauthorized, typ: typeInvalid,
-			msg: "You did not provide an API key. Use 'Authorization: Bearer sk_test_...'."}
+		return "", &apiError{
+			status: http.StatusUnauthorized, typ: typeInvalid,
+			msg: "You did not provide an API key. Use 'Authorization: Bearer sk_test_...'.",
+		}
 	}
 	name, secret := strings.CutPrefix(key, "sk_test_")
 	limited := false

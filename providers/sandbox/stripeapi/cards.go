@@ -112,8 +112,10 @@ func lookUpCard(number string) rule {
 			return r
 		}
 	}
-	r := rule{number: number, brand: "visa", country: "US", funding: "credit", code: declined, decline: "test_mode_live_card",
-		message: "Your card was declined. Your request was in test mode, but used a non test card."}
+	r := rule{
+		number: number, brand: "visa", country: "US", funding: "credit", code: declined, decline: "test_mode_live_card",
+		message: "Your card was declined. Your request was in test mode, but used a non test card.",
+	}
 	if !luhn(number) {
 		r.code, r.decline, r.message = "incorrect_number", "incorrect_number", "Your card number is incorrect."
 	}

@@ -159,8 +159,10 @@ func (r *rig) tourIntents() {
 		t.Errorf("%+v", got)
 	}
 	r.rows(r.sc.PaymentIntents.List(&stripe.PaymentIntentListParams{Customer: &cus.ID}), 1)
-	challenged := intent(r.sc.PaymentIntents.New(&stripe.PaymentIntentParams{Amount: stripe.Int64(5000), Currency: stripe.String("usd"), Confirm: stripe.Bool(true),
-		PaymentMethod: stripe.String("pm_card_authenticationRequired"), ReturnURL: stripe.String("http://127.0.0.1:9/r")}))
+	challenged := intent(r.sc.PaymentIntents.New(&stripe.PaymentIntentParams{
+		Amount: stripe.Int64(5000), Currency: stripe.String("usd"), Confirm: stripe.Bool(true),
+		PaymentMethod: stripe.String("pm_card_authenticationRequired"), ReturnURL: stripe.String("http://127.0.0.1:9/r"),
+	}))
 	if challenged.NextAction == nil {
 		t.Errorf("%+v", challenged)
 	}
@@ -287,8 +289,10 @@ func (r *rig) tourAccount() {
 	pi := r.paid("4242424242424242", func(p *stripe.CheckoutSessionParams) {
 		p.Customer, p.PaymentIntentData.SetupFutureUsage = &cus.ID, stripe.String("off_session")
 	})
-	cus = read[*stripe.Customer](t)(r.sc.Customers.Update(cus.ID, &stripe.CustomerParams{Email: stripe.String("d@example.com"),
-		InvoiceSettings: &stripe.CustomerInvoiceSettingsParams{DefaultPaymentMethod: &pi.PaymentMethod.ID}}))
+	cus = read[*stripe.Customer](t)(r.sc.Customers.Update(cus.ID, &stripe.CustomerParams{
+		Email:           stripe.String("d@example.com"),
+		InvoiceSettings: &stripe.CustomerInvoiceSettingsParams{DefaultPaymentMethod: &pi.PaymentMethod.ID},
+	}))
 	full := &stripe.CustomerParams{}
 	full.AddExpand("invoice_settings.default_payment_method")
 	if got := read[*stripe.Customer](t)(r.sc.Customers.Get(cus.ID, full)); got.InvoiceSettings.DefaultPaymentMethod.Card == nil {
@@ -298,8 +302,10 @@ func (r *rig) tourAccount() {
 	r.rows(r.sc.Customers.ListPaymentMethods(&stripe.CustomerListPaymentMethodsParams{Customer: &cus.ID}), 1)
 	me := read[*stripe.Account](t)(r.sc.Accounts.Get())
 	read[*stripe.Account](t)(r.sc.Accounts.GetByID(me.ID, nil))
-	hook := read[*stripe.WebhookEndpoint](t)(r.sc.WebhookEndpoints.New(&stripe.WebhookEndpointParams{URL: stripe.String("http://127.0.0.1:9/hook"), Description: stripe.String("d"),
-		EnabledEvents: stripe.StringSlice([]string{"*"}), APIVersion: stripe.String(stripe.APIVersion)}))
+	hook := read[*stripe.WebhookEndpoint](t)(r.sc.WebhookEndpoints.New(&stripe.WebhookEndpointParams{
+		URL: stripe.String("http://127.0.0.1:9/hook"), Description: stripe.String("d"),
+		EnabledEvents: stripe.StringSlice([]string{"*"}), APIVersion: stripe.String(stripe.APIVersion),
+	}))
 	read[*stripe.WebhookEndpoint](t)(r.sc.WebhookEndpoints.Get(hook.ID, nil))
 	r.rows(r.sc.WebhookEndpoints.List(nil), 1)
 	read[*stripe.WebhookEndpoint](t)(r.sc.WebhookEndpoints.Del(hook.ID, nil))

@@ -21,8 +21,10 @@ var disputeReasons = strings.Fields(`bank_cannot_process check_returned credit_n
 // openDispute starts a chargeback, which takes the money at once, or an inquiry,
 // which takes none.
 func (a *API) openDispute(ch *charge, amount int64, reason string, inquiry bool) *dispute {
-	d := &dispute{owner: ch.owner, id: a.w.NewID("dp_", 24), created: a.w.Now(), amount: amount, status: "needs_response",
-		reason: reason, charge: ch, evidence: map[string]string{}, meta: map[string]string{}}
+	d := &dispute{
+		owner: ch.owner, id: a.w.NewID("dp_", 24), created: a.w.Now(), amount: amount, status: "needs_response",
+		reason: reason, charge: ch, evidence: map[string]string{}, meta: map[string]string{},
+	}
 	d.dueBy = d.created.Add(disputeTime)
 	if inquiry {
 		d.status = "warning_needs_response"

@@ -34,13 +34,17 @@ func invalid(param, msg string) *apiError {
 }
 
 func missing(param string) *apiError {
-	return &apiError{status: http.StatusBadRequest, typ: typeInvalid, code: "parameter_missing", param: param,
-		msg: "Missing required param: " + param + "."}
+	return &apiError{
+		status: http.StatusBadRequest, typ: typeInvalid, code: "parameter_missing", param: param,
+		msg: "Missing required param: " + param + ".",
+	}
 }
 
 func notFound(what, id string) *apiError {
-	return &apiError{status: http.StatusNotFound, typ: typeInvalid, code: "resource_missing", param: "id",
-		msg: "No such " + what + ": '" + id + "'"}
+	return &apiError{
+		status: http.StatusNotFound, typ: typeInvalid, code: "resource_missing", param: "id",
+		msg: "No such " + what + ": '" + id + "'",
+	}
 }
 
 // refused is a valid request that the object's state forbids.

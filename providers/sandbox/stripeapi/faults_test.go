@@ -225,8 +225,10 @@ func TestWebhookEndpointsOfTheAPI(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	in := newReceiver(t)
-	we, err := r.sc.WebhookEndpoints.New(&stripe.WebhookEndpointParams{URL: &in.url, APIVersion: stripe.String(stripe.APIVersion),
-		EnabledEvents: stripe.StringSlice([]string{"checkout.session.completed"})})
+	we, err := r.sc.WebhookEndpoints.New(&stripe.WebhookEndpointParams{
+		URL: &in.url, APIVersion: stripe.String(stripe.APIVersion),
+		EnabledEvents: stripe.StringSlice([]string{"checkout.session.completed"}),
+	})
 	if err != nil || !strings.HasPrefix(we.Secret, "whsec_") {
 		t.Fatal(we, err)
 	}

@@ -45,12 +45,16 @@ func (i *idempotency) begin(c *call) (done func(answer), stored *answer, fail *a
 	if rec := i.byKey[scope]; rec != nil {
 		switch {
 		case rec.what != what:
-			return nil, nil, &apiError{status: http.StatusBadRequest, typ: typeIdempotency,
+			return nil, nil, &apiError{
+				status: http.StatusBadRequest, typ: typeIdempotency,
 				msg: "Keys for idempotent requests can only be used with the same parameters they were first used with. " +
-					"Try using a key other than '" + c.key + "' if you meant to execute a different request."}
+					"Try using a key other than '" + c.key + "' if you meant to execute a different request.",
+			}
 		case rec.answer == nil:
-			return nil, nil, &apiError{status: http.StatusConflict, typ: typeInvalid, code: "idempotency_key_in_use",
-				msg: "There is currently another in-progress request using this Idempotency Key."}
+			return nil, nil, &apiError{
+				status: http.StatusConflict, typ: typeInvalid, code: "idempotency_key_in_use",
+				msg: "There is currently another in-progress request using this Idempotency Key.",
+			}
 		default:
 			return nil, rec.answer, nil
 		}

@@ -36,9 +36,11 @@ func (c *call) createIntent() (obj, *apiError) {
 	if fail != nil {
 		return nil, fail
 	}
-	p := &intent{owner: owner{c.acct, c.platform}, created: c.api.w.Now(), amount: amount, currency: currency,
+	p := &intent{
+		owner: owner{c.acct, c.platform}, created: c.api.w.Now(), amount: amount, currency: currency,
 		status: "requires_payment_method", capture: capture, form: f, meta: meta,
-		multicapture: f.get("payment_method_options[card][request_multicapture]") == "if_available"}
+		multicapture: f.get("payment_method_options[card][request_multicapture]") == "if_available",
+	}
 	if id := f.get("customer"); id != "" {
 		if p.customer, ok = c.api.customers.find(c.acct, id); !ok {
 			return nil, &apiError{status: 400, typ: typeInvalid, code: "resource_missing", param: "customer", msg: "No such customer: '" + id + "'"}
@@ -98,8 +100,10 @@ func (c *call) confirm(p *intent) (obj, *apiError) {
 	}
 	offSession := c.form.flag("off_session")
 	if !offSession && p.method.card.auth && c.form.flag("error_on_requires_action") {
-		return nil, a.decline(p, p.method, &apiError{code: "authentication_required", decline: "authentication_required",
-			msg: "Your card was declined. This transaction requires authentication."})
+		return nil, a.decline(p, p.method, &apiError{
+			code: "authentication_required", decline: "authentication_required",
+			msg: "Your card was declined. This transaction requires authentication.",
+		})
 	}
 	if fail := a.attempt(p, p.method, "", offSession); fail != nil {
 		return nil, fail
@@ -242,8 +246,10 @@ func (a *API) lapseAuthorization(p *intent) {
 		return
 	}
 	ch := p.latest
-	r := &refund{owner: p.owner, id: a.w.NewID("re_", 24), created: a.w.Now(), amount: p.capturable, status: "succeeded",
-		reason: "expired_uncaptured_charge", charge: ch, meta: map[string]string{}, release: true}
+	r := &refund{
+		owner: p.owner, id: a.w.NewID("re_", 24), created: a.w.Now(), amount: p.capturable, status: "succeeded",
+		reason: "expired_uncaptured_charge", charge: ch, meta: map[string]string{}, release: true,
+	}
 	ch.refunds = append(ch.refunds, r)
 	a.refunds.add(r)
 	a.cancel(p, "automatic")
@@ -280,8 +286,10 @@ func (c *call) captureIntent() (obj, *apiError) {
 	case amount < 1:
 		return nil, checkAmount("amount_to_capture", amount, p.currency)
 	case amount > p.capturable:
-		return nil, &apiError{status: http.StatusBadRequest, typ: typeInvalid, code: "amount_too_large", param: "amount_to_capture", executed: true,
-			msg: "You cannot capture more than the remaining amount_capturable (" + display(p.capturable, p.currency) + ")."}
+		return nil, &apiError{
+			status: http.StatusBadRequest, typ: typeInvalid, code: "amount_too_large", param: "amount_to_capture", executed: true,
+			msg: "You cannot capture more than the remaining amount_capturable (" + display(p.capturable, p.currency) + ").",
+		}
 	case !final && !p.multicapture:
 		return nil, invalid("final_capture", "final_capture=false needs multicapture, which was not requested for this PaymentIntent.")
 	}

@@ -152,9 +152,11 @@ func (c *call) createHook() (obj, *apiError) {
 	case f.get("api_version") != "" && f.get("api_version") != apiVersion:
 		return nil, invalid("api_version", "The sandbox speaks API version "+apiVersion+" only.")
 	}
-	h := &hook{owner: owner{c.acct, c.platform}, id: c.api.w.NewID("we_", 24), created: c.api.w.Now(), url: f.get("url"),
+	h := &hook{
+		owner: owner{c.acct, c.platform}, id: c.api.w.NewID("we_", 24), created: c.api.w.Now(), url: f.get("url"),
 		secret: c.api.w.NewID("whsec_", 32), description: f.get("description"), version: f.get("api_version"),
-		connect: f.flag("connect"), types: types, meta: meta}
+		connect: f.flag("connect"), types: types, meta: meta,
+	}
 	c.api.hooks.add(h)
 	c.api.w.AddEndpoint(sandbox.Endpoint{ID: h.id, URL: h.url, Secret: h.secret, Connect: h.connect, API: apiName, Owner: h.platform, Types: types})
 	o := renderHook(h)

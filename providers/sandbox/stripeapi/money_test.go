@@ -302,8 +302,10 @@ func TestOffSessionIntent(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	charge := func(pm string) (*stripe.PaymentIntent, error) {
-		return r.sc.PaymentIntents.New(&stripe.PaymentIntentParams{Amount: stripe.Int64(999), Currency: stripe.String("jpy"),
-			PaymentMethod: &pm, Confirm: stripe.Bool(true), OffSession: stripe.Bool(true)})
+		return r.sc.PaymentIntents.New(&stripe.PaymentIntentParams{
+			Amount: stripe.Int64(999), Currency: stripe.String("jpy"),
+			PaymentMethod: &pm, Confirm: stripe.Bool(true), OffSession: stripe.Bool(true),
+		})
 	}
 	pi, err := charge("pm_card_visa")
 	if err != nil || pi.Status != "succeeded" || pi.AmountReceived != 999 {
@@ -318,8 +320,10 @@ func TestOffSessionIntent(t *testing.T) {
 	if got, err := r.sc.PaymentIntents.Cancel(e.PaymentIntent.ID, nil); err != nil || got.Status != "canceled" {
 		t.Errorf("%+v %v", got, err)
 	}
-	on, err := r.sc.PaymentIntents.New(&stripe.PaymentIntentParams{Amount: stripe.Int64(999), Currency: stripe.String("eur"),
-		PaymentMethod: stripe.String("pm_card_threeDSecure2Required"), Confirm: stripe.Bool(true), ReturnURL: stripe.String("http://127.0.0.1:9/r")})
+	on, err := r.sc.PaymentIntents.New(&stripe.PaymentIntentParams{
+		Amount: stripe.Int64(999), Currency: stripe.String("eur"),
+		PaymentMethod: stripe.String("pm_card_threeDSecure2Required"), Confirm: stripe.Bool(true), ReturnURL: stripe.String("http://127.0.0.1:9/r"),
+	})
 	if err != nil || on.Status != "requires_action" || on.NextAction.RedirectToURL.URL == "" {
 		t.Fatalf("%+v %v", on, err)
 	}

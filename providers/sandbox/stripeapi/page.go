@@ -147,8 +147,10 @@ func (a *API) submitPage(rw http.ResponseWriter, r *http.Request) {
 			v := pageOf(s, r)
 			return func() { render(rw, http.StatusConflict, v) }
 		}
-		fail := a.submit(s, submission{card: r.PostForm.Get("card"), asyncMethod: r.PostForm.Get("method") == "bank",
-			promotion: r.PostForm.Get("promotion_code"), email: r.PostForm.Get("email"), name: r.PostForm.Get("name")})
+		fail := a.submit(s, submission{
+			card: r.PostForm.Get("card"), asyncMethod: r.PostForm.Get("method") == "bank",
+			promotion: r.PostForm.Get("promotion_code"), email: r.PostForm.Get("email"), name: r.PostForm.Get("name"),
+		})
 		return a.afterSubmit(rw, r, s, fail)
 	})
 }

@@ -53,8 +53,10 @@ func TestHostedPagePays(t *testing.T) {
 	if code != 200 {
 		t.Fatal(code)
 	}
-	for _, part := range []string{"20.00 USD", "2 × Tea", "10.00 USD", "Cup", `name="viewport"`, `<label for="card">`, `<label for="cvc">`,
-		`<label for="expiry">`, "Sandbox", "4000 0000 0000 0002", "4242 4242 4242 4242", ">Back<", `lang="en"`} {
+	for _, part := range []string{
+		"20.00 USD", "2 × Tea", "10.00 USD", "Cup", `name="viewport"`, `<label for="card">`, `<label for="cvc">`,
+		`<label for="expiry">`, "Sandbox", "4000 0000 0000 0002", "4242 4242 4242 4242", ">Back<", `lang="en"`,
+	} {
 		if !strings.Contains(html, part) {
 			t.Errorf("page lacks %q", part)
 		}

@@ -108,8 +108,10 @@ func (a *API) attempt(p *intent, m *method, threeDS string, offSession bool) *ap
 	p.method, p.lastError = m, nil
 	switch {
 	case m.card.authOff && offSession:
-		return a.decline(p, m, &apiError{code: "authentication_required", decline: "authentication_required",
-			msg: "Your card was declined. This transaction requires authentication."})
+		return a.decline(p, m, &apiError{
+			code: "authentication_required", decline: "authentication_required",
+			msg: "Your card was declined. This transaction requires authentication.",
+		})
 	case m.card.auth && !offSession:
 		if p.status != "requires_action" {
 			p.status = "requires_action"
@@ -120,8 +122,10 @@ func (a *API) attempt(p *intent, m *method, threeDS string, offSession bool) *ap
 			return nil
 		case "fail":
 			p.method = nil // as Stripe: the method is taken off the intent
-			fail := &apiError{status: http.StatusPaymentRequired, typ: typeCard, code: "payment_intent_authentication_failure", method: m, intent: p, executed: true,
-				msg: "We are unable to authenticate your payment method. Please choose a different payment method and try again."}
+			fail := &apiError{
+				status: http.StatusPaymentRequired, typ: typeCard, code: "payment_intent_authentication_failure", method: m, intent: p, executed: true,
+				msg: "We are unable to authenticate your payment method. Please choose a different payment method and try again.",
+			}
 			return a.failAttempt(p, fail)
 		}
 	}
@@ -156,8 +160,10 @@ func (a *API) newCharge(p *intent, m *method) *charge {
 	if m.kind != "card" {
 		prefix = "py_"
 	}
-	ch := &charge{owner: p.owner, id: a.w.NewID(prefix, 24), created: a.w.Now(), amount: p.amount, currency: p.currency,
-		status: "succeeded", intent: p, method: m, meta: p.meta}
+	ch := &charge{
+		owner: p.owner, id: a.w.NewID(prefix, 24), created: a.w.Now(), amount: p.amount, currency: p.currency,
+		status: "succeeded", intent: p, method: m, meta: p.meta,
+	}
 	a.charges.add(ch)
 	return ch
 }
@@ -227,8 +233,10 @@ func (a *API) book(ch *charge, amount int64) {
 func processingFee(amount int64) int64 { return (amount*29+500)/1000 + 30 }
 
 func (a *API) newTxn(o owner, kind, category, source string, amount, fee int64, currency string) *txn {
-	t := &txn{owner: o, id: a.w.NewID("txn_", 24), created: a.w.Now(), amount: amount, fee: fee, currency: currency,
-		kind: kind, category: category, source: source}
+	t := &txn{
+		owner: o, id: a.w.NewID("txn_", 24), created: a.w.Now(), amount: amount, fee: fee, currency: currency,
+		kind: kind, category: category, source: source,
+	}
 	t.available = t.created.Add(clearingTime)
 	a.txns.add(t)
 	return t
@@ -236,8 +244,10 @@ func (a *API) newTxn(o owner, kind, category, source string, amount, fee int64, 
 
 // ledger records a movement of money on a charge.
 func (a *API) ledger(ch *charge, object, kind string, amount int64) {
-	a.w.Record(sandbox.LedgerRow{Object: object, Kind: kind, Amount: amount, Currency: ch.currency,
-		Reference: ch.intent.reference(), Account: ch.acct, At: a.w.Now(), API: apiName})
+	a.w.Record(sandbox.LedgerRow{
+		Object: object, Kind: kind, Amount: amount, Currency: ch.currency,
+		Reference: ch.intent.reference(), Account: ch.acct, At: a.w.Now(), API: apiName,
+	})
 }
 
 // completeOf completes the session that an intent belongs to.
@@ -297,8 +307,10 @@ func (a *API) settleAsync(ch *charge, completed bool) {
 		}
 		return
 	}
-	e := &apiError{status: http.StatusPaymentRequired, typ: typeCard, code: "payment_intent_payment_attempt_failed",
-		msg: "The payment failed: the customer's bank refused the debit.", charge: ch, method: ch.method, intent: p}
+	e := &apiError{
+		status: http.StatusPaymentRequired, typ: typeCard, code: "payment_intent_payment_attempt_failed",
+		msg: "The payment failed: the customer's bank refused the debit.", charge: ch, method: ch.method, intent: p,
+	}
 	ch.status, ch.failure = "failed", e
 	p.method = nil
 	a.emit(p.owner, "charge.failed", a.renderCharge(ch))

@@ -329,8 +329,10 @@ func TestCustomers(t *testing.T) {
 	if !saved.Next() || saved.PaymentMethod().Card.Last4 != "4242" {
 		t.Fatal("card not saved", saved.Err())
 	}
-	later, err := r.sc.PaymentIntents.New(&stripe.PaymentIntentParams{Amount: stripe.Int64(100), Currency: stripe.String("usd"), Customer: &c.ID,
-		PaymentMethod: &saved.PaymentMethod().ID, Confirm: stripe.Bool(true), OffSession: stripe.Bool(true)})
+	later, err := r.sc.PaymentIntents.New(&stripe.PaymentIntentParams{
+		Amount: stripe.Int64(100), Currency: stripe.String("usd"), Customer: &c.ID,
+		PaymentMethod: &saved.PaymentMethod().ID, Confirm: stripe.Bool(true), OffSession: stripe.Bool(true),
+	})
 	if err != nil || later.Status != "succeeded" {
 		t.Errorf("saved card: %+v %v", later, err)
 	}

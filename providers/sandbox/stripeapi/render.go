@@ -51,7 +51,8 @@ func (a *API) renderSession(s *session) obj {
 		"consent": nil, "consent_collection": nil, "currency_conversion": nil, "custom_fields": []any{},
 		"custom_text": obj{"after_submit": nil, "shipping_address": nil, "submit": nil, "terms_of_service_acceptance": nil},
 		"invoice":     nil, "invoice_creation": obj{"enabled": false, "invoice_data": obj{
-			"account_tax_ids": nil, "custom_fields": nil, "description": nil, "footer": nil, "issuer": nil, "metadata": obj{}, "rendering_options": nil}},
+			"account_tax_ids": nil, "custom_fields": nil, "description": nil, "footer": nil, "issuer": nil, "metadata": obj{}, "rendering_options": nil,
+		}},
 		"phone_number_collection": obj{"enabled": f.flag("phone_number_collection[enabled]")}, "recovered_from": nil,
 		"setup_intent": nil, "subscription": nil, "shipping_address_collection": nil, "shipping_cost": nil,
 		"shipping_details": nil, "shipping_options": []any{},
@@ -207,8 +208,10 @@ func (c *charge) outcome() any {
 	default:
 		risk = "normal"
 	}
-	o := obj{"network_status": "approved_by_network", "reason": nil, "risk_level": risk, "risk_score": score,
-		"seller_message": "Payment complete.", "type": "authorized"}
+	o := obj{
+		"network_status": "approved_by_network", "reason": nil, "risk_level": risk, "risk_score": score,
+		"seller_message": "Payment complete.", "type": "authorized",
+	}
 	if c.failure != nil {
 		o["network_status"], o["type"] = "declined_by_network", "issuer_declined"
 		o["reason"], o["seller_message"] = orNull(c.failure.decline), "The bank returned the decline code `"+c.failure.decline+"`."
@@ -235,8 +238,10 @@ func (c *charge) methodDetails() obj {
 	card["network"], card["network_token"] = m.card.brand, obj{"used": false}
 	card["three_d_secure"] = nil
 	if c.auth3DS {
-		card["three_d_secure"] = obj{"authentication_flow": "challenge", "electronic_commerce_indicator": "05",
-			"result": "authenticated", "result_reason": nil, "transaction_id": nil, "version": "2.2.0"}
+		card["three_d_secure"] = obj{
+			"authentication_flow": "challenge", "electronic_commerce_indicator": "05",
+			"result": "authenticated", "result_reason": nil, "transaction_id": nil, "version": "2.2.0",
+		}
 	}
 	if !c.expires.IsZero() && !c.done {
 		card["capture_before"] = unix(c.expires)
@@ -279,8 +284,10 @@ func (m *method) billing() obj {
 }
 
 func (a *API) renderMethod(m *method) obj {
-	o := obj{"id": m.id, "object": "payment_method", "livemode": false, "created": unix(m.created), "type": m.kind,
-		"billing_details": m.billing(), "customer": idOrNull(m.customer, m.customer != nil), "metadata": obj{}}
+	o := obj{
+		"id": m.id, "object": "payment_method", "livemode": false, "created": unix(m.created), "type": m.kind,
+		"billing_details": m.billing(), "customer": idOrNull(m.customer, m.customer != nil), "metadata": obj{},
+	}
 	if m.kind != "card" {
 		bank := m.bank()
 		delete(bank, "mandate")

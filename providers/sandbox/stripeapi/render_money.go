@@ -85,8 +85,10 @@ func (a *API) renderTxn(t *txn) obj {
 func (a *API) renderWarning(w *warning) obj {
 	// Actionable until the charge is disputed or fully refunded (stripe.go doc).
 	open := len(w.charge.disputes) == 0 && w.charge.refundedSum() < w.charge.captured
-	return obj{"id": w.id, "object": "radar.early_fraud_warning", "livemode": false, "created": unix(w.created),
-		"charge": w.charge.id, "payment_intent": w.charge.intent.id, "fraud_type": w.kind, "actionable": open}
+	return obj{
+		"id": w.id, "object": "radar.early_fraud_warning", "livemode": false, "created": unix(w.created),
+		"charge": w.charge.id, "payment_intent": w.charge.intent.id, "fraud_type": w.kind, "actionable": open,
+	}
 }
 
 func renderCustomer(c *customer) obj {
@@ -101,9 +103,11 @@ func renderCustomer(c *customer) obj {
 }
 
 func renderHook(h *hook) obj {
-	return obj{"id": h.id, "object": "webhook_endpoint", "livemode": false, "created": unix(h.created), "url": h.url,
+	return obj{
+		"id": h.id, "object": "webhook_endpoint", "livemode": false, "created": unix(h.created), "url": h.url,
 		"enabled_events": h.types, "api_version": orNull(h.version), "application": nil, "description": orNull(h.description),
-		"metadata": metaObj(h.meta), "status": "enabled"}
+		"metadata": metaObj(h.meta), "status": "enabled",
+	}
 }
 
 func renderAccount(id string) obj {
@@ -111,9 +115,13 @@ func renderAccount(id string) obj {
 		"id": id, "object": "account", "type": "standard", "country": "US", "default_currency": "usd", "email": "sandbox@example.com",
 		"business_type": "company", "charges_enabled": true, "payouts_enabled": true, "details_submitted": true, "created": 1700000000,
 		"capabilities": obj{"card_payments": "active", "transfers": "active"}, "metadata": obj{},
-		"requirements": obj{"alternatives": []any{}, "current_deadline": nil, "currently_due": []any{}, "disabled_reason": nil,
-			"errors": []any{}, "eventually_due": []any{}, "past_due": []any{}, "pending_verification": []any{}},
-		"business_profile": obj{"annual_revenue": nil, "estimated_worker_count": nil, "mcc": nil, "name": "Trifecta sandbox",
-			"product_description": nil, "support_address": nil, "support_email": nil, "support_phone": nil, "support_url": nil, "url": nil},
+		"requirements": obj{
+			"alternatives": []any{}, "current_deadline": nil, "currently_due": []any{}, "disabled_reason": nil,
+			"errors": []any{}, "eventually_due": []any{}, "past_due": []any{}, "pending_verification": []any{},
+		},
+		"business_profile": obj{
+			"annual_revenue": nil, "estimated_worker_count": nil, "mcc": nil, "name": "Trifecta sandbox",
+			"product_description": nil, "support_address": nil, "support_email": nil, "support_phone": nil, "support_url": nil, "url": nil,
+		},
 	}
 }

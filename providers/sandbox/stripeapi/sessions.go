@@ -134,8 +134,10 @@ func (c *call) readItems(s *session) *apiError {
 	}
 	for _, g := range groups {
 		if id := c.form.get(g + "[price]"); id != "" {
-			return &apiError{status: 400, typ: typeInvalid, code: "resource_missing", param: g + "[price]",
-				msg: "No such price: '" + id + "' (the sandbox takes price_data only)"}
+			return &apiError{
+				status: 400, typ: typeInvalid, code: "resource_missing", param: g + "[price]",
+				msg: "No such price: '" + id + "' (the sandbox takes price_data only)",
+			}
 		}
 		it, currency, fail := c.readItem(g)
 		if fail != nil {
