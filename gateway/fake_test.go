@@ -316,9 +316,7 @@ func (f *fakeProvider) pay(paymentID string, n int) bool {
 			continue
 		}
 		f.lapse(r)
-		switch {
-		case r.state == payment.AttemptOpen, r.state == payment.AttemptApproved:
-		default:
+		if r.state != payment.AttemptOpen && r.state != payment.AttemptApproved {
 			return false
 		}
 		r.approved = f.clock()

@@ -36,7 +36,7 @@ func (s *Service) Returned(ctx context.Context, id, token, outcome string, n int
 		}
 	}
 	app, ok := s.app(p.App, p.Mode)
-	if !ok || CheckReturnURL(target, app) != nil {
+	if allowed := ok && CheckReturnURL(target, app) == nil; !allowed {
 		return "", p, nil // no longer on the app's list: a neutral page, no redirect
 	}
 	return withPaymentID(target, p.ID), p, nil

@@ -248,7 +248,7 @@ func (t *sweep) standing(ctx context.Context, list string, p progress) error {
 	}
 	now := t.r.now()
 	if now.Sub(since) < failingAfter || ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // stopping is no failure of the list
 	}
 	info := t.account.Info()
 	return t.r.opts.Alerts.Alert(ctx, Alert{

@@ -154,7 +154,7 @@ func (a *api) listAlerts(c *gin.Context) error {
 }
 
 func (a *api) ackAlert(c *gin.Context) error {
-	if _, err := bindNothing(body(c)); err != nil {
+	if err := bindNothing(body(c)); err != nil {
 		return err
 	}
 	return a.changeAlert(c, AlertChange{State: "acked"})
@@ -169,7 +169,7 @@ func (a *api) snoozeAlert(c *gin.Context) error {
 }
 
 func (a *api) resolveAlert(c *gin.Context) error {
-	if _, err := bindNothing(body(c)); err != nil {
+	if err := bindNothing(body(c)); err != nil {
 		return err
 	}
 	return a.changeAlert(c, AlertChange{State: "resolved"})

@@ -115,11 +115,10 @@ func (a *api) cancelPayment(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	b, err := bindNothing(body(c))
-	if err != nil {
+	if err := bindNothing(body(c)); err != nil {
 		return err
 	}
-	r, err := a.request(c, "/v1/payments/"+id+"/cancel", b)
+	r, err := a.request(c, "/v1/payments/"+id+"/cancel", struct{}{})
 	if err != nil {
 		return err
 	}
@@ -136,7 +135,7 @@ func (a *api) syncPayment(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := bindNothing(body(c)); err != nil {
+	if err := bindNothing(body(c)); err != nil {
 		return err
 	}
 	p, err := a.svc.Sync(c.Request.Context(), callerOf(c), id)

@@ -205,8 +205,8 @@ func bindSnooze(raw []byte) (snoozeBody, error) {
 }
 
 // bindNothing reads a body in which nothing can be said.
-func bindNothing(raw []byte) (struct{}, error) {
-	return struct{}{}, bindOptional(raw, func(*object) {})
+func bindNothing(raw []byte) error {
+	return bindOptional(raw, func(*object) {})
 }
 
 // bindOptional reads a body whose fields are all optional: no body at all is

@@ -206,10 +206,3 @@ func settle(t *testing.T, p *Payment, id string, second int, out Outcome, obs *O
 func snapshot(n, second int, facts Facts) *Observation {
 	return &Observation{N: n, Complete: true, AsOf: at(second), Facts: facts}
 }
-
-func wantCode(t *testing.T, err error, want Code) {
-	t.Helper()
-	if err == nil || CodeOf(err) != want {
-		t.Fatalf("error = %v, want code %s", err, want)
-	}
-}

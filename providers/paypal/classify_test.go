@@ -152,7 +152,7 @@ func TestUnreadableSuccess(t *testing.T) {
 // TestNoAnswer tells "certainly not sent" from "nobody knows".
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
-	send := func(t *testing.T, a *Adapter, ctx context.Context) error { //nolint:revive // the context is the case
+	send := func(t *testing.T, a *Adapter, ctx context.Context) error {
 		_, err := a.api.do(ctx, call{op: "capture", method: http.MethodPost, path: "/x"})
 		return err
 	}

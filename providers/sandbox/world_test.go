@@ -99,7 +99,8 @@ func TestSeedRepeats(t *testing.T) {
 		w.Advance(t.Context(), time.Minute)
 		return w.NewID("a_", 8) + w.Hex(8) + strings.Join(n.bodies, ",")
 	}
-	if run(1) != run(1) || run(1) == run(2) {
+	first, again, other := run(1), run(1), run(2)
+	if first != again || first == other {
 		t.Error("seed does not decide the run")
 	}
 }
@@ -303,7 +304,10 @@ func TestFaultsUseTheInjectedWait(t *testing.T) {
 	calls := 0
 	h := w.WithFaults(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls++ }))
 	serve := func(path string) (aborted bool) {
-		defer func() { aborted = recover() == http.ErrAbortHandler }()
+		defer func() {
+			err, ok := recover().(error)
+			aborted = ok && errors.Is(err, http.ErrAbortHandler)
+		}()
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "POST", path, strings.NewReader("x")))
 		return false
 	}

@@ -41,15 +41,15 @@ func (w *wire) neverSent() bool { return w.asked.Load() && !w.got.Load() }
 
 // read makes one call that changes nothing.
 func read[T any](ctx context.Context, a *Adapter, op string, call func(context.Context) (T, error)) (T, error) {
-	return do(ctx, a, op, false, call)
+	return do(ctx, op, false, call)
 }
 
 // write makes one call that may change something.
 func write[T any](ctx context.Context, a *Adapter, op string, call func(context.Context) (T, error)) (T, error) {
-	return do(ctx, a, op, true, call)
+	return do(ctx, op, true, call)
 }
 
-func do[T any](ctx context.Context, a *Adapter, op string, writes bool, call func(context.Context) (T, error)) (T, error) {
+func do[T any](ctx context.Context, op string, writes bool, call func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if err := ctx.Err(); err != nil {
 		return zero, &providers.Error{Class: providers.NotDone, Provider: provider, Op: op, Code: "not_sent", Cause: err}

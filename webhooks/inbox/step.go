@@ -110,7 +110,7 @@ func (b *Inbox) each(n int, fn func(i int)) {
 // work does one group: claim, read, settle.
 func (b *Inbox) work(ctx context.Context, g *group) (did int, err error) {
 	if ctx.Err() != nil {
-		return 0, nil // stopping: everything stays due
+		return 0, nil //nolint:nilerr // stopping: everything stays due
 	}
 	if first := g.events[0]; first.State != Pending {
 		return 1, b.tell(ctx, first.Record)

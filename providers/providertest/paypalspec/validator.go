@@ -14,7 +14,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 )
 
-// SkipRequestHeader, set to any value on a request, says that this request is wrong
+// SkipRequestHeader is a header that, set to any value, says that this request is wrong
 // on purpose: Middleware then validates only the answer to it. It is removed before
 // the request goes on.
 const SkipRequestHeader = "Paypalspec-Skip-Request"

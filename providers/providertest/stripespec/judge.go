@@ -103,7 +103,7 @@ func launch(root, bin string) (*judge, error) {
 	if err != nil || !ok {
 		_ = j.cmd.Process.Kill() // it may have ended by itself
 		ended := j.cmd.Wait()    // now stderr is complete
-		return nil, fmt.Errorf("the judge said %q (%v) instead of its address and ended with %w: %s", line, err, ended, j.stderr)
+		return nil, fmt.Errorf("the judge said %q (%w) instead of its address and ended with %w: %s", line, err, ended, j.stderr)
 	}
 	j.base = "http://" + addr
 	return j, nil

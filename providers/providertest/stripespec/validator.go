@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// SkipRequestHeader, set to any value on a request, says that this request is wrong
+// SkipRequestHeader is a header that, set to any value, says that this request is wrong
 // on purpose: Middleware then validates only the answer to it. It is removed before
 // the request goes on.
 const SkipRequestHeader = "Stripespec-Skip-Request"
@@ -123,7 +123,7 @@ func (j *judge) request(ctx context.Context, r *http.Request, body []byte) ([]st
 		return nil, err
 	}
 	var refusal struct{ Error struct{ Message string } }
-	if err := json.Unmarshal(answer, &refusal); err != nil || refusal.Error.Message == "" {
+	if unreadable := json.Unmarshal(answer, &refusal); unreadable != nil || refusal.Error.Message == "" {
 		return []string{fmt.Sprintf("stripe-mock answered %d %s", status, answer)}, nil
 	}
 	return []string{refusal.Error.Message}, nil

@@ -219,7 +219,6 @@ type receiver struct {
 	got     []stripe.Event
 	heads   []http.Header
 	bad     []error
-	at      []int64 // t= of each attempt
 	now     func() time.Time
 }
 
