@@ -63,7 +63,7 @@ func (a *Adapter) stop(ctx context.Context, op string, s snapshot, key string) e
 		_, err := a.cancelIntent(ctx, op, s.intent.ID, key)
 		return err
 	}
-	_, err := write(ctx, a, op, func(ctx context.Context) (*stripesdk.CheckoutSession, error) {
+	_, err := write(ctx, op, func(ctx context.Context) (*stripesdk.CheckoutSession, error) {
 		params := &stripesdk.CheckoutSessionExpireParams{Params: stripesdk.Params{Context: ctx}}
 		params.SetIdempotencyKey(key)
 		return a.sdk.CheckoutSessions.Expire(s.session.ID, params)
@@ -72,7 +72,7 @@ func (a *Adapter) stop(ctx context.Context, op string, s snapshot, key string) e
 }
 
 func (a *Adapter) cancelIntent(ctx context.Context, op, id, key string) (*stripesdk.PaymentIntent, error) {
-	return write(ctx, a, op, func(ctx context.Context) (*stripesdk.PaymentIntent, error) {
+	return write(ctx, op, func(ctx context.Context) (*stripesdk.PaymentIntent, error) {
 		params := &stripesdk.PaymentIntentCancelParams{Params: stripesdk.Params{Context: ctx}}
 		params.SetIdempotencyKey(key)
 		params.AddExpand("latest_charge")
@@ -98,7 +98,7 @@ func (a *Adapter) Capture(ctx context.Context, req providers.CaptureRequest, key
 	if err != nil {
 		return providers.Result{}, err
 	}
-	intent, err := write(ctx, a, op, func(ctx context.Context) (*stripesdk.PaymentIntent, error) {
+	intent, err := write(ctx, op, func(ctx context.Context) (*stripesdk.PaymentIntent, error) {
 		params := &stripesdk.PaymentIntentCaptureParams{Params: stripesdk.Params{Context: ctx}, AmountToCapture: stripesdk.Int64(amount)}
 		params.SetIdempotencyKey(key)
 		params.AddExpand("latest_charge")
@@ -202,7 +202,7 @@ func (a *Adapter) Refund(ctx context.Context, req providers.RefundRequest, key s
 	if err != nil || amount < 1 {
 		return providers.Result{}, refuse(op, "unsupported_amount", "/amount")
 	}
-	refund, err := write(ctx, a, op, func(ctx context.Context) (*stripesdk.Refund, error) {
+	refund, err := write(ctx, op, func(ctx context.Context) (*stripesdk.Refund, error) {
 		params := &stripesdk.RefundParams{
 			Params: stripesdk.Params{Context: ctx}, Charge: stripesdk.String(req.Capture), Amount: stripesdk.Int64(amount),
 			Reason: refundReason(req.Reason),

@@ -31,7 +31,7 @@ func (a *Adapter) CreateCheckout(ctx context.Context, req providers.CheckoutRequ
 		return providers.Result{}, err
 	}
 	params.SetIdempotencyKey(key)
-	session, err := write(ctx, a, op, func(ctx context.Context) (*stripesdk.CheckoutSession, error) {
+	session, err := write(ctx, op, func(ctx context.Context) (*stripesdk.CheckoutSession, error) {
 		params.Context = ctx
 		s, err := a.sdk.CheckoutSessions.New(params)
 		return whole(s, err, func() bool { return s.ID != "" && s.Status != "" })

@@ -40,12 +40,12 @@ func (w *wire) trace(ctx context.Context) context.Context {
 func (w *wire) neverSent() bool { return w.asked.Load() && !w.got.Load() }
 
 // read makes one call that changes nothing.
-func read[T any](ctx context.Context, a *Adapter, op string, call func(context.Context) (T, error)) (T, error) {
+func read[T any](ctx context.Context, op string, call func(context.Context) (T, error)) (T, error) {
 	return do(ctx, op, false, call)
 }
 
 // write makes one call that may change something.
-func write[T any](ctx context.Context, a *Adapter, op string, call func(context.Context) (T, error)) (T, error) {
+func write[T any](ctx context.Context, op string, call func(context.Context) (T, error)) (T, error) {
 	return do(ctx, op, true, call)
 }
 

@@ -135,7 +135,7 @@ func chargeTime(c *stripesdk.Charge) time.Time {
 }
 
 func (a *Adapter) session(ctx context.Context, op, id string) (*stripesdk.CheckoutSession, error) {
-	return read(ctx, a, op, func(ctx context.Context) (*stripesdk.CheckoutSession, error) {
+	return read(ctx, op, func(ctx context.Context) (*stripesdk.CheckoutSession, error) {
 		params := &stripesdk.CheckoutSessionParams{Params: stripesdk.Params{Context: ctx}}
 		params.AddExpand("payment_intent")
 		params.AddExpand("payment_intent.latest_charge")
@@ -145,7 +145,7 @@ func (a *Adapter) session(ctx context.Context, op, id string) (*stripesdk.Checko
 }
 
 func (a *Adapter) intent(ctx context.Context, op, id string) (*stripesdk.PaymentIntent, error) {
-	return read(ctx, a, op, func(ctx context.Context) (*stripesdk.PaymentIntent, error) {
+	return read(ctx, op, func(ctx context.Context) (*stripesdk.PaymentIntent, error) {
 		params := &stripesdk.PaymentIntentParams{Params: stripesdk.Params{Context: ctx}}
 		params.AddExpand("latest_charge")
 		p, err := a.sdk.PaymentIntents.Get(id, params)
@@ -154,7 +154,7 @@ func (a *Adapter) intent(ctx context.Context, op, id string) (*stripesdk.Payment
 }
 
 func (a *Adapter) charges(ctx context.Context, op, intent string) ([]*stripesdk.Charge, error) {
-	return read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.Charge, error) {
+	return read(ctx, op, func(ctx context.Context) ([]*stripesdk.Charge, error) {
 		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
 			params := &stripesdk.ChargeListParams{ListParams: list, PaymentIntent: stripesdk.String(intent)}
 			params.AddExpand("data.balance_transaction")
@@ -164,7 +164,7 @@ func (a *Adapter) charges(ctx context.Context, op, intent string) ([]*stripesdk.
 }
 
 func (a *Adapter) refunds(ctx context.Context, op, intent string) ([]*stripesdk.Refund, error) {
-	return read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.Refund, error) {
+	return read(ctx, op, func(ctx context.Context) ([]*stripesdk.Refund, error) {
 		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
 			params := &stripesdk.RefundListParams{ListParams: list, PaymentIntent: stripesdk.String(intent)}
 			params.AddExpand("data.balance_transaction")
@@ -191,7 +191,7 @@ func (a *Adapter) reversals(ctx context.Context, op string, refunds []*stripesdk
 }
 
 func (a *Adapter) transaction(ctx context.Context, op, id string) (*stripesdk.BalanceTransaction, error) {
-	return read(ctx, a, op, func(ctx context.Context) (*stripesdk.BalanceTransaction, error) {
+	return read(ctx, op, func(ctx context.Context) (*stripesdk.BalanceTransaction, error) {
 		params := &stripesdk.BalanceTransactionParams{Params: stripesdk.Params{Context: ctx}}
 		params.AddExpand("source")
 		t, err := a.sdk.BalanceTransactions.Get(id, params)
@@ -202,7 +202,7 @@ func (a *Adapter) transaction(ctx context.Context, op, id string) (*stripesdk.Ba
 // disputes lists an intent's disputes and reads each by its id, because only the
 // answer to such a read says as of when it is true.
 func (a *Adapter) disputes(ctx context.Context, op, intent string) ([]datedDispute, error) {
-	list, err := read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.Dispute, error) {
+	list, err := read(ctx, op, func(ctx context.Context) ([]*stripesdk.Dispute, error) {
 		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
 			return a.sdk.Disputes.List(&stripesdk.DisputeListParams{ListParams: list, PaymentIntent: stripesdk.String(intent)}).Iter
 		}, func(d *stripesdk.Dispute) string { return d.ID })
@@ -222,7 +222,7 @@ func (a *Adapter) disputes(ctx context.Context, op, intent string) ([]datedDispu
 }
 
 func (a *Adapter) dispute(ctx context.Context, op, id string) (*stripesdk.Dispute, error) {
-	return read(ctx, a, op, func(ctx context.Context) (*stripesdk.Dispute, error) {
+	return read(ctx, op, func(ctx context.Context) (*stripesdk.Dispute, error) {
 		d, err := a.sdk.Disputes.Get(id, &stripesdk.DisputeParams{Params: stripesdk.Params{Context: ctx}})
 		return whole(d, err, func() bool { return d.ID == id && d.Status != "" })
 	})
@@ -274,7 +274,7 @@ func onePage[S any](it *stripesdk.Iter, id func(*S) string) (rows []*S, next str
 
 // sessions lists the sessions that a filter lets through.
 func (a *Adapter) sessions(ctx context.Context, op string, filter stripesdk.CheckoutSessionListParams) ([]*stripesdk.CheckoutSession, error) {
-	return read(ctx, a, op, func(ctx context.Context) ([]*stripesdk.CheckoutSession, error) {
+	return read(ctx, op, func(ctx context.Context) ([]*stripesdk.CheckoutSession, error) {
 		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
 			params := filter
 			params.ListParams = list

@@ -48,7 +48,7 @@ func (a *Adapter) Sweep(ctx context.Context, list string, from, to time.Time, cu
 	if after != "" {
 		w.list.StartingAfter = stripesdk.String(after)
 	}
-	page, err := read(ctx, a, op, func(ctx context.Context) (rows, error) {
+	page, err := read(ctx, op, func(ctx context.Context) (rows, error) {
 		w.list.Context = ctx
 		switch list {
 		case listTransactions:

@@ -128,7 +128,7 @@ func (a *Adapter) follow(ctx context.Context, op string, object providers.Ref, t
 // followRisk reads an early fraud warning or a review.
 func (a *Adapter) followRisk(ctx context.Context, op string, object providers.Ref, t *trail) error {
 	if object.Kind == kindWarning {
-		w, err := read(ctx, a, op, func(ctx context.Context) (*stripesdk.RadarEarlyFraudWarning, error) {
+		w, err := read(ctx, op, func(ctx context.Context) (*stripesdk.RadarEarlyFraudWarning, error) {
 			w, err := a.sdk.RadarEarlyFraudWarnings.Get(object.ID, &stripesdk.RadarEarlyFraudWarningParams{Params: stripesdk.Params{Context: ctx}})
 			return whole(w, err, func() bool { return w.ID == object.ID })
 		})
@@ -139,7 +139,7 @@ func (a *Adapter) followRisk(ctx context.Context, op string, object providers.Re
 		t.sawIntent(w.PaymentIntent)
 		return nil
 	}
-	r, err := read(ctx, a, op, func(ctx context.Context) (*stripesdk.Review, error) {
+	r, err := read(ctx, op, func(ctx context.Context) (*stripesdk.Review, error) {
 		r, err := a.sdk.Reviews.Get(object.ID, &stripesdk.ReviewParams{Params: stripesdk.Params{Context: ctx}})
 		return whole(r, err, func() bool { return r.ID == object.ID })
 	})
@@ -172,14 +172,14 @@ func (t *trail) sawSource(s *stripesdk.BalanceTransactionSource) {
 }
 
 func (a *Adapter) charge(ctx context.Context, op, id string) (*stripesdk.Charge, error) {
-	return read(ctx, a, op, func(ctx context.Context) (*stripesdk.Charge, error) {
+	return read(ctx, op, func(ctx context.Context) (*stripesdk.Charge, error) {
 		c, err := a.sdk.Charges.Get(id, &stripesdk.ChargeParams{Params: stripesdk.Params{Context: ctx}})
 		return whole(c, err, func() bool { return c.ID == id && c.Status != "" })
 	})
 }
 
 func (a *Adapter) refund(ctx context.Context, op, id string) (*stripesdk.Refund, error) {
-	return read(ctx, a, op, func(ctx context.Context) (*stripesdk.Refund, error) {
+	return read(ctx, op, func(ctx context.Context) (*stripesdk.Refund, error) {
 		r, err := a.sdk.Refunds.Get(id, &stripesdk.RefundParams{Params: stripesdk.Params{Context: ctx}})
 		return whole(r, err, func() bool { return r.ID == id && r.Status != "" })
 	})

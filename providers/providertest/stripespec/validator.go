@@ -124,7 +124,7 @@ func (j *judge) request(ctx context.Context, r *http.Request, body []byte) ([]st
 	}
 	var refusal struct{ Error struct{ Message string } }
 	if unreadable := json.Unmarshal(answer, &refusal); unreadable != nil || refusal.Error.Message == "" {
-		return []string{fmt.Sprintf("stripe-mock answered %d %s", status, answer)}, nil
+		return []string{fmt.Sprintf("stripe-mock answered %d %s", status, answer)}, nil //nolint:nilerr // then the answer itself is the reason
 	}
 	return []string{refusal.Error.Message}, nil
 }
