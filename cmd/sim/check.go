@@ -7,6 +7,7 @@ import (
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/reconcile"
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
 	"github.com/trifecta-pay/trifecta/webhooks/outbox"
@@ -84,7 +85,7 @@ func (c *checker) moved() {
 			b.refunded += row.Amount
 		case "refund_failed":
 			b.failed += row.Amount
-		case "dispute":
+		case "dispute", "reversal":
 			b.disputed += row.Amount
 		case "dispute_won":
 			b.won += row.Amount
@@ -99,12 +100,26 @@ func (c *checker) wrongMoney() bool { return c.t.plan.wrong.to > 0 }
 func (c *checker) acknowledged(path, key string, _ []byte) {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	id := inbox.RecordID(parts[1], parts[2], false, key)
-	if c.t.depth > 0 {
-		c.t.count("webhook_inside_call")
-	}
+	c.raced()
 	c.acks = append(c.acks, id)
 	if _, err := store.NewInbox(c.t.engine).Get(context.Background(), id); err != nil {
 		c.t.fail("I4 webhook %s was answered 200 and is not stored: %v", key, err)
+	}
+}
+
+// raced counts webhooks that overtook something of ours.
+func (c *checker) raced() {
+	if c.t.depth == 0 {
+		return
+	}
+	c.t.count("webhook_inside_call")
+	switch what := c.t.inside; {
+	case strings.HasPrefix(what, "write payment."):
+		c.t.count("webhook_before_own_write")
+	case strings.Contains(what, " POST ") && strings.Contains(what, "refund"):
+		c.t.count("webhook_raced_refund")
+	case strings.Contains(what, " POST "):
+		c.t.count("webhook_raced_call")
 	}
 }
 
@@ -202,6 +217,7 @@ func (c *checker) end() {
 		c.asked(ctx, o, p)
 		c.history(ctx, p, told[p.ID])
 		c.reread(ctx, p)
+		c.rare(p)
 	}
 	for _, o := range c.t.shop.orders {
 		if o.id != "" && !seen[o.id] {
@@ -219,6 +235,36 @@ func (c *checker) end() {
 		}
 	}
 	c.strays(ctx)
+	lost, err := store.NewRuns(c.t.engine).InState(ctx, reconcile.RunLost, c.t.now, 100)
+	if err != nil {
+		c.t.fail("runs can't be read: %v", err)
+	}
+	c.t.counts["run_lost"] += len(lost)
+}
+
+// rare counts what the seeds must bring about.
+func (c *checker) rare(p *payment.Payment) {
+	c.t.count("status_" + string(p.Status()))
+	if p.SettledBy != "" {
+		c.t.count("settled_by_" + string(p.SettledBy))
+	}
+	for _, op := range p.Operations {
+		switch {
+		case op.MustLookUp:
+			c.t.count("stored_500_looked_up")
+		case op.LookUps > 0:
+			c.t.count("key_expired_looked_up")
+		}
+		if op.Generation > op.Run {
+			c.t.count("key_renewed")
+		}
+		if op.Tries > 1 {
+			c.t.count("operation_repeated")
+		}
+	}
+	if len(p.Facts.Opened) > 1 {
+		c.t.count("second_attempt")
+	}
 }
 
 // sums: I2, I3, I7.

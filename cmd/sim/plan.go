@@ -39,12 +39,13 @@ const (
 	faultMoney     = "wrong_money"    // the provider takes another amount than asked, or takes it twice
 	faultInterlace = "interlace"      // somebody else acts while a call or write of ours is under way
 	faultAsleep    = "process_asleep" // a process stops for longer than its leases last
+	faultHidden    = "hidden_events"  // the providers' own lists of events are empty: events that were never made
 )
 
 func faultClasses() []string {
 	return []string{
 		faultDrop, faultDuplicate, faultDelay, faultReorder, faultBefore, faultAfter, fault500, fault429, faultGarbage, faultOutage,
-		faultSlow, faultCrash, faultAck, faultConflict, faultStore, faultJump, faultAnswer, faultMoney, faultInterlace, faultAsleep,
+		faultSlow, faultCrash, faultAck, faultConflict, faultStore, faultJump, faultAnswer, faultMoney, faultInterlace, faultAsleep, faultHidden,
 	}
 }
 
@@ -99,7 +100,7 @@ func draw(seed uint64, mode string, off []string) plan {
 	most := map[string]float64{
 		faultDrop: 0.6, faultDuplicate: 0.6, faultDelay: 1, faultReorder: 1, faultBefore: 0.2, faultAfter: 0.2, fault500: 0.1, fault429: 0.1,
 		faultGarbage: 0.03, faultOutage: 1, faultSlow: 0.05, faultCrash: 0.03, faultAck: 0.05, faultConflict: 0.1, faultStore: 1,
-		faultJump: 1, faultAnswer: 0.2, faultMoney: 1, faultInterlace: 0.3, faultAsleep: 0.01,
+		faultJump: 1, faultAnswer: 0.2, faultMoney: 1, faultInterlace: 0.3, faultAsleep: 0.01, faultHidden: 1,
 	}
 	for _, class := range faultClasses() {
 		off, share := r.Float64() < offShare, r.Float64()
@@ -156,5 +157,9 @@ func (p *plan) fit(off []string) {
 		p.delay = 0
 	}
 }
+
+// hidden says whether the lists of events stay empty all along: in half of the
+// seeds that have the class, so that those lists are tested too.
+func (p *plan) hidden() bool { return p.rate[faultHidden] > 0.5 }
 
 func (p *plan) has(class string) bool { return p.rate[class] > 0 }

@@ -27,6 +27,7 @@ type order struct {
 	outside  int // refunds made at the provider's dashboard
 	resolved int // captures that an operator ordered to be given back
 	accepted bool
+	reversed bool // the provider took the money back by itself
 	seen     payment.Status
 }
 

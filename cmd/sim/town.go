@@ -55,6 +55,7 @@ type wiring struct {
 	inbox     func(*inbox.Options)
 	marker    func(outbox.Marker) outbox.Marker
 	service   func(*gateway.Options)
+	reconcile func(*reconcile.Options)
 }
 
 // town is both sides: the providers' sandbox, one store, and the processes of
@@ -70,8 +71,8 @@ type town struct {
 	engine store.Engine
 	insts  []*instance
 	healed bool
-	quick  bool // nothing may go on inside a call any more: somebody reads
-	depth  int  // of what happens inside a call or write
+	depth  int    // of what happens inside a call or write
+	inside string // the call or write in which it happens
 	log    *slog.Logger
 
 	shop   *shop
@@ -175,6 +176,7 @@ func (i *instance) boot() error {
 		Accounts: registry, Store: store.NewInbox(e), Applier: i.service, Finder: payments, Notify: alerts, Orphans: orphans,
 		Clock: t.clock, Owner: t.token(), Logger: t.log, APIVersions: map[string]string{"stripe": "2023-10-16"},
 	}
+	in.Metrics.Processed = func(_, result string, _ time.Duration) { t.count("inbox_" + result) }
 	if t.wiring.inbox != nil {
 		t.wiring.inbox(&in)
 	}
@@ -217,11 +219,15 @@ func (i *instance) reconciler(e store.Engine, registry *providers.Registry, paym
 	if t.healed {
 		every = 4 * time.Hour
 	}
-	r, err := reconcile.New(reconcile.Options{
+	opts := reconcile.Options{
 		Payments: payments, Applier: i.service, Accounts: registry.Accounts(), Leases: store.NewLeases(e), Cursors: store.NewSweepCursors(e),
 		Runs: store.NewRuns(e), Discrepancies: store.NewDiscrepancies(e), Orphans: orphans, Alerts: alerts, Clock: t.clock,
 		NewID: t.token, Logger: t.log, SweepEvery: every,
-	})
+	}
+	if t.wiring.reconcile != nil {
+		t.wiring.reconcile(&opts)
+	}
+	r, err := reconcile.New(opts)
 	if err != nil {
 		return err
 	}
