@@ -3,6 +3,7 @@ package paypal
 import (
 	"context"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -210,28 +211,30 @@ func queryOf(href string) url.Values {
 // (PayPal docs: "Transaction event codes", T1106 payment reversal).
 const reversalCode = "T1106"
 
+// searchSpan is the longest window of one transaction search (PayPal OpenAPI
+// reporting v1: 31 days), less a day for both ends.
+const searchSpan = 30 * 24 * time.Hour
+
 // reversals looks for money that PayPal took back by itself, such as a returned bank
-// payment. An order does not list it; the only sign is a capture that changed with
-// nothing to explain it. Transaction search then tells, up to 3 hours late.
+// payment. An order does not list it, and what else happened to the capture since may
+// hide that it happened. So every capture that changed after it was made is looked up
+// in transaction search, which tells up to 3 hours late.
 func (a *Adapter) reversals(ctx context.Context, op string, s snapshot) ([]transaction, error) {
 	var out []transaction
 	for _, c := range s.parts.Captures {
-		changed := parseTime(c.UpdateTime)
-		if !paid(c) || !changed.After(explained(c, s).Add(2*time.Second)) {
+		created, changed := parseTime(c.CreateTime), parseTime(c.UpdateTime)
+		if !paid(c) || !changed.After(created.Add(2*time.Second)) {
 			continue
 		}
-		query := url.Values{
-			"start_date": {rfc3339(changed.Add(-time.Hour))}, "end_date": {rfc3339(changed.Add(time.Hour))},
-			"transaction_type": {reversalCode}, "fields": {"transaction_info"}, "page_size": {"500"},
-		}
-		var list transactionList
-		if _, err := a.api.read(ctx, op, "/v1/reporting/transactions?"+query.Encode(), &list); noRight(err) {
+		found, err := a.searchReversals(ctx, op, latest(created, changed.Add(-searchSpan)).Add(-time.Hour), changed.Add(time.Hour))
+		if noRight(err) {
 			return out, nil
-		} else if err != nil {
+		}
+		if err != nil {
 			return nil, err
 		}
-		for _, d := range list.Details {
-			if t := d.Info; t.ReferenceID == c.ID && t.EventCode == reversalCode && t.Status == "S" {
+		for _, t := range found {
+			if t.ReferenceID == c.ID {
 				out = append(out, t)
 			}
 		}
@@ -239,22 +242,31 @@ func (a *Adapter) reversals(ctx context.Context, op string, s snapshot) ([]trans
 	return out, nil
 }
 
-// explained is the last time at which something known happened to a capture.
-func explained(c captureBody, s snapshot) time.Time {
-	at := firstTime(c.CreateTime, c.UpdateTime)
-	for _, r := range s.parts.Refunds {
-		if r.capture() == c.ID {
-			at = latest(at, parseTime(r.UpdateTime), parseTime(r.CreateTime))
+// maxReversalPages bounds one search: 500 rows each.
+const maxReversalPages = 20
+
+// searchReversals lists the account's reversals in a window.
+func (a *Adapter) searchReversals(ctx context.Context, op string, from, to time.Time) ([]transaction, error) {
+	var out []transaction
+	for page := 1; page <= maxReversalPages; page++ {
+		query := url.Values{
+			"start_date": {rfc3339(from)}, "end_date": {rfc3339(to)}, "page": {strconv.Itoa(page)},
+			"transaction_type": {reversalCode}, "fields": {"transaction_info"}, "page_size": {"500"},
 		}
-	}
-	for _, d := range s.disputes {
-		for _, t := range d.Transactions {
-			if t.SellerTransactionID == c.ID {
-				at = latest(at, parseTime(d.UpdateTime), parseTime(d.CreateTime))
+		var list transactionList
+		if _, err := a.api.read(ctx, op, "/v1/reporting/transactions?"+query.Encode(), &list); err != nil {
+			return nil, err
+		}
+		for _, d := range list.Details {
+			if d.Info.EventCode == reversalCode && d.Info.Status == "S" {
+				out = append(out, d.Info)
 			}
 		}
+		if page >= list.TotalPages {
+			break
+		}
 	}
-	return at
+	return out, nil
 }
 
 func rfc3339(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
