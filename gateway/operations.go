@@ -236,7 +236,9 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 	out := s.outcome(callErr)
 	switch providers.ClassOf(callErr) {
 	case providers.Declined, providers.Refused:
-	case providers.NotDone, providers.NotFound, providers.Misconfigured, providers.Unknown:
+	case providers.NotFound:
+		return s.gone(ctx, p, op, out, callErr)
+	case providers.NotDone, providers.Misconfigured, providers.Unknown:
 		return out, nil, callErr
 	}
 	obs := res.Observation
@@ -253,6 +255,24 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 	obs.N = op.N
 	if ref, found := effect(p.Facts.Observe(obs), p, op); found && mayHaveActed(op) {
 		return payment.Outcome{State: payment.OpDone, Ref: ref}, &obs, nil
+	}
+	return out, &obs, callErr
+}
+
+// gone is the outcome of a call whose object was not there. That can pass: a
+// provider's 404 may be wrong for a while. But where the attempt, read now, is dead
+// for good, and every earlier try is either known to have done nothing or was looked
+// for twice and not found, nothing will ever be captured of it.
+func (s *Service) gone(ctx context.Context, p *payment.Payment, op payment.Operation, out payment.Outcome, callErr error) (payment.Outcome, *payment.Observation, error) {
+	obs, ok, err := s.fetch(ctx, p, op.N)
+	if err != nil || !ok {
+		return out, nil, callErr // looked at again later
+	}
+	fact, _ := p.Facts.Observe(obs).AttemptFact(op.N)
+	if takes := op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize; takes && fact.State.Dead() && !op.Ambiguous {
+		out = payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{
+			Code: "checkout_gone", Message: "The checkout lapsed before the money was taken.",
+		}}
 	}
 	return out, &obs, callErr
 }

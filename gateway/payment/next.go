@@ -246,7 +246,7 @@ func (p *Payment) Returned(now time.Time) {
 // that nothing can change any more.
 func (p *Payment) NextSync(schedule []time.Duration, now time.Time) time.Time {
 	latest, ok := p.Facts.Latest()
-	if !ok || !p.mayChange() {
+	if !ok || !p.mayChange(now) {
 		return time.Time{}
 	}
 	for _, after := range schedule {
@@ -254,14 +254,19 @@ func (p *Payment) NextSync(schedule []time.Duration, now time.Time) time.Time {
 			return at
 		}
 	}
-	if next := now.Add(24 * time.Hour); next.Before(latest.CreatedAt.Add(30*24*time.Hour)) || p.Status() == StatusAuthorized {
+	if next := now.Add(24 * time.Hour); next.Before(latest.CreatedAt.Add(30*24*time.Hour)) || p.Status() == StatusAuthorized || p.refundedLately(now) {
 		return next
 	}
 	return time.Time{}
 }
 
+// refundSettles is for how long a refund that succeeded is read again: it can
+// still fail (a closed account, a card that takes nothing), and not every provider
+// lists that anew. It is a guess at how late banks are, not a provider's number.
+const refundSettles = 14 * 24 * time.Hour
+
 // mayChange says whether the provider can still move this payment by itself.
-func (p *Payment) mayChange() bool {
+func (p *Payment) mayChange(now time.Time) bool {
 	switch p.Status() {
 	case StatusProcessing, StatusRequiresAction, StatusAuthorized, StatusConflicted:
 		return true
@@ -272,12 +277,25 @@ func (p *Payment) mayChange() bool {
 			return true
 		}
 	}
+	if p.refundedLately(now) {
+		return true
+	}
 	for _, d := range p.Facts.Disputes {
 		if d.Status == DisputeNeedsResponse || d.Status == DisputeUnderReview {
 			return true
 		}
 	}
 	return len(p.Facts.Captures) > 0 && len(p.Facts.Fees) == 0
+}
+
+// refundedLately says whether a refund may still fail, however old the payment is.
+func (p *Payment) refundedLately(now time.Time) bool {
+	for _, r := range p.Refunds() {
+		if r.State == RefundSucceeded && now.Before(r.CreatedAt.Add(refundSettles)) {
+			return true
+		}
+	}
+	return false
 }
 
 // describe is the message of a refused command.

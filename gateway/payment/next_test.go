@@ -351,3 +351,34 @@ func TestReturned(t *testing.T) {
 		}
 	}
 }
+
+// A refund that succeeded can still fail, and not every provider lists that anew: it
+// is read again daily for a while, however old the payment is, and then no more.
+func TestRefundIsReadAgain(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	key := func(id string) ObjectKey { return ObjectKey{Provider: "stripe", Account: "a", ID: id} }
+	usd := Money{Minor: 1999, Currency: "usd"}
+	stamp := Stamp{Created: at, AsOf: at}
+	refunded := at.Add(60 * 24 * time.Hour)
+	p := New("pay_1", "shop", ModeTest, Terms{Amount: usd}, Request{ExpiresIn: time.Hour}, "t", at)
+	p.Facts = p.Facts.Merge(Facts{
+		Opened:   []Attempt{{N: 1, Provider: "stripe", Account: "a", CreatedAt: at}},
+		Attempts: []AttemptFact{{Key: key("cs_1"), N: 1, State: AttemptComplete, Total: usd, Stamp: stamp, CompleteAsOf: at}},
+		Captures: []Capture{{Key: key("ch_1"), N: 1, Amount: usd, State: CaptureCompleted, Stamp: stamp}},
+		Fees:     []Fee{{Key: key("txn_1"), Object: "ch_1", Fee: Money{Minor: 88, Currency: "usd"}, Net: Money{Minor: 1911, Currency: "usd"}}},
+	})
+	if next := p.NextSync(nil, at.Add(time.Hour)); !next.IsZero() {
+		t.Errorf("a paid payment is settled for good, next sync %v", next)
+	}
+	p.Facts = p.Facts.Merge(Facts{Refunds: []Refund{{
+		Key: key("re_1"), Capture: "ch_1", Amount: usd, State: RefundSucceeded, Stamp: Stamp{Created: refunded, AsOf: refunded},
+	}}})
+	now := refunded.Add(24 * time.Hour)
+	if next := p.NextSync(nil, now); !next.Equal(now.Add(24 * time.Hour)) {
+		t.Errorf("next sync %v, want a day later", next)
+	}
+	if next := p.NextSync(nil, refunded.Add(15*24*time.Hour)); !next.IsZero() {
+		t.Errorf("next sync %v two weeks after the refund, want none", next)
+	}
+}
