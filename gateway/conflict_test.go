@@ -279,6 +279,14 @@ func TestHistory(t *testing.T) {
 			if !w.crashed(func() { _, _ = w.refund(p.ID, "r8", 10) }) {
 				t.Fatal("nothing spilled")
 			}
+			_, entries, err := w.svc.History(t.Context(), shop, p.ID) // one entry is in both places now
+			seen := map[int64]bool{}
+			for _, h := range entries {
+				if seen[h.Version] || err != nil {
+					t.Errorf("version %d comes twice, %v", h.Version, err)
+				}
+				seen[h.Version] = true
+			}
 			w.pass(time.Minute)
 		}
 		if _, err := w.refund(p.ID, fmt.Sprint("r", i), 10); err != nil {

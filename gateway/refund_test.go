@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
 )
 
 // Guards refunds: what was asked is done once, a repetition says the same, another value under the key is refused, and
@@ -347,5 +350,80 @@ func TestRefundRace(t *testing.T) {
 			t.Errorf("refunded %d, promised %d", got, promised)
 		}
 		w.wantBooks(p.ID)
+	}
+}
+
+// Guards that a provider's answer outlives an impatient caller: it is stored although nobody waits for it any more.
+func TestCallerGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.paid("stripe")
+	ctx, gone := context.WithCancel(t.Context())
+	w.stripe.during = func(op string) {
+		if op == "refund" {
+			gone()
+		}
+	}
+	a, err := w.svc.Refund(ctx, request("/v1/payments/"+p.ID+"/refunds", "r", int64(300)), p.ID, 300, "")
+	if err != nil || a.Unknown || w.get(p.ID).Amounts().Refunded != 300 {
+		t.Errorf("%+v, %v, %+v", a, err, w.get(p.ID).Amounts())
+	}
+}
+
+// Guards a worker whose lease ran out while its call hung: whoever took over settles the operation, and what the late
+// one heard neither ends nor frees it.
+func TestLateWorker(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.paid("stripe")
+	w.stripe.fail("refund", tooMany) // the late one's answer
+	lateIsStored, secondIsCalling, secondIsDone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	calls := 0
+	w.stripe.during = func(op string) {
+		if op != "refund" {
+			return
+		}
+		calls++
+		if calls == 1 { // the late one hangs until the other is in the middle of its own call
+			w.pass(21 * time.Second)
+			go func() {
+				defer close(secondIsDone)
+				a, err := w.refund(p.ID, "r", 300)
+				if err != nil || a.Unknown || !a.Replayed {
+					t.Errorf("the second: %+v, %v", a, err)
+				}
+			}()
+			<-secondIsCalling
+			return
+		}
+		close(secondIsCalling)
+		<-lateIsStored
+	}
+	_, err := w.refund(p.ID, "r", 300)
+	wantCode(t, err, payment.CodeIdempotencyInProgress)
+	close(lateIsStored)
+	<-secondIsDone
+	if w.refundedSum(p.ID) != 300 || w.get(p.ID).Unfinished(0) != nil {
+		t.Errorf("refunded %d: %s", w.refundedSum(p.ID), told(w.get(p.ID)))
+	}
+}
+
+// Guards that a crash after the call leaves "it may have happened": a certain "not done" for the repetition says nothing
+// about the first call.
+func TestNotDoneAfterCrash(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.paid("stripe")
+	w.crashAt(store.PointPaymentReplace, faults.Before, 3) // ordered, started, and not settled
+	if !w.crashed(func() { _, _ = w.refund(p.ID, "r", 300) }) || w.refundedSum(p.ID) != 300 {
+		t.Fatal("no crash after the effect")
+	}
+	w.pass(time.Minute)
+	w.stripe.fail("refund", tooMany)
+	if a, err := w.refund(p.ID, "r", 300); err != nil || !a.Unknown {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if a, err := w.refund(p.ID, "r", 300); err != nil || a.Unknown || w.refundedSum(p.ID) != 300 {
+		t.Errorf("%+v, %v, refunded %d", a, err, w.refundedSum(p.ID))
 	}
 }

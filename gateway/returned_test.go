@@ -136,6 +136,15 @@ func TestReturnCancel(t *testing.T) {
 	if w.svc.Checkout(w.get(p.ID)) == "" || !w.paypal.pay(p.ID, 1) {
 		t.Error("it can't be paid any more")
 	}
+	w.paypal.fail("capture", declined)
+	w.comeBack(p.ID, 1)
+	back() // no reason to try the declined capture again
+	w.step()
+	if n := w.paypal.counted("capture"); n != 1 {
+		t.Errorf("%d captures", n)
+	}
+	w.pass(time.Minute)
+	w.paypal.pay(p.ID, 1) // approved anew, and then "cancel" all the same
 	back()
 	w.quiet(p.ID)
 	w.wantStatus(p.ID, payment.StatusSucceeded)
