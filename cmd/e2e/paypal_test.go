@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/trifecta-pay/trifecta/config"
 )
 
 // PayPal by return: the customer approves, comes back, and only then is the
@@ -198,4 +201,71 @@ func TestPayPalDoubleCapture(t *testing.T) {
 	tn.comeBack(tn.approve(p, object{}), id)
 	tn.wantStatus(id, "conflicted")
 	tn.wantLedger(id, "capture", 1999, 1999)
+}
+
+// Money taken at both providers for one payment, the abandoned order captured by
+// somebody behind our back: seen, held, told to a human, never added up to a
+// success. The operator gives one of the two back.
+func TestPaidAtBothProviders(t *testing.T) {
+	t.Parallel()
+	tn := start(t, config.Layers{Return: true, Webhook: true, Reconcile: true})
+	p := tn.must(http.StatusCreated, http.MethodPost, "/v1/payments", "k", order(1999, "usd"))
+	id, page := text(t, p, "id"), checkoutURL(t, p)
+	tn.choose(page, "paypal")
+	abandoned := tn.get(id)
+	tn.choose(page, "stripe")
+	tn.approve(abandoned, object{})
+	tn.captureBehindOurBack(ref(t, abandoned, "order"))
+	tn.comeBack(tn.pay(tn.get(id), good), id)
+	tn.advance(12 * time.Minute)
+	tn.wantStatus(id, "conflicted")
+	tn.wantLedger(id, "capture", 1999, 1999)
+	code, _, alerts := tn.do(http.MethodGet, "/v1/alerts?payment="+id, operatorKey, "", nil)
+	kinds := map[any]bool{}
+	data, _ := alerts["data"].([]any)
+	for _, a := range data {
+		o, _ := a.(object)
+		kinds[o["kind"]] = true
+	}
+	if code != http.StatusOK || !kinds["conflicted_payment"] || !kinds["late_money"] {
+		t.Errorf("alerts: %d %v", code, kinds)
+	}
+	capture := ""
+	for _, row := range tn.ledger(id, "capture") {
+		if !strings.HasPrefix(row.Object, "ch_") {
+			capture = row.Object
+		}
+	}
+	code, _, out := tn.do(http.MethodPost, "/v1/payments/"+id+"/resolve", operatorKey, "o",
+		object{"action": "refund", "captures": []string{capture}, "reason": "paid twice"})
+	if code != http.StatusOK || out["status"] != "succeeded" {
+		t.Fatalf("resolve: %d %v", code, out)
+	}
+	tn.advance(10 * time.Minute)
+	tn.wantStatus(id, "succeeded")
+	tn.wantLedger(id, "refund", 1999)
+}
+
+// captureBehindOurBack captures an approved order as another program with the same
+// PayPal account could.
+func (tn *town) captureBehindOurBack(order string) {
+	tn.t.Helper()
+	call := func(path, body, authorization string) object {
+		req, err := http.NewRequestWithContext(tn.t.Context(), http.MethodPost, tn.paypal.URL+path, strings.NewReader(body))
+		if err != nil {
+			tn.t.Fatal(err)
+		}
+		req.Header.Set("Authorization", authorization)
+		req.Header.Set("Content-Type", "application/json")
+		if strings.HasPrefix(body, "grant_type") {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		code, _, out := tn.send(req)
+		if code >= http.StatusMultipleChoices {
+			tn.t.Fatalf("%s: %d %v", path, code, out)
+		}
+		return out
+	}
+	token := call("/v1/oauth2/token", "grant_type=client_credentials", "Basic "+base64.StdEncoding.EncodeToString([]byte("e2e:other")))
+	call("/v2/checkout/orders/"+order+"/capture", "{}", "Bearer "+text(tn.t, token, "access_token"))
 }
