@@ -33,8 +33,9 @@ test-browser: ## pay in a real browser (needs chromium; SHOTS=DIR keeps screensh
 test-tools: ## test the Stripe judge, which lives in a module of its own
 	$(GO) -C tools/stripemock test ./...
 
-sim: ## run the simulator (SEEDS=1000 MODE=all, or ARGS=… as they are)
-	$(GO) run ./cmd/sim -seeds $(or $(SEEDS),200) -mode $(or $(MODE),all) $(ARGS)
+sim: ## test the simulator with planted bugs, then run it in all its modes or one (SEEDS=1000 MODE=webhook-only, or ARGS="-seed 7 -v")
+	$(GO) test -count=1 ./cmd/sim
+	$(GO) run ./cmd/sim -seeds $(or $(SEEDS),200) $(if $(MODE),-mode $(MODE)) $(ARGS)
 
 lint: ## vet, house rules and room boundaries (the first run compiles the linter: 1 to 2 minutes)
 	$(LINT) run ./...

@@ -21,7 +21,6 @@ type checker struct {
 	acks   []string // ids of webhooks that were answered 200
 	rows   int      // ledger rows looked at
 	ledger map[string]*book
-	early  []string // event ids of the feed as it was once read
 }
 
 // book is one payment's money in the ledger.

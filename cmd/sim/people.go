@@ -17,7 +17,6 @@ type people struct {
 	read    map[string]int // events read, by API
 	pending map[string][]string
 	dispute map[string][]string
-	rows    int
 	resolve int
 }
 
@@ -107,6 +106,9 @@ func (p *people) meddle() {
 			object = "capture"
 		}
 		switch {
+		case row.Kind == "refund" && row.API == "paypal" && t.plan.hidden():
+			// PayPal tells of a refund that fails late by events alone: without them only
+			// an audit of all refunds would find it, and there is none yet.
 		case row.Kind == "refund" && t.people.IntN(2) == 0:
 			if status, _ := t.sandbox(row.API, "refunds/"+row.Object+"/fail", nil); status == 200 {
 				t.count("refund_failed_late")
@@ -179,7 +181,7 @@ func (p *people) decide(ctx context.Context, i *instance, o *order, pay *payment
 	}
 	if len(all) == 0 {
 		if !p.t.shop.waiting(o) {
-			p.t.shop.send(o, p.t.shop.newAsk(o, "cancel", 0))
+			p.t.shop.send(o, p.t.shop.newAsk(o, "cancel", 0)) //nolint:contextcheck // an actor of its own: no caller's context reaches it
 		}
 		return
 	}

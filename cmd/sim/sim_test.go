@@ -4,18 +4,27 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/trifecta-pay/trifecta/providers/sandbox/paypalapi"
 )
 
-// few is how many seeds of a mode are played with every change.
-const few = 5
+// keys makes the certificates once for all tests: it takes longer than a seed.
+var keys = sync.OnceValues(func() (*paypalapi.Chain, error) { return paypalapi.NewChain(began(), nil) })
 
-func play(t *testing.T, w wiring, mode string, seed uint64, off ...string) result {
+func runnerOf(t *testing.T, w wiring) *runner {
 	t.Helper()
-	r, err := newRunner(w)
+	chain, err := keys()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return &runner{chain: chain, wiring: w}
+}
+
+func play(t *testing.T, w wiring, mode string, seed uint64, off ...string) result {
+	t.Helper()
+	r := runnerOf(t, w)
 	res, err := r.run(seed, mode, off, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -30,10 +39,7 @@ func TestSeeds(t *testing.T) {
 	for _, mode := range modes() {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			r, err := newRunner(wiring{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := runnerOf(t, wiring{})
 			var out strings.Builder
 			if bad := r.series(mode, 1, few, nil, false, &out, map[string]int{}); bad > 0 {
 				t.Errorf("%d seeds failed:\n%s", bad, out.String())
@@ -62,12 +68,21 @@ func TestRegressions(t *testing.T) {
 	}
 }
 
-// A seed plays the same way every time: without that, no failure could be seen again.
+// A seed plays the same way every time, in another process with other keys too:
+// without that, no failure could be seen again.
 func TestReplay(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5) {
+	other, err := newRunner(wiring{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seed := range replays {
 		mode := modes()[seed%4]
-		a, b := play(t, wiring{}, mode, 1000+seed), play(t, wiring{}, mode, 1000+seed)
+		a := play(t, wiring{}, mode, 1000+seed)
+		b, err := other.run(1000+seed, mode, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if a.hash != b.hash || a.lines != b.lines {
 			t.Errorf("%s: two traces: %s of %d lines, %s of %d lines", replayLine(1000+seed, mode, nil), a.hash, a.lines, b.hash, b.lines)
 		}

@@ -98,7 +98,6 @@ type worker struct {
 	name     string
 	step     func(context.Context) (int, time.Time, error)
 	least    time.Duration
-	most     time.Duration
 	pause    time.Duration
 	schedule int // counts plans, so that a newer one replaces an older one
 }
