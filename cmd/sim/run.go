@@ -39,8 +39,9 @@ type result struct {
 const (
 	drainMost  = 12 * 24 * time.Hour
 	drainCheck = 3 * time.Hour
-	// settleFor is how long it must stay quiet: the slowest list lags three hours.
-	settleFor = 12 * time.Hour
+	// settleFor is how long it must stay quiet: a refund that fails late, unsaid by any
+	// event, is found by a read once a day; the slowest list lags three hours.
+	settleFor = 26 * time.Hour
 )
 
 // run plays one seed. trace, where not nil, is told everything.
