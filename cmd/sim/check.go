@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/trifecta-pay/trifecta/gateway"
@@ -10,7 +11,6 @@ import (
 	"github.com/trifecta-pay/trifecta/reconcile"
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
-	"github.com/trifecta-pay/trifecta/webhooks/outbox"
 )
 
 // checker holds the product against the providers' own ledger. It reads nothing
@@ -96,29 +96,13 @@ func (c *checker) moved() {
 func (c *checker) wrongMoney() bool { return c.t.plan.wrong.to > 0 }
 
 // acknowledged: I4, what was answered 200 is in the store at that moment.
-func (c *checker) acknowledged(path, key string, _ []byte) {
+func (c *checker) acknowledged(path, key string) {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	id := inbox.RecordID(parts[1], parts[2], false, key)
 	c.raced()
 	c.acks = append(c.acks, id)
 	if _, err := store.NewInbox(c.t.engine).Get(context.Background(), id); err != nil {
 		c.t.fail("I4 webhook %s was answered 200 and is not stored: %v", key, err)
-	}
-}
-
-// raced counts webhooks that overtook something of ours.
-func (c *checker) raced() {
-	if c.t.depth == 0 {
-		return
-	}
-	c.t.count("webhook_inside_call")
-	switch what := c.t.inside; {
-	case strings.HasPrefix(what, "write payment."):
-		c.t.count("webhook_before_own_write")
-	case strings.Contains(what, " POST ") && strings.Contains(what, "refund"):
-		c.t.count("webhook_raced_refund")
-	case strings.Contains(what, " POST "):
-		c.t.count("webhook_raced_call")
 	}
 }
 
@@ -241,31 +225,6 @@ func (c *checker) end() {
 	c.t.counts["run_lost"] += len(lost)
 }
 
-// rare counts what the seeds must bring about.
-func (c *checker) rare(p *payment.Payment) {
-	c.t.count("status_" + string(p.Status()))
-	if p.SettledBy != "" {
-		c.t.count("settled_by_" + string(p.SettledBy))
-	}
-	for _, op := range p.Operations {
-		switch {
-		case op.MustLookUp:
-			c.t.count("stored_500_looked_up")
-		case op.LookUps > 0:
-			c.t.count("key_expired_looked_up")
-		}
-		if op.Generation > op.Run {
-			c.t.count("key_renewed")
-		}
-		if op.Tries > 1 {
-			c.t.count("operation_repeated")
-		}
-	}
-	if len(p.Facts.Opened) > 1 {
-		c.t.count("second_attempt")
-	}
-}
-
 // sums: I2, I3, I7.
 func (c *checker) sums(o *order, p *payment.Payment, alerts map[string][]string) {
 	b, a, s := c.book(p.ID), p.Amounts(), p.Status()
@@ -278,10 +237,10 @@ func (c *checker) sums(o *order, p *payment.Payment, alerts map[string][]string)
 		c.t.fail("I2 %s is %s, the provider took %d", p.ID, s, b.captured)
 	}
 	odd := o.in.Capture == "" && paid && b.captured != o.in.Amount
-	if odd && (!o.accepted && o.resolved == 0 || !contains(alerts[p.ID], "conflicted_payment")) {
+	if odd && (!o.accepted && o.resolved == 0 || !slices.Contains(alerts[p.ID], "conflicted_payment")) {
 		c.t.fail("I7 %s: asked %d, taken %d, and nobody was told", p.ID, o.in.Amount, b.captured)
 	}
-	if b.captures > 1 && !contains(alerts[p.ID], "conflicted_payment") {
+	if b.captures > 1 && !slices.Contains(alerts[p.ID], "conflicted_payment") {
 		c.t.fail("I1 %s was charged %d times, and nobody was told", p.ID, b.captures)
 	}
 }
@@ -315,78 +274,6 @@ func (c *checker) asked(ctx context.Context, o *order, p *payment.Payment) {
 	}
 }
 
-// history: I8, it explains every status; I9, each change of status stands in the
-// feed once and in order.
-func (c *checker) history(ctx context.Context, p *payment.Payment, told []string) {
-	_, entries, err := c.service().History(ctx, caller(), p.ID)
-	if err != nil || len(entries) == 0 {
-		c.t.fail("I8 %s has no history: %v", p.ID, err)
-		return
-	}
-	var want []string
-	for i, h := range entries {
-		if i > 0 && entries[i-1].After.Status != h.Before.Status {
-			c.t.fail("I8 %s: history jumps from %s to %s", p.ID, entries[i-1].After.Status, h.Before.Status)
-		}
-		if i > 0 && !payment.MayFollow(h.Before.Status, h.After.Status) {
-			c.t.fail("I3 %s went from %s to %s", p.ID, h.Before.Status, h.After.Status)
-		}
-		if h.Source.Actor.Type == "" || h.Source.Layer == "" {
-			c.t.fail("I8 %s: nobody is named for version %d", p.ID, h.Version)
-		}
-		if i == 0 && h.After.Status != payment.StatusProcessing || i > 0 && h.Before.Status != h.After.Status {
-			want = append(want, "payment."+string(h.After.Status))
-		}
-	}
-	if last := entries[len(entries)-1].After; last.Status != p.Status() {
-		c.t.fail("I8 %s: history ends with %s, it is %s", p.ID, last.Status, p.Status())
-	}
-	if fmt.Sprint(want) != fmt.Sprint(told) {
-		c.t.fail("I9 %s: the feed tells %v, history %v", p.ID, told, want)
-	}
-}
-
-// reread: I3 and I6, reading everything once more brings nothing new.
-func (c *checker) reread(ctx context.Context, p *payment.Payment) {
-	again, err := c.service().Sync(ctx, caller(), p.ID)
-	if err != nil {
-		c.t.fail("I3 %s can't be read: %v", p.ID, err)
-		return
-	}
-	if fmt.Sprint(again.Snapshot()) != fmt.Sprint(p.Snapshot()) {
-		c.t.fail("I3 %s: read once more it is %v, on record was %v", p.ID, again.Snapshot(), p.Snapshot())
-	}
-}
-
-// feed: I9, no gap, no repetition, nothing that changes; the status events of
-// each payment.
-func (c *checker) feed(ctx context.Context) map[string][]string {
-	told := map[string][]string{}
-	ids := map[string]bool{}
-	reader := outbox.NewReader(store.NewFeed(c.t.engine))
-	n, after := int64(0), ""
-	for {
-		events, next, err := reader.Read(ctx, appName, payment.ModeTest, after, outbox.MaxRead)
-		if err != nil {
-			c.t.fail("I9 the feed can't be read: %v", err)
-			return told
-		}
-		for _, e := range events {
-			n++
-			if e.Sequence != n || ids[e.ID] {
-				c.t.fail("I9 event %s stands at %d, expected %d; twice %v", e.ID, e.Sequence, n, ids[e.ID])
-			}
-			ids[e.ID] = true
-			if kind, what, _ := strings.Cut(e.Type, "."); kind == "payment" && what != "captured" {
-				told[e.Payment] = append(told[e.Payment], e.Type)
-			}
-		}
-		if after = next; len(events) == 0 {
-			return told
-		}
-	}
-}
-
 // alerts are the kinds of alert by payment. A dead or parked event has one too.
 func (c *checker) alerts(ctx context.Context) map[string][]string {
 	out := map[string][]string{}
@@ -405,26 +292,4 @@ func (c *checker) alerts(ctx context.Context) map[string][]string {
 			return out
 		}
 	}
-}
-
-// strays: all money here is ours, so nobody may be told that some is not, and no
-// difference may be left.
-func (c *checker) strays(ctx context.Context) {
-	orphans, _, err := store.NewOrphans(c.t.engine).List(ctx, "", 100, "")
-	if err != nil || len(orphans) > 0 {
-		c.t.fail("I16 %d orphans, the first %+v: %v", len(orphans), orphans[:min(1, len(orphans))], err)
-	}
-	found, _, err := store.NewDiscrepancies(c.t.engine).List(ctx, store.DiscrepancyFilter{Limit: 100})
-	if err != nil || len(found) > 0 {
-		c.t.fail("I3 %d discrepancies, the first %+v: %v", len(found), found[:min(1, len(found))], err)
-	}
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

@@ -198,7 +198,7 @@ func (p post) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	t.trace("%d webhook %s %s -> %d", i.id, req.URL.Path, eventKey(req, body), resp.StatusCode)
 	if resp.StatusCode == http.StatusOK {
-		t.check.acknowledged(req.URL.Path, eventKey(req, body), body)
+		t.check.acknowledged(req.URL.Path, eventKey(req, body))
 		i.stir()
 	}
 	if hits(t.chance, t.rate(faultAnswer)) {

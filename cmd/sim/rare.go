@@ -1,0 +1,48 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// raced counts webhooks that overtook something of ours.
+func (c *checker) raced() {
+	if c.t.depth == 0 {
+		return
+	}
+	c.t.count("webhook_inside_call")
+	switch what := c.t.inside; {
+	case strings.HasPrefix(what, "write payment."):
+		c.t.count("webhook_before_own_write")
+	case strings.Contains(what, " POST ") && strings.Contains(what, "refund"):
+		c.t.count("webhook_raced_refund")
+	case strings.Contains(what, " POST "):
+		c.t.count("webhook_raced_call")
+	}
+}
+
+// rare counts what the seeds must bring about.
+func (c *checker) rare(p *payment.Payment) {
+	c.t.count("status_" + string(p.Status()))
+	if p.SettledBy != "" {
+		c.t.count("settled_by_" + string(p.SettledBy))
+	}
+	for _, op := range p.Operations {
+		switch {
+		case op.MustLookUp:
+			c.t.count("stored_500_looked_up")
+		case op.LookUps > 0:
+			c.t.count("key_expired_looked_up")
+		}
+		if op.Generation > op.Run {
+			c.t.count("key_renewed")
+		}
+		if op.Tries > 1 {
+			c.t.count("operation_repeated")
+		}
+	}
+	if len(p.Facts.Opened) > 1 {
+		c.t.count("second_attempt")
+	}
+}
