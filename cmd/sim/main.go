@@ -85,10 +85,10 @@ const enough = 200
 func sometimes() []string {
 	return []string{
 		"crash_before_payment.replace", "crash_after_payment.replace", "crash_before_payment.insert", "crash_after_payment.insert", "crash_after_inbox.insert",
-		"crash_in_request", "crash_in_webhook", "key_expired_looked_up", "stored_500_looked_up", "key_renewed", "operation_repeated", "garbled_answer",
+		"crash_in_request", "crash_in_webhook", "key_expired", "stored_500_looked_up", "key_renewed", "operation_repeated", "garbled_answer",
 		"webhook_before_own_write", "webhook_raced_call", "webhook_raced_refund", "webhook_answer_lost", "inbox_lost", "inbox_learned", "dead_replayed",
 		"lost_ack", "lost_write", "store_conflict", "store_outage", "provider_outage", "process_asleep", "clock_jump", "answer_lost", "answered_unknown",
-		"answered_idempotency_in_progress", "conflict_seen", "alert_conflicted_payment", "alert_late_money", "alert_outside_capture", "alert_operation_stuck",
+		"answered_idempotency_in_progress", "conflict_seen", "alert_conflicted_payment", "alert_outside_capture", "alert_operation_stuck",
 		"two_tabs", "switched", "second_attempt", "double_click", "dispute", "dashboard_refund", "refund_failed_late", "reversal", "shop_gave_up",
 		"settled_by_return", "settled_by_webhook", "settled_by_reconcile", "settled_by_api", "run_lost",
 	}

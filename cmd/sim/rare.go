@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
@@ -32,8 +33,8 @@ func (c *checker) rare(p *payment.Payment) {
 		switch {
 		case op.MustLookUp:
 			c.t.count("stored_500_looked_up")
-		case op.LookUps > 0:
-			c.t.count("key_expired_looked_up")
+		case op.Failure.Code == "creation_given_up", !op.FirstTriedAt.IsZero() && op.DoneAt.Sub(op.FirstTriedAt) > keyLife(p, op):
+			c.t.count("key_expired")
 		}
 		if op.Generation > op.Run {
 			c.t.count("key_renewed")
@@ -45,4 +46,19 @@ func (c *checker) rare(p *payment.Payment) {
 	if len(p.Facts.Opened) > 1 {
 		c.t.count("second_attempt")
 	}
+}
+
+// keyLife is how long a provider remembers the key of an operation, as they say
+// themselves: 24 hours at one, 6 hours or 45 days at the other.
+func keyLife(p *payment.Payment, op payment.Operation) time.Duration {
+	for _, a := range p.Facts.Opened {
+		if a.N != op.N || a.Account != paypalName {
+			continue
+		}
+		if op.Kind == payment.OpRefund {
+			return 45 * 24 * time.Hour
+		}
+		return 6 * time.Hour
+	}
+	return 24 * time.Hour
 }
