@@ -58,6 +58,7 @@ func TestRegressions(t *testing.T) {
 		was  string
 	}{
 		{5, modeWebhook, "provider_outage,clock_jump,wrong_money", "the reversal of a lost PayPal dispute was called an orphan"},
+		{670, modeWebhook, "store_outage", "an empty answer was read as no disputes"},
 	} {
 		t.Run(fmt.Sprint(c.mode, c.seed), func(t *testing.T) {
 			t.Parallel()

@@ -271,6 +271,20 @@ func TestFetchDispute(t *testing.T) {
 	}
 }
 
+// TestEmptyAnswerIsNoEmptyList (I3): "{}" where a list belongs is no complete look; read
+// as one, a dispute that was won was never heard of.
+func TestEmptyAnswerIsNoEmptyList(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"{}", " {}\n"} {
+		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`]}`))
+		s.on("GET /v1/customer/disputes", 200, body)
+		_, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if providers.ClassOf(err) != providers.Unknown || err == nil {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+}
+
 // TestFetchManyDisputes: a list of several pages is walked to its end.
 func TestFetchManyDisputes(t *testing.T) {
 	t.Parallel()

@@ -243,6 +243,11 @@ func (c *client) read(ctx context.Context, op, path string, into any) (*answer, 
 	if err != nil {
 		return got, err
 	}
+	// Nothing that we read is an object without a member, a list of nothing neither: it
+	// has its links. Taken for one, it would hide what is listed.
+	if bytes.Equal(bytes.TrimSpace(got.body), []byte("{}")) {
+		return got, c.unreadable(op, got, nil)
+	}
 	return got, c.decode(r, got, into)
 }
 
