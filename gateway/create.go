@@ -30,11 +30,11 @@ func (s *Service) Create(ctx context.Context, r Request, in CreateInput) (Answer
 	if !errors.Is(err, ErrNotFound) {
 		return Answer{}, storeError(err)
 	}
-	draft, err := s.draft(id, r, in, app)
+	draft, account, err := s.draft(id, r, in, app)
 	if err != nil {
 		return Answer{}, err
 	}
-	created, opID, owner, err := s.begin(ctx, draft, r, app)
+	created, opID, owner, err := s.begin(ctx, draft, account, r, app)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -51,21 +51,23 @@ func (s *Service) Create(ctx context.Context, r Request, in CreateInput) (Answer
 	if opID == "" {
 		return Answer{Payment: created}, nil
 	}
-	return s.created(ctx, created, opID, owner, false)
+	return s.created(ctx, created, opID, owner)
 }
 
-// draft is the payment as asked for, checked but with nothing begun.
-func (s *Service) draft(id string, r Request, in CreateInput, app App) (*payment.Payment, error) {
+// draft is the payment as asked for, checked but with nothing begun, and the
+// account that takes it; nil where the customer chooses.
+func (s *Service) draft(id string, r Request, in CreateInput, app App) (*payment.Payment, *providers.Account, error) {
 	terms, req, err := in.parse(app)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if _, err := s.route(r.Caller.Mode, req, terms); err != nil {
-		return nil, err
+	account, err := s.route(r.Caller.Mode, req, terms)
+	if err != nil {
+		return nil, nil, err
 	}
 	p := payment.New(id, app.Name, app.Mode, terms, req, s.opts.Token(), s.now())
 	p.Fingerprint = r.Fingerprint
-	return p, nil
+	return p, account, nil
 }
 
 // route chooses the account of a request: the one named, the first that can
@@ -109,25 +111,13 @@ func supports(a *providers.Account, terms payment.Terms) error {
 // begin completes a draft for its first write: where an account is known, the
 // attempt and its started operation are in it, so that creation makes exactly
 // two writes.
-func (s *Service) begin(ctx context.Context, draft *payment.Payment, r Request, app App) (p *payment.Payment, opID, owner string, err error) {
-	account, err := s.route(draft.Mode, draft.Request, draft.Facts.Terms)
-	if err != nil {
-		return nil, "", "", err
-	}
+func (s *Service) begin(ctx context.Context, draft *payment.Payment, account *providers.Account, r Request, app App) (p *payment.Payment, opID, owner string, err error) {
 	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "created"}
 	now := s.now()
 	owner = s.opts.Token()
 	p, err = draft.Change(src, now, func(p *payment.Payment) error {
-		if account == nil {
-			p.Answered = true
-			return nil
-		}
-		opID, err = s.open(p, account, app, r.command(s, ""))
-		if err != nil {
-			return err
-		}
-		p.Start(opID, owner, s.opts.Lease, payment.PlanCall, now)
-		return nil
+		opID, err = s.openRouted(p, account, app, owner, r.command(s, ""))
+		return err
 	})
 	if err != nil {
 		return nil, "", "", err
@@ -138,9 +128,19 @@ func (s *Service) begin(ctx context.Context, draft *payment.Payment, r Request, 
 	return p, opID, owner, nil
 }
 
-// open adds the next attempt at an account with its creating operation and the
-// whole provider request.
-func (s *Service) open(p *payment.Payment, account *providers.Account, app App, c payment.Command) (string, error) {
+// openRouted opens a checkout at the account that a request was routed to. Where
+// the customer chooses there is none, and the payment is all that was asked for.
+func (s *Service) openRouted(p *payment.Payment, account *providers.Account, app App, owner string, c payment.Command) (string, error) {
+	if account == nil {
+		p.Answered = true
+		return "", nil
+	}
+	return s.open(p, account, app, owner, c)
+}
+
+// open adds the next attempt at an account with its creating operation, the whole
+// provider request in it, and starts that operation for owner.
+func (s *Service) open(p *payment.Payment, account *providers.Account, app App, owner string, c payment.Command) (string, error) {
 	info := account.Info()
 	if err := p.OpenAttempt(info.Provider, info.Account, c); err != nil {
 		return "", err
@@ -151,6 +151,7 @@ func (s *Service) open(p *payment.Payment, account *providers.Account, app App, 
 		return "", fmt.Errorf("gateway: checkout request: %w", err)
 	}
 	op.Params = params
+	p.Start(op.ID, owner, s.opts.Lease, payment.PlanCall, c.Now)
 	return op.ID, nil
 }
 
@@ -191,7 +192,7 @@ func (s *Service) returnURL(p *payment.Payment, n int, outcome string) string {
 }
 
 // created runs the creating operation and says how it went.
-func (s *Service) created(ctx context.Context, p *payment.Payment, opID, owner string, replayed bool) (Answer, error) {
+func (s *Service) created(ctx context.Context, p *payment.Payment, opID, owner string) (Answer, error) {
 	p, runErr := s.execute(ctx, p, opID, owner, orderedBy(p, opID))
 	if p == nil {
 		return Answer{}, runErr
@@ -201,9 +202,9 @@ func (s *Service) created(ctx context.Context, p *payment.Payment, opID, owner s
 	case op == nil:
 		return Answer{}, fmt.Errorf("gateway: operation %s vanished", opID)
 	case op.State == payment.OpDone:
-		return Answer{Payment: p, Replayed: replayed}, nil
+		return Answer{Payment: p}, nil
 	case op.State == payment.OpUnknown:
-		return Answer{Payment: p, Unknown: true, Replayed: replayed}, nil
+		return Answer{Payment: p, Unknown: true}, nil
 	case runErr != nil:
 		return Answer{}, providerError(runErr, p)
 	default:
@@ -263,11 +264,7 @@ func creation(p *payment.Payment) *payment.Operation {
 // retryCreate runs a creation again whose checkout was certainly not made. No
 // 2xx was ever given for it, so the request may have been corrected.
 func (s *Service) retryCreate(ctx context.Context, r Request, in CreateInput, app App, p *payment.Payment) (Answer, error) {
-	draft, err := s.draft(p.ID, r, in, app)
-	if err != nil {
-		return Answer{}, err
-	}
-	account, err := s.route(p.Mode, draft.Request, draft.Facts.Terms)
+	draft, account, err := s.draft(p.ID, r, in, app)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -276,16 +273,8 @@ func (s *Service) retryCreate(ctx context.Context, r Request, in CreateInput, ap
 	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "creation repeated"}
 	next, err := s.save(ctx, p, src, func(c *payment.Payment) error {
 		c.Request, c.Facts.Terms, c.Fingerprint, c.ExpiresAt = draft.Request, draft.Facts.Terms, draft.Fingerprint, draft.ExpiresAt
-		if account == nil {
-			c.Answered = true
-			return nil
-		}
-		opID, err = s.open(c, account, app, r.command(s, ""))
-		if err != nil {
-			return err
-		}
-		c.Start(opID, owner, s.opts.Lease, payment.PlanCall, s.now())
-		return nil
+		opID, err = s.openRouted(c, account, app, owner, r.command(s, ""))
+		return err
 	})
 	if errors.Is(err, ErrConflict) {
 		return Answer{}, inProgress(p) // the other repetition is running it
@@ -296,5 +285,5 @@ func (s *Service) retryCreate(ctx context.Context, r Request, in CreateInput, ap
 	if opID == "" {
 		return Answer{Payment: next}, nil
 	}
-	return s.created(ctx, next, opID, owner, false)
+	return s.created(ctx, next, opID, owner)
 }

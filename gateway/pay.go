@@ -125,18 +125,13 @@ func (s *Service) openChosen(ctx context.Context, p *payment.Payment, provider s
 	owner := s.opts.Token()
 	var opID string
 	next, err := s.change(ctx, p.ID, customerSource("chose "+provider), func(c *payment.Payment) error {
-		now := s.now()
-		opID, err = s.open(c, account, app, payment.Command{By: customer, Now: now})
-		if err != nil {
-			return err
-		}
-		c.Start(opID, owner, s.opts.Lease, payment.PlanCall, now)
-		return nil
+		opID, err = s.open(c, account, app, owner, payment.Command{By: customer, Now: s.now()})
+		return err
 	})
 	if err != nil {
 		return "", p, err
 	}
-	done, err := s.created(ctx, next, opID, owner, false)
+	done, err := s.created(ctx, next, opID, owner)
 	if err != nil {
 		return "", next, err
 	}

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -11,32 +9,19 @@ import (
 
 // Postpone moves a payment's next sync, where it has come or gone by, to a later
 // time: the next of its account's schedule, or after a reading that failed sooner,
-// but ever later the older the payment is. Nothing about the payment changes, so
-// there is no history entry, and updated_at stays.
+// but ever later the older the payment is. Nothing about the payment changes.
 func (s *Service) Postpone(ctx context.Context, id string, failed bool) error {
-	for range maxRaces {
-		p, err := s.load(ctx, id)
-		if err != nil {
-			return err
-		}
+	return s.adjust(ctx, id, func(p *payment.Payment) bool {
 		now := s.now()
 		if p.NextSyncAt.IsZero() || p.NextSyncAt.After(now) {
-			return nil // a change of the payment has set it anew
+			return false // a change of the payment has set it anew
 		}
 		p.NextSyncAt = p.NextSync(s.schedule(p), now)
 		if failed {
 			p.NextSyncAt = afterFailure(p, now)
 		}
-		p.Version++
-		err = s.opts.Payments.Replace(ctx, p)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return storeError(err)
-		}
-	}
-	return storeError(fmt.Errorf("%w: %s changed %d times while its sync was postponed", ErrUnavailable, id, maxRaces))
+		return true
+	})
 }
 
 // Bounds of the time between two readings that fail.

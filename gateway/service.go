@@ -106,6 +106,27 @@ func (s *Service) save(ctx context.Context, p *payment.Payment, src payment.Sour
 	return s.relayAlerts(ctx, next), nil
 }
 
+// adjust is the write that changes nothing about a payment, only our bookkeeping of
+// it: no history entry, no event, and updated_at stays. fn says whether there is
+// anything to write; it may run more than once.
+func (s *Service) adjust(ctx context.Context, id string, fn func(*payment.Payment) bool) error {
+	for range maxRaces {
+		p, err := s.load(ctx, id)
+		if err != nil || !fn(p) {
+			return err
+		}
+		p.Version++
+		err = s.opts.Payments.Replace(ctx, p)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return storeError(err)
+		}
+	}
+	return storeError(fmt.Errorf("%w: %s changed %d times while it was being adjusted", ErrUnavailable, id, maxRaces))
+}
+
 // finish completes a changed payment for storing: its version, the bodies of new
 // events, the next sync, and history that has grown out of the document.
 func (s *Service) finish(ctx context.Context, p *payment.Payment, version int64, now time.Time) (*payment.Payment, error) {
