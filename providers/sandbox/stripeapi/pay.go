@@ -187,9 +187,16 @@ func (a *API) failAttempt(p *intent, e *apiError) *apiError {
 	return e
 }
 
-// takeAll captures a charge in full at once, with the capture faults: other money
-// than asked, or a second charge for the same intent.
+// takeAll captures a charge in full at once.
 func (a *API) takeAll(p *intent, ch *charge) {
+	a.take(p, ch)
+	a.completeOf(p)
+	a.aftermath(ch)
+}
+
+// take books a charge's whole amount, with the capture faults: other money than
+// asked, or a second charge for the same intent.
+func (a *API) take(p *intent, ch *charge) {
 	delta, twice := a.w.CaptureFault()
 	ch.status, p.status = "succeeded", "succeeded"
 	a.book(ch, p.amount+delta)
@@ -199,8 +206,6 @@ func (a *API) takeAll(p *intent, ch *charge) {
 	if twice {
 		a.chargeAgain(p, ch)
 	}
-	a.completeOf(p)
-	a.aftermath(ch)
 }
 
 // chargeAgain is the fault that a provider charges twice: another successful charge
@@ -293,15 +298,7 @@ func (a *API) aftermath(ch *charge) {
 func (a *API) settleAsync(ch *charge, completed bool) {
 	p := ch.intent
 	if completed {
-		delta, twice := a.w.CaptureFault()
-		ch.status, p.status = "succeeded", "succeeded"
-		a.book(ch, p.amount+delta)
-		p.received = ch.captured
-		a.emit(p.owner, "charge.succeeded", a.renderCharge(ch))
-		a.emit(p.owner, "payment_intent.succeeded", a.renderIntent(p))
-		if twice {
-			a.chargeAgain(p, ch)
-		}
+		a.take(p, ch)
 		if p.session != nil {
 			a.emit(p.owner, "checkout.session.async_payment_succeeded", a.renderSession(p.session))
 		}
