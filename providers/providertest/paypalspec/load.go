@@ -2,13 +2,14 @@ package paypalspec
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/trifecta-pay/trifecta/providers/providertest/exchange"
 )
 
 // documents are the files of PayPal's public API that we use.
@@ -38,22 +39,11 @@ func loadOnce(dir string) (*Validator, error) {
 	return cache.v, cache.err
 }
 
-// findSpecs walks up from the working directory to go.mod and looks beside the
-// repository for the shared documents.
+// findSpecs looks beside the repository for the shared documents.
 func findSpecs() (string, error) {
-	dir, err := os.Getwd()
+	dir, err := exchange.Root()
 	if err != nil {
-		return "", fmt.Errorf("working directory: %w", err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", errors.New("no go.mod above the working directory")
-		}
-		dir = up
+		return "", err
 	}
 	specs := filepath.Join(dir, "..", "shared", "specs", "paypal")
 	if _, err := os.Stat(specs); err != nil {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
+
+	"github.com/trifecta-pay/trifecta/providers/providertest/exchange"
 )
 
 // SkipRequestHeader is a header that, set to any value, says that this request is wrong
@@ -73,12 +75,12 @@ func (v *Validator) Middleware(tb testing.TB, next http.Handler) http.Handler {
 			report(tb, r, "request", checkRequest(r.Context(), in, body))
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		rec := &recorder{ResponseWriter: w}
+		rec := &exchange.Recorder{ResponseWriter: w}
 		next.ServeHTTP(rec, r)
-		if in == nil || rec.hijacked || rec.status == 0 && rec.body.Len() == 0 || broken(rec.status) {
+		if in == nil || rec.Hijacked || rec.Status == 0 && rec.Body.Len() == 0 || broken(rec.Status) {
 			return
 		}
-		report(tb, r, fmt.Sprintf("answer %d", rec.code()), checkAnswer(r.Context(), in, rec))
+		report(tb, r, fmt.Sprintf("answer %d", rec.Code()), checkAnswer(r.Context(), in, rec))
 	})
 }
 
@@ -132,21 +134,21 @@ func checkRequest(ctx context.Context, in *openapi3filter.RequestValidationInput
 	return faults
 }
 
-func checkAnswer(ctx context.Context, in *openapi3filter.RequestValidationInput, rec *recorder) []string {
+func checkAnswer(ctx context.Context, in *openapi3filter.RequestValidationInput, rec *exchange.Recorder) []string {
 	out := &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: in, Status: rec.code(), Header: rec.Header(), Options: options(),
+		RequestValidationInput: in, Status: rec.Code(), Header: rec.Header(), Options: options(),
 	}
-	out.SetBodyBytes(rec.body.Bytes())
+	out.SetBodyBytes(rec.Body.Bytes())
 	var faults []string
 	if err := openapi3filter.ValidateResponse(ctx, out); err != nil {
 		faults = append(faults, err.Error())
 	}
-	ref := in.Route.Operation.Responses.Status(rec.code())
-	if ref == nil || ref.Value == nil || rec.code() >= http.StatusBadRequest {
+	ref := in.Route.Operation.Responses.Status(rec.Code())
+	if ref == nil || ref.Value == nil || rec.Code() >= http.StatusBadRequest {
 		return faults
 	}
-	if mt := ref.Value.Content.Get("application/json"); mt != nil && rec.body.Len() > 0 {
-		faults = append(faults, unknownFields(rec.body.Bytes(), mt.Schema)...)
+	if mt := ref.Value.Content.Get("application/json"); mt != nil && rec.Body.Len() > 0 {
+		faults = append(faults, unknownFields(rec.Body.Bytes(), mt.Schema)...)
 	}
 	return faults
 }

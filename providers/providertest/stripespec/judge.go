@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/trifecta-pay/trifecta/providers/providertest/exchange"
 )
 
 // addrEnv names a judge that already runs, as HOST:PORT.
@@ -109,21 +111,11 @@ func launch(root, bin string) (*judge, error) {
 	return j, nil
 }
 
-// findRoot walks up from the working directory to the module that has the judge.
+// findRoot is the module that has the judge.
 func findRoot() (string, error) {
-	dir, err := os.Getwd()
+	dir, err := exchange.Root()
 	if err != nil {
-		return "", fmt.Errorf("working directory: %w", err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", errors.New("no go.mod above the working directory")
-		}
-		dir = up
+		return "", err
 	}
 	if _, err := os.Stat(filepath.Join(dir, "tools", "stripemock", "go.mod")); err != nil {
 		return "", fmt.Errorf("the judge's module is not here: %w", err)

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/trifecta-pay/trifecta/providers/providertest/exchange"
 )
 
 // SkipRequestHeader is a header that, set to any value, says that this request is wrong
@@ -66,13 +68,13 @@ func (v *Validator) Middleware(tb testing.TB, next http.Handler) http.Handler {
 			v.report(tb, r.Method+" "+r.URL.Path+": request "+strconv.Quote(r.URL.RawQuery+" "+string(body)), faults, err)
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		rec := &recorder{ResponseWriter: w}
+		rec := &exchange.Recorder{ResponseWriter: w}
 		next.ServeHTTP(rec, r)
-		if rec.hijacked {
+		if rec.Hijacked {
 			return
 		}
 		faults, err := v.judge.answer(ctx, r, rec)
-		v.report(tb, fmt.Sprintf("%s %s: answer %d", r.Method, r.URL.Path, rec.code()), faults, err)
+		v.report(tb, fmt.Sprintf("%s %s: answer %d", r.Method, r.URL.Path, rec.Code()), faults, err)
 	})
 }
 
@@ -131,12 +133,12 @@ func (j *judge) request(ctx context.Context, r *http.Request, body []byte) ([]st
 
 // answer asks whether what was recorded is an answer of that operation. Errors have
 // one schema for all operations, so that they can be judged where there is none.
-func (j *judge) answer(ctx context.Context, r *http.Request, rec *recorder) ([]string, error) {
-	if rec.code() >= http.StatusBadRequest {
-		return j.object(ctx, "error", rec.body.Bytes())
+func (j *judge) answer(ctx context.Context, r *http.Request, rec *exchange.Recorder) ([]string, error) {
+	if rec.Code() >= http.StatusBadRequest {
+		return j.object(ctx, "error", rec.Body.Bytes())
 	}
-	q := url.Values{"method": {r.Method}, "path": {r.URL.Path}, "status": {strconv.Itoa(rec.code())}}
-	return j.ask(ctx, "/_validate_response?"+q.Encode(), rec.body.Bytes())
+	q := url.Values{"method": {r.Method}, "path": {r.URL.Path}, "status": {strconv.Itoa(rec.Code())}}
+	return j.ask(ctx, "/_validate_response?"+q.Encode(), rec.Body.Bytes())
 }
 
 // object asks whether an object fits a schema; schema "" is the one it names itself.
