@@ -143,6 +143,8 @@ type failing struct {
 	got  []gateway.AlertRecord
 }
 
+func (f *failing) Clear(context.Context, string, time.Time) error { return nil }
+
 func (f *failing) Raise(_ context.Context, a gateway.AlertRecord) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -81,12 +81,54 @@ type AlertRecord struct {
 	LastSeen  time.Time
 	// SnoozedUntil is when a snoozed alert is due again; zero in other states.
 	SnoozedUntil time.Time
+	// ResolvedBy says who ended it: "operator", or "gone" when its cause went
+	// away by itself; ResolvedAt is when. Empty and zero in other states.
+	ResolvedBy string
+	ResolvedAt time.Time
+	// Reopened counts how often it was opened again, after it was resolved or
+	// when a snooze was over, and ReopenedAt is the last time.
+	Reopened   int64
+	ReopenedAt time.Time
+	// TellAt is when somebody may have to be told of it; zero: nothing is left to
+	// tell. Told is who was told what, the newest last, at most MaxTold.
+	TellAt time.Time
+	Told   []AlertNotice
 }
 
-// Notify stores alerts durably. Raising the same incident (same ID) again
-// counts it up.
+// MaxTold bounds AlertRecord.Told.
+const MaxTold = 40
+
+// AlertNotice is one notice about an alert, as handed to a channel's queue.
+type AlertNotice struct {
+	// ID is the same for the same notice, whoever writes it down and however
+	// often; messages carry it.
+	ID      string
+	Channel string
+	// Reason is new, again (reopened or snooze over), worse, or escalated.
+	Reason string
+	At     time.Time
+	// Digest says that it goes out in the channel's next digest.
+	Digest bool
+}
+
+// OpenedAt is when the alert was opened for the last time.
+func (a AlertRecord) OpenedAt() time.Time {
+	if a.ReopenedAt.IsZero() {
+		return a.FirstSeen
+	}
+	return a.ReopenedAt
+}
+
+// Notify stores alerts durably, and nothing else: telling people is a worker's
+// job, so raising never waits for a mail server.
 type Notify interface {
+	// Raise stores an incident. The same one (same ID) seen again later counts
+	// up, and opens again if it was resolved.
 	Raise(ctx context.Context, a AlertRecord) error
+	// Clear resolves an alert as "gone": its cause went away by itself at this
+	// time. One that is not there or is resolved already is left alone, and so is
+	// one that was seen again after that time.
+	Clear(ctx context.Context, id string, at time.Time) error
 }
 
 // Key is an API key as stored: never the key itself.

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -13,6 +15,7 @@ import (
 const (
 	PointAlertRaise  WritePoint = "alert.raise"
 	PointAlertChange WritePoint = "alert.change"
+	PointAlertClear  WritePoint = "alert.clear"
 )
 
 const alertsName = "alerts"
@@ -23,6 +26,7 @@ func AlertCollection() Collection {
 		{Name: "by_seen", Fields: []string{"scope", "last_seen"}},
 		{Name: "by_state", Fields: []string{"scope", "state", "last_seen"}},
 		{Name: "by_payment", Fields: []string{"payment", "last_seen"}},
+		{Name: "by_tell", Fields: []string{"scope", "tell_at"}},
 	}}
 }
 
@@ -47,6 +51,12 @@ func alertDoc(a gateway.AlertRecord) (Doc, error) {
 	if a.Payment != "" {
 		index["payment"] = a.Payment
 	}
+	switch a.State { // nobody is told of what somebody has seen to
+	case "open":
+		index["tell_at"] = a.TellAt
+	case "snoozed":
+		index["tell_at"] = a.SnoozedUntil
+	}
 	return Doc{ID: a.ID, Body: body, Index: index}, nil
 }
 
@@ -60,8 +70,11 @@ func alertOf(d Doc) (gateway.AlertRecord, error) {
 
 // Raise stores an alert. The same incident seen again later counts up and opens
 // again what was resolved; seen again at the same moment it is a repetition of
-// this very call.
+// this very call. What is new, open again or has become worse is to be told.
 func (s *Alerts) Raise(ctx context.Context, a gateway.AlertRecord) error {
+	if a.TellAt.IsZero() {
+		a.TellAt = a.LastSeen
+	}
 	d, err := alertDoc(a)
 	if err != nil {
 		return err
@@ -74,13 +87,38 @@ func (s *Alerts) Raise(ctx context.Context, a gateway.AlertRecord) error {
 		if !a.LastSeen.After(old.LastSeen) {
 			return old, ErrUnchanged
 		}
+		if a.Severity == "critical" && old.Severity != "critical" {
+			old.TellAt = a.LastSeen
+		}
 		old.LastSeen, old.Message, old.Severity = a.LastSeen, a.Message, a.Severity
 		old.Count++
 		if old.State == "resolved" {
-			old.State = "open"
+			old.State, old.ResolvedBy, old.ResolvedAt = "open", "", time.Time{}
+			old.Reopened++
+			old.ReopenedAt, old.TellAt = a.LastSeen, a.LastSeen
 		}
 		return old, nil
 	})
+}
+
+// Clear resolves an alert whose cause is gone. See gateway.Notify.
+func (s *Alerts) Clear(ctx context.Context, id string, at time.Time) error {
+	_, err := Update(WithPoint(ctx, PointAlertClear), s.e, alertsName, id, func(d Doc) (Doc, error) {
+		old, err := alertOf(d)
+		if err != nil {
+			return Doc{}, err
+		}
+		if old.State == "resolved" || old.LastSeen.After(at) {
+			return Doc{}, ErrUnchanged
+		}
+		old.State, old.SnoozedUntil = "resolved", time.Time{}
+		old.ResolvedBy, old.ResolvedAt = "gone", at
+		return alertDoc(old)
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return portError(err)
 }
 
 // Change updates one alert by compare-and-swap; ErrUnchanged from fn writes
@@ -107,6 +145,26 @@ func (s *Alerts) Get(ctx context.Context, id string) (gateway.AlertRecord, error
 		return gateway.AlertRecord{}, portError(err)
 	}
 	return alertOf(d)
+}
+
+// ToTell lists alerts that somebody may have to be told of by now: open ones whose
+// TellAt has come and snoozed ones whose time is over, the longest due first.
+func (s *Alerts) ToTell(ctx context.Context, now time.Time, limit int) ([]gateway.AlertRecord, error) {
+	docs, _, err := s.e.Query(ctx, alertsName, Query{
+		Index: "by_tell", Where: []Filter{Where("scope", Eq, "all"), Where("tell_at", Lte, now)}, SortBy: "tell_at", Limit: min(max(limit, 1), MaxLimit),
+	})
+	if err != nil {
+		return nil, portError(err)
+	}
+	out := make([]gateway.AlertRecord, 0, len(docs))
+	for _, d := range docs {
+		a, err := alertOf(d)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	return out, nil
 }
 
 // AlertFilter narrows a list of alerts. App and Mode empty: all of them.

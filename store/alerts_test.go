@@ -21,7 +21,7 @@ import (
 func incident(id string, at time.Time) gateway.AlertRecord {
 	return gateway.AlertRecord{
 		ID: id, App: "shop", Mode: payment.ModeTest, Payment: "pay_1", Kind: "late_money", Severity: "critical",
-		State: "open", Message: "m", Count: 1, FirstSeen: at, LastSeen: at,
+		State: "open", Message: "m", Count: 1, FirstSeen: at, LastSeen: at, TellAt: at,
 	}
 }
 
@@ -75,7 +75,7 @@ func TestAlertRaise(t *testing.T) {
 		raise(t, s, first) // late repetition
 		raise(t, s, later)
 		want := later
-		want.FirstSeen, want.Count = now, 2
+		want.FirstSeen, want.Count, want.TellAt = now, 2, now
 		if d := cmp.Diff(want, getAlert(t, s, "inc_1")); d != "" {
 			t.Errorf("after a later sighting (-want +got):\n%s", d)
 		}
@@ -91,6 +91,115 @@ func TestAlertRaise(t *testing.T) {
 				t.Errorf("%s became %s by a later sighting, want %s", c.was, got, c.becomes)
 			}
 		}
+	})
+}
+
+// Guards that an alert ends by itself when its cause is gone, but not when the cause was seen again since; that it
+// opens again when seen later; and that a person's word stays a person's.
+func TestAlertClear(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, e store.Engine) {
+		s, ctx := store.NewAlerts(e), t.Context()
+		clearAt := func(id string, at time.Time) {
+			t.Helper()
+			if err := s.Clear(ctx, id, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clearAt("inc_none", now)
+		raise(t, s, incident("inc_1", now))
+		clearAt("inc_1", now.Add(-time.Minute)) // an old word: it was seen since
+		if got := getAlert(t, s, "inc_1"); got.State != "open" {
+			t.Fatalf("cleared by an older observation: %+v", got)
+		}
+		for _, state := range []string{"open", "acked", "snoozed"} {
+			setState(t, s, "inc_1", state)
+			clearAt("inc_1", now.Add(time.Minute))
+			got := getAlert(t, s, "inc_1")
+			if got.State != "resolved" || got.ResolvedBy != "gone" || !got.ResolvedAt.Equal(now.Add(time.Minute)) {
+				t.Fatalf("%s, cleared: %+v", state, got)
+			}
+		}
+		clearAt("inc_1", now.Add(time.Hour))
+		if got := getAlert(t, s, "inc_1"); !got.ResolvedAt.Equal(now.Add(time.Minute)) {
+			t.Errorf("cleared twice, the second time moved it: %+v", got)
+		}
+		again := incident("inc_1", now.Add(2*time.Hour))
+		raise(t, s, again)
+		got := getAlert(t, s, "inc_1")
+		if got.State != "open" || got.ResolvedBy != "" || !got.ResolvedAt.IsZero() || got.Reopened != 1 || !got.OpenedAt().Equal(again.LastSeen) || !got.TellAt.Equal(again.LastSeen) {
+			t.Errorf("seen again: %+v", got)
+		}
+		if err := s.Change(ctx, "inc_1", func(a gateway.AlertRecord) (gateway.AlertRecord, error) {
+			a.State, a.ResolvedBy = "resolved", "operator"
+			return a, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		clearAt("inc_1", now.Add(3*time.Hour))
+		if got := getAlert(t, s, "inc_1"); got.ResolvedBy != "operator" {
+			t.Errorf("an operator's word was overwritten: %+v", got)
+		}
+	})
+}
+
+// Guards that whoever tells people finds, in order, what is to be told: what is new, what became worse, what is seen
+// again, a snooze that is over; and nothing that somebody has seen to.
+func TestAlertsToTell(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, e store.Engine) {
+		s := store.NewAlerts(e)
+		wantDue := func(at time.Time, want ...string) {
+			t.Helper()
+			due, err := s.ToTell(t.Context(), at, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, a := range due {
+				got = append(got, a.ID)
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("due (-want +got):\n%s", d)
+			}
+		}
+		told := func(id string) {
+			t.Helper()
+			if err := s.Change(t.Context(), id, func(a gateway.AlertRecord) (gateway.AlertRecord, error) {
+				a.TellAt = time.Time{}
+				return a, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mild := incident("inc_b", now)
+		mild.Severity, mild.TellAt = "warning", time.Time{}
+		raise(t, s, mild)
+		raise(t, s, incident("inc_a", now.Add(time.Minute)))
+		wantDue(now, "inc_b")
+		wantDue(now.Add(time.Minute), "inc_b", "inc_a")
+		told("inc_b")
+		setState(t, s, "inc_a", "acked")
+		mild.LastSeen = now.Add(2 * time.Minute)
+		raise(t, s, mild)
+		wantDue(now.Add(time.Hour))
+		mild.LastSeen, mild.Severity = now.Add(3*time.Minute), "critical"
+		raise(t, s, mild)
+		wantDue(now.Add(time.Hour), "inc_b")
+		told("inc_b")
+		if err := s.Change(t.Context(), "inc_b", func(a gateway.AlertRecord) (gateway.AlertRecord, error) {
+			a.State, a.SnoozedUntil = "snoozed", now.Add(time.Hour)
+			return a, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		wantDue(now.Add(59 * time.Minute))
+		wantDue(now.Add(time.Hour), "inc_b")
+		setState(t, s, "inc_b", "resolved")
+		wantDue(now.Add(time.Hour))
+		mild.LastSeen = now.Add(2 * time.Hour)
+		raise(t, s, mild)
+		wantDue(now.Add(2*time.Hour), "inc_b")
 	})
 }
 
@@ -276,6 +385,8 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 			_, _, err = alerts.List(ctx, f)
 			note(err)
 		}
+		_, err = alerts.ToTell(ctx, now, 1)
+		note(err)
 		if err := errors.Join(problems...); err != nil {
 			t.Error(err)
 		}

@@ -29,7 +29,7 @@ func WritePoints() []WritePoint {
 		PointClaim,
 		PointPaymentInsert, PointPaymentReplace, PointHistorySpill,
 		PointKeyInsert,
-		PointAlertRaise, PointAlertChange,
+		PointAlertRaise, PointAlertChange, PointAlertClear,
 		PointInboxInsert, PointInboxBody, PointInboxWake, PointInboxClaim, PointInboxSettle, PointInboxTold, PointInboxReplay,
 		PointInboxVariant, PointInboxPrune, PointInboxPruneBody,
 		PointOrphan,

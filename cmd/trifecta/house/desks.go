@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/httpapi"
@@ -15,7 +16,10 @@ import (
 
 // alertDesk lets the API read and change alerts: an app sees those of its own
 // payments, an operator all of them.
-type alertDesk struct{ alerts *store.Alerts }
+type alertDesk struct {
+	alerts *store.Alerts
+	clock  func() time.Time
+}
 
 func (d alertDesk) ListAlerts(ctx context.Context, c gateway.Caller, f httpapi.AlertFilter) ([]gateway.AlertRecord, string, error) {
 	filter := store.AlertFilter{Payment: f.Payment, State: f.State, Limit: f.Limit, After: f.After}
@@ -35,6 +39,10 @@ func (d alertDesk) ChangeAlert(ctx context.Context, c gateway.Caller, id string,
 	}
 	err = d.alerts.Change(ctx, id, func(old gateway.AlertRecord) (gateway.AlertRecord, error) {
 		old.State, old.SnoozedUntil = change.State, change.Until
+		old.ResolvedBy, old.ResolvedAt = "", time.Time{}
+		if change.State == "resolved" {
+			old.ResolvedBy, old.ResolvedAt = "operator", d.clock()
+		}
 		a = old
 		return old, nil
 	})

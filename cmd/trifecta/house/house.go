@@ -122,7 +122,7 @@ func wire(o Options, engine store.Engine) (*House, error) {
 	api := httpapi.Options{
 		Service: service, Clock: o.Clock, NewID: func() string { return "req_" + rand.Text() }, Logger: o.Logger,
 		PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
-		Alerts: alertDesk{alerts}, Events: feedDesk{outbox.NewReader(feed)}, Runs: runDesk{h.Reconciler, h.Runs},
+		Alerts: alertDesk{alerts, o.Clock}, Events: feedDesk{outbox.NewReader(feed)}, Runs: runDesk{h.Reconciler, h.Runs},
 	}
 	if o.Config.Layers.Webhook {
 		api.Webhooks = h.Inbox
