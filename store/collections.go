@@ -17,6 +17,7 @@ func Collections() []Collection {
 		RunCollection(),
 		DiscrepancyCollection(),
 		FeedCollection(),
+		ReplicaCollection(),
 	}
 }
 
@@ -36,5 +37,6 @@ func WritePoints() []WritePoint {
 		PointRunInsert, PointRunSave, PointRunExpire,
 		PointDiscrepancyInsert, PointDiscrepancyResolve,
 		PointFeedInsert, PointFeedReplace,
+		PointReplicaAnnounce, PointReplicaRenew, PointReplicaLeave, PointReplicaPrune,
 	}
 }

@@ -39,6 +39,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Transport carries provider calls; nil makes one with time limits.
 	Transport http.RoundTripper
+	// Engine is a store that the caller opened, and closes after the house; several
+	// houses may share it. nil: the one that the configuration names.
+	Engine store.Engine
 }
 
 // House is a built gateway: what it serves and what it works on.
@@ -49,6 +52,8 @@ type House struct {
 	Reconciler *reconcile.Reconciler
 	Runs       *store.Runs
 	engine     store.Engine
+	owned      bool // the engine is ours to close
+	presence   *presence
 	metrics    *metrics
 	workers    []Worker // always running
 	scheduled  []reconcile.Step
@@ -64,14 +69,21 @@ type Worker struct {
 
 // Build opens the store and wires the rooms. Close the house when done.
 func Build(ctx context.Context, o Options) (*House, error) {
-	engine, err := openStore(ctx, o.Config)
-	if err != nil {
-		return nil, err
+	engine, owned := o.Engine, o.Engine == nil
+	if owned {
+		var err error
+		if engine, err = openStore(ctx, o.Config); err != nil {
+			return nil, err
+		}
 	}
 	h, err := wire(o, engine) //nolint:contextcheck // wiring starts nothing that a context could end
-	if err != nil {
+	switch {
+	case err != nil && owned:
 		return nil, errors.Join(err, engine.Close())
+	case err != nil:
+		return nil, err
 	}
+	h.owned = owned
 	return h, nil
 }
 
@@ -106,7 +118,10 @@ func wire(o Options, engine store.Engine) (*House, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wire the gateway: %w", err)
 	}
-	h := &House{Service: service, engine: engine, metrics: m, log: o.Logger, clock: o.Clock, Runs: store.NewRuns(engine)}
+	h := &House{
+		Service: service, engine: engine, metrics: m, log: o.Logger, clock: o.Clock, Runs: store.NewRuns(engine),
+		presence: newPresence(o, engine, rand.Text()),
+	}
 	if err := h.layers(o, registry, payments, alerts); err != nil {
 		return nil, err
 	}
@@ -116,6 +131,7 @@ func wire(o Options, engine store.Engine) (*House, error) {
 		return nil, fmt.Errorf("wire the feed: %w", err)
 	}
 	h.workers = append(h.workers,
+		Worker{Name: "presence", Step: h.presence.Step},
 		Worker{Name: "operations", Step: service.Operations(0).Step},
 		Worker{Name: "inbox", Step: h.Inbox.Step}, // what was acknowledged is worked on, whatever the layers say
 		Worker{Name: "feed", Step: relay.Step})
@@ -267,5 +283,17 @@ func rootCA(file string) (*x509.CertPool, error) {
 // Ready says whether the house can take payments: its store answers.
 func (h *House) Ready(ctx context.Context) error { return h.engine.Ping(ctx) }
 
-// Close closes the store. Nothing may be running any more.
-func (h *House) Close() error { return h.engine.Close() }
+// farewell is how long leaving may take: what is not taken back ends by itself.
+const farewell = 2 * time.Second
+
+// Close says that this process is gone and closes the store. Nothing may be
+// running any more.
+func (h *House) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	err := h.presence.leave(ctx)
+	if h.owned {
+		err = errors.Join(err, h.engine.Close())
+	}
+	return err
+}
