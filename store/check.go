@@ -49,6 +49,9 @@ func (c Collection) check() error {
 			if !validName(f) || slices.Contains(ix.Fields[:i], f) {
 				return fail("field " + f + " is malformed or named twice")
 			}
+			if f == "v" || f == "b" { // MongoDB documents keep version and body there
+				return fail("field name " + f + " is reserved")
+			}
 		}
 		if ix.Array != "" && !slices.Contains(ix.Fields, ix.Array) {
 			return fail("its array field is not among its fields")

@@ -72,7 +72,8 @@ type Doc struct {
 
 // Index declares one way to search a collection.
 type Index struct {
-	// Name is unique in its collection: [a-z][a-z0-9_]*, at most 40 characters, no "__", no "_" last. Field names likewise.
+	// Name is unique in its collection: [a-z][a-z0-9_]*, at most 40 characters, no "__", no "_" last. Field names likewise,
+	// but not "v" or "b".
 	Name string
 	// Fields in order: equality fields first, the sort (and range) field last. A query either sorts by the last field
 	// and has Eq or In on all others, or has Eq or In on all of them and comes ordered by id.
