@@ -242,17 +242,18 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 		return out, nil, callErr
 	}
 	obs := res.Observation
+	obs.N = op.N
 	if !obs.Complete {
 		read, ok, err := s.fetch(ctx, p, op.N)
 		switch {
 		case err != nil && unseen(op):
 			return payment.Outcome{State: payment.OpUnknown}, nil, callErr // it may be the echo of our own success
 		case err != nil || !ok:
-			return out, nil, callErr // the refusal stands without it
+			return out, &obs, callErr // the refusal stands without it
 		}
+		read.Facts = read.Facts.Merge(obs.Facts)
 		obs = read
 	}
-	obs.N = op.N
 	if ref, found := effect(p.Facts.Observe(obs), p, op); found && mayHaveActed(op) {
 		return payment.Outcome{State: payment.OpDone, Ref: ref}, &obs, nil
 	}

@@ -276,4 +276,6 @@ type Facts struct {
 	Reversals      []Reversal
 	Disputes       []Dispute
 	Fees           []Fee
+	Payers         []Payer   `json:",omitempty"`
+	Declines       []Decline `json:",omitempty"`
 }

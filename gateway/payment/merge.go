@@ -35,6 +35,8 @@ func (f Facts) Merge(o Facts) Facts {
 		Reversals:      mergeSets(f.Reversals, o.Reversals, func(r Reversal) string { return r.Key.text() }, compareReversals, nil),
 		Disputes:       mergeSets(f.Disputes, o.Disputes, func(d Dispute) string { return d.Key.text() }, compareDisputes, nil),
 		Fees:           mergeSets(f.Fees, o.Fees, func(x Fee) string { return x.Key.text() }, nil, nil),
+		Payers:         mergeSets(f.Payers, o.Payers, func(p Payer) string { return p.Key.text() }, comparePayers, nil),
+		Declines:       earliest(mergeSets(f.Declines, o.Declines, func(d Decline) string { return d.Key.text() }, compareDeclines, nil), MaxDeclines),
 	}
 }
 

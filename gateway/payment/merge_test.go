@@ -85,7 +85,22 @@ func drawFacts(t *rapid.T) Facts {
 	f.Fees = drawSet(t, "fees", func(t *rapid.T) Fee {
 		return Fee{Key: drawKey(t, "t"), Object: "c1", Fee: drawMoney(t), Net: drawMoney(t)}
 	})
+	f.Payers = drawSet(t, "payers", func(t *rapid.T) Payer {
+		return Payer{Key: drawKey(t, "c"), N: drawN(t), Card: drawCard(t), PayerID: rapid.SampledFrom([]string{"", "P1"}).Draw(t, "payer"), Stamp: drawStamp(t)}
+	})
+	f.Declines = drawSet(t, "declines", drawDecline)
 	return f
+}
+
+func drawCard(t *rapid.T) Card {
+	return Card{Fingerprint: rapid.SampledFrom([]string{"", "f1", "f2"}).Draw(t, "fingerprint")}
+}
+
+func drawDecline(t *rapid.T) Decline {
+	return Decline{
+		Key: drawKey(t, "c"), N: drawN(t), Code: rapid.SampledFrom([]string{"card_declined", "expired_card"}).Draw(t, "code"),
+		Card: drawCard(t), EmailHash: rapid.SampledFrom([]string{"", "h"}).Draw(t, "email"), Stamp: drawStamp(t),
+	}
 }
 
 // Guards I6: merging is commutative, associative and idempotent, and what comes

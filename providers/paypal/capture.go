@@ -33,7 +33,7 @@ func (a *Adapter) completeOrder(ctx context.Context, op string, req providers.Ca
 	var o orderBody
 	got, err := a.api.write(ctx, op, "/v2/checkout/orders/"+req.Target+"/"+op, key, nothing{}, &o)
 	if err != nil {
-		if res, declined := a.backToCustomer(ctx, op, req, got, err); declined {
+		if res, declined := a.backToCustomer(ctx, op, req, key, got, err); declined {
 			return res, err
 		}
 		return a.explain(ctx, op, req, err, func(obs payment.Observation) (string, error) {
@@ -61,19 +61,25 @@ var buyerCanFix = map[string]bool{
 }
 
 // backToCustomer reads an order whose instrument was declined, and says where its
-// customer goes on: PayPal's answer to the declined call names the page.
-func (a *Adapter) backToCustomer(ctx context.Context, op string, req providers.CaptureRequest, got *answer, callErr error) (providers.Result, bool) {
+// customer goes on: PayPal's answer to the declined call names the page. The decline
+// itself is told in any case.
+func (a *Adapter) backToCustomer(ctx context.Context, op string, req providers.CaptureRequest, key string, got *answer, callErr error) (providers.Result, bool) {
 	var e *providers.Error
 	if !errors.As(callErr, &e) || e.Class != providers.Declined {
 		return providers.Result{}, false
 	}
+	told := a.refusal(req.Attempt, key, got, callErr)
 	if !buyerCanFix[e.Code] {
-		return providers.Result{}, true
+		return providers.Result{Observation: told}, true
 	}
 	obs, err := a.fetch(ctx, op, req.Attempt, false)
 	if err != nil {
-		return providers.Result{}, true // the decline stands without it
+		return providers.Result{Observation: told}, true // the decline stands without it
 	}
+	for _, who := range obs.Facts.Payers {
+		told.Facts.Declines[0].PayerID, told.Facts.Declines[0].EmailHash = who.PayerID, who.EmailHash
+	}
+	obs.Facts = obs.Facts.Merge(told.Facts)
 	var p problem
 	if got != nil && json.Unmarshal(got.body, &p) == nil {
 		href := linkOf(p.Links, "payer-action", "redirect", "approve")

@@ -49,6 +49,7 @@ func (a *Adapter) observe(s snapshot) (payment.Observation, error) {
 		m.dispute(d)
 	}
 	m.attempt()
+	m.payers()
 	if m.err != nil {
 		return payment.Observation{}, m.err
 	}

@@ -101,6 +101,12 @@ func exact(t *testing.T, h Harness, amount payment.Money) {
 	if conflicts := s.facts.Conflicts(); len(conflicts) > 0 {
 		t.Errorf("conflicts: %v", conflicts)
 	}
+	if n := len(s.facts.Payers); n != 1 {
+		t.Fatalf("one payment has %d payers: %+v", n, s.facts.Payers)
+	}
+	if p := s.facts.Payers[0]; p.Card.Fingerprint == "" && p.PayerID == "" {
+		t.Errorf("the payer is not told: %+v", p)
+	}
 	s.wantLedger(t)
 }
 
@@ -140,6 +146,13 @@ func declined(t *testing.T, h Harness) {
 	}
 	if !told {
 		t.Error("nothing tells that a try at paying was declined")
+	}
+	s.fetch(t)
+	if n := len(s.facts.Declines); n != 1 {
+		t.Fatalf("one declined try was told as %d declines: %+v", n, s.facts.Declines)
+	}
+	if d := s.facts.Declines[0]; d.Code == "" || d.Card.Fingerprint == "" && d.PayerID == "" {
+		t.Errorf("the decline tells neither why nor whose: %+v", d)
 	}
 	if got := s.facts.Status(); got == payment.StatusSucceeded || got == payment.StatusConflicted {
 		t.Errorf("status %s after a decline", got)

@@ -103,6 +103,12 @@ func checkKeys(t *testing.T, obs payment.Observation) {
 	for _, f := range obs.Facts.Disputes {
 		check("dispute", f.Key, 1, f.Stamp)
 	}
+	for _, f := range obs.Facts.Payers {
+		check("payer", f.Key, f.N, f.Stamp)
+	}
+	for _, f := range obs.Facts.Declines {
+		check("decline", f.Key, f.N, f.Stamp)
+	}
 }
 
 // open creates the checkout and wants it open, with an address for the customer.
@@ -187,6 +193,9 @@ func (s *scene) takeApproved(t *testing.T) error {
 	}
 	res, err := call(t.Context(), req, s.key("take"))
 	if err != nil {
+		if res.Observation.Provider != "" { // what the refusal itself tells
+			s.observe(t, res.Observation)
+		}
 		return err
 	}
 	s.observe(t, res.Observation)

@@ -42,6 +42,7 @@ func (a *Adapter) observation(op string, s snapshot, n int, complete bool) (paym
 	obs.Facts.Refunds = m.refunds()
 	obs.Facts.Disputes = m.disputes()
 	obs.Facts.Fees = m.fees()
+	obs.Facts.Payers, obs.Facts.Declines = m.payers()
 	if m.err != nil {
 		return payment.Observation{}, &providers.Error{Class: providers.Unknown, Provider: provider, Op: op, Code: "unreadable_amount"}
 	}

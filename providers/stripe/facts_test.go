@@ -318,3 +318,27 @@ func TestUnreadableAmount(t *testing.T) {
 	_, err := a.observation("fetch", s, 1, true)
 	wantClass(t, err, "unknown")
 }
+
+// TestPayers: whoever was charged is known by their card, and every refused try is a
+// decline with its card and its code, also where a later try worked.
+func TestPayers(t *testing.T) {
+	t.Parallel()
+	s := paidSnapshot(t)
+	s.charges = append(s.charges, parse[stripesdk.Charge](t, `{"id":"ch_no","status":"failed","amount":1999,"currency":"usd","created":1772366300,
+ "failure_code":"card_declined","outcome":{"type":"issuer_declined","reason":"insufficient_funds"},"billing_details":{"email":"Ann@Example.com"},
+ "payment_method_details":{"type":"card","card":{"fingerprint":"Xt5EWLLDS7FJjR1c","brand":"visa","last4":"9995"}}}`))
+	got := mapped(t, s).Facts
+	want := []payment.Decline{{
+		Key: payment.ObjectKey{Provider: "stripe", Account: "stripe-test", ID: "ch_no"}, N: 1, Code: "card_declined", DeclineCode: "insufficient_funds",
+		Card: payment.Card{Fingerprint: "Xt5EWLLDS7FJjR1c", Brand: "visa", Last4: "9995"}, EmailHash: payment.EmailHash("ann@example.com"),
+		Stamp: payment.Stamp{Created: unix(1772366300), AsOf: unix(1772366300)},
+	}}
+	if diff := cmp.Diff(want, got.Declines); diff != "" {
+		t.Errorf("declines (-want +got):\n%s", diff)
+	}
+	for _, p := range got.Payers {
+		if p.Key.ID == "ch_no" {
+			t.Error("a refused try is told as a payer")
+		}
+	}
+}

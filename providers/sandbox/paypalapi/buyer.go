@@ -1,7 +1,9 @@
 package paypalapi
 
 import (
+	"cmp"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -16,14 +18,25 @@ var fundings = []struct{ Value, Label, Hint string }{
 // browser goes next, "" if the shop named no return_url.
 func (s *server) approve(o *order, funding string) string {
 	if o.payer == nil {
-		o.payer = &payerJSON{
-			Name: nameJSON{GivenName: "Sandbox", Surname: "Buyer"}, EmailAddress: "buyer@personal.example.com",
-			PayerID: s.newID(13), Address: addressJSON{CountryCode: "US"},
-		}
+		o.payer = s.buyer("", "")
 	}
 	o.status, o.funding, o.declined, o.updated = orderApproved, funding, false, s.w.Now()
 	s.announceOrder("CHECKOUT.ORDER.APPROVED", "An order has been approved by buyer", o)
 	return withQuery(o.context.ReturnURL, "token", o.id, "PayerID", o.payer.PayerID)
+}
+
+// payerID is the form of a PayPal account's id (PayPal OpenAPI orders v2: account_id).
+var payerID = regexp.MustCompile(`^[2-9A-HJ-NP-Z]{13}$`)
+
+// buyer is the person of that account id and address, or somebody new.
+func (s *server) buyer(id, email string) *payerJSON {
+	if id == "" {
+		id = s.newID(13)
+	}
+	return &payerJSON{
+		Name: nameJSON{GivenName: "Sandbox", Surname: "Buyer"}, EmailAddress: cmp.Or(email, "buyer@personal.example.com"),
+		PayerID: id, Address: addressJSON{CountryCode: "US"},
+	}
 }
 
 // cancelURL is where the buyer goes who does not want to pay. The order itself does

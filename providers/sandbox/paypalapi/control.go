@@ -59,8 +59,12 @@ func control[In any](s *server, fn func(id string, in In) (any, *controlFault)) 
 }
 
 type (
-	none       struct{}
-	approveIn  struct{ Capture string }
+	none      struct{}
+	approveIn struct {
+		Capture string
+		PayerID string `json:"payer_id"` // 13 letters and digits: the same buyer again
+		Email   string
+	}
 	outcomeIn  struct{ Outcome string }
 	movementIn struct {
 		Capture, Reason, Stage, Status string
@@ -89,8 +93,17 @@ func (s *server) controlApprove(id string, in approveIn) (any, *controlFault) {
 	if in.Capture == "" {
 		in.Capture = fundBalance
 	}
+	if in.PayerID != "" && !payerID.MatchString(in.PayerID) {
+		return nil, refuse(http.StatusBadRequest, "payer_id must be 13 capital letters and digits")
+	}
 	if !slices.Contains([]string{fundBalance, fundDeclined, fundEcheck, fundRefused}, in.Capture) {
 		return nil, refuse(http.StatusBadRequest, "capture must be completed, pending, declined or declined_capture")
+	}
+	if in.PayerID != "" || in.Email != "" {
+		if o.payer != nil && in.PayerID != "" && o.payer.PayerID != in.PayerID {
+			return nil, refuse(http.StatusConflict, "the order was approved by another buyer")
+		}
+		o.payer = s.buyer(in.PayerID, in.Email)
 	}
 	return map[string]string{"redirect_url": s.approve(o, in.Capture)}, nil
 }

@@ -1,6 +1,8 @@
 package stripeapi
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"strings"
 )
 
@@ -148,4 +150,10 @@ func (r rule) last4() string {
 		return "0000"
 	}
 	return r.number[len(r.number)-4:]
+}
+
+// fingerprint is the same for the same number, and says nothing of it.
+func (r rule) fingerprint() string {
+	sum := sha256.Sum256([]byte("sandbox account\x00" + r.number))
+	return strings.NewReplacer("-", "a", "_", "b").Replace(base64.RawURLEncoding.EncodeToString(sum[:12]))
 }

@@ -1,9 +1,6 @@
 package stripeapi
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // The render functions write objects in the shapes of API 2023-10-16, every field
 // that Stripe's OpenAPI document requires included, references as ids.
@@ -259,7 +256,7 @@ func availability(on bool) string {
 func (m *method) cardObj() obj {
 	return obj{
 		"brand": m.card.brand, "country": m.card.country, "exp_month": 12, "exp_year": m.created.Year() + 3,
-		"fingerprint": strings.Repeat("F", 12) + m.card.last4(), "funding": m.card.funding, "last4": m.card.last4(),
+		"fingerprint": m.card.fingerprint(), "funding": m.card.funding, "last4": m.card.last4(),
 		"checks": obj{"address_line1_check": nil, "address_postal_code_check": nil, "cvc_check": "pass"},
 	}
 }
