@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// measureStart: from the start of the process to ready, and the memory of one that
+// has nothing to do.
+func measureStart(ctx context.Context, t *town) error {
+	var took []time.Duration
+	for range 5 {
+		t.gateway.stop()
+		began := time.Now()
+		if err := t.serve(ctx); err != nil {
+			return err
+		}
+		for {
+			_, code, err := t.call(ctx, http.MethodGet, t.internal+"/readyz", "", "", nil)
+			if err == nil && code == http.StatusOK {
+				break
+			}
+			if time.Since(began) > readyWait {
+				return errors.New("never ready")
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		took = append(took, time.Since(began))
+	}
+	put(figure{Figure: "start_to_ready", Value: quantile(sorted(took), 0.5), Unit: "ms", Note: "median of 5"}.atMost(1000))
+	time.Sleep(5 * time.Second)
+	now, _, err := t.gateway.memory()
+	if err != nil {
+		return err
+	}
+	put(figure{Figure: "memory_idle", Value: now, Unit: "MiB"}.atMost(64))
+	return nil
+}
+
+// measureLatency: what the gateway adds to the provider's own time, at a load that
+// leaves the machine half idle.
+func measureLatency(ctx context.Context, t *town) error {
+	const perSecond = 40
+	sdk := stripeClient(t.stripe)
+	direct := func(ctx context.Context, i int) error {
+		_, err := session(ctx, sdk, fmt.Sprintf("direct-%d-%d", time.Now().UnixNano(), i), 1999)
+		return err
+	}
+	through := func(name string) func(context.Context, int) error {
+		return func(ctx context.Context, i int) error {
+			_, err := t.create(ctx, "stripe", name, i)
+			return err
+		}
+	}
+	for _, warm := range []func(context.Context, int) error{direct, through("warm")} {
+		if _, err := open(ctx, perSecond, 2*time.Second, warm); err != nil {
+			return err
+		}
+	}
+	floor, err := open(ctx, perSecond, 2*t.o.span, direct)
+	if err != nil {
+		return err
+	}
+	ours, err := open(ctx, perSecond, 2*t.o.span, through("latency"))
+	if err != nil {
+		return err
+	}
+	note := fmt.Sprintf("POST /v1/payments less a direct stripe-go call to the same sandbox, %d/s; direct p50 %.2f p99 %.2f", perSecond, quantile(floor, .5), quantile(floor, .99))
+	put(figure{Figure: "added_latency_p50", Value: quantile(ours, .5) - quantile(floor, .5), Unit: "ms", Note: note}.atMost(2))
+	put(figure{Figure: "added_latency_p99", Value: quantile(ours, .99) - quantile(floor, .99), Unit: "ms", Note: note}.atMost(10))
+	return nil
+}
+
+// measureCreates: payments created a second, beside the floor.
+func measureCreates(ctx context.Context, t *town) error {
+	if err := t.withFloor(ctx); err != nil {
+		return err
+	}
+	floor := func(ctx context.Context, i int) error {
+		out, code, err := t.call(ctx, http.MethodPost, t.floorURL+"/create", "", "", []byte(`{"amount":1999}`))
+		if err == nil && code != http.StatusCreated {
+			err = fmt.Errorf("floor: %d %s", code, out)
+		}
+		return err
+	}
+	for _, clients := range []int{1, 16, 64} {
+		ours := func(ctx context.Context, i int) error {
+			_, err := t.create(ctx, "stripe", fmt.Sprintf("creates-%d", clients), i)
+			return err
+		}
+		// The two take turns, so that a machine that slows down slows both.
+		var least, full float64
+		var took []time.Duration
+		for turn := range 2 {
+			a, _, err := closed(ctx, clients, t.o.span/2, floor)
+			if err != nil {
+				return err
+			}
+			b, lat, err := closed(ctx, clients, t.o.span/2, func(ctx context.Context, i int) error { return ours(ctx, turn*1_000_000+i) })
+			if err != nil {
+				return err
+			}
+			least, full, took = least+a/2, full+b/2, append(took, lat...)
+		}
+		put(figure{
+			Figure: fmt.Sprintf("creates_per_second_%d", clients), Value: full, Unit: "1/s",
+			Note: fmt.Sprintf("%d clients, p99 %.1f ms", clients, quantile(sorted(took), .99)),
+		}.over(least).ratioAtLeast(0.7))
+	}
+	_, most, err := t.gateway.memory()
+	if err != nil {
+		return err
+	}
+	put(figure{Figure: "memory_under_load", Value: most, Unit: "MiB", Note: "the most it ever was, 64 clients creating"})
+	return nil
+}
+
+// measureComplete: what one payment costs the gateway from its creation until the
+// webhook is applied and the event stands in the feed.
+func measureComplete(ctx context.Context, t *town) error {
+	const n = 1000
+	for _, provider := range []string{"stripe", "paypal"} {
+		cpu, err := t.gateway.cpu()
+		if err != nil {
+			return err
+		}
+		allocs, err := t.metric(ctx, "go_memstats_mallocs_total")
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		if err := each(ctx, n, 8, func(ctx context.Context, i int) error {
+			p, err := t.create(ctx, provider, "complete-"+provider, i)
+			if err != nil {
+				return err
+			}
+			return t.pay(ctx, p)
+		}); err != nil {
+			return err
+		}
+		all := n
+		if provider == "paypal" {
+			all = 2 * n
+		}
+		if _, err := t.told(ctx, "payment.succeeded", all, 2*time.Minute); err != nil {
+			return err
+		}
+		took := time.Since(began)
+		used, err := t.gateway.cpu()
+		if err != nil {
+			return err
+		}
+		made, err := t.metric(ctx, "go_memstats_mallocs_total")
+		if err != nil {
+			return err
+		}
+		note := fmt.Sprintf("%d payments, 8 at once: create, paid by the customer, webhook applied, event in the feed; %.0f payments/s", n, n/took.Seconds())
+		put(figure{Figure: "cpu_per_payment_" + provider, Value: float64(used-cpu) / float64(time.Millisecond) / n, Unit: "ms", Note: note}.atMost(2))
+		put(figure{Figure: "allocations_per_payment_" + provider, Value: (made - allocs) / n, Unit: "1", Note: note})
+	}
+	return nil
+}
+
+// measureWebhooks: signed webhooks taken in a second, and how long each waits for
+// its 200, beside the floor.
+func measureWebhooks(ctx context.Context, t *town) error {
+	if err := t.withFloor(ctx); err != nil {
+		return err
+	}
+	const known = 64
+	sessions := make([]string, known)
+	if err := each(ctx, known, 8, func(ctx context.Context, i int) error {
+		p, err := t.create(ctx, "stripe", "hooks", i)
+		sessions[i] = p.Refs.Session
+		return err
+	}); err != nil {
+		return err
+	}
+	var run sync.Mutex
+	round := 0
+	hook := func(target string) func(context.Context, int) error {
+		run.Lock()
+		round++
+		mine := round
+		run.Unlock()
+		return func(ctx context.Context, i int) error {
+			return t.hook(ctx, target, fmt.Sprintf("evt_%d_%d", mine, i), sessions[i%known])
+		}
+	}
+	const clients = 16
+	var least, full float64
+	var took []time.Duration
+	for range 2 {
+		a, _, err := closed(ctx, clients, t.o.span/2, hook(t.floorURL+"/hook"))
+		if err != nil {
+			return err
+		}
+		b, lat, err := closed(ctx, clients, t.o.span/2, hook(t.api+"/webhooks/stripe/stripe-bench"))
+		if err != nil {
+			return err
+		}
+		least, full, took = least+a/2, full+b/2, append(took, lat...)
+	}
+	note := "genuine signatures over events of 64 known payments, 16 clients, while the inbox works them off"
+	put(figure{Figure: "webhooks_per_second", Value: full, Unit: "1/s", Note: note}.over(least).ratioAtLeast(0.7))
+	put(figure{Figure: "webhook_p99", Value: quantile(sorted(took), .99), Unit: "ms", Note: note})
+	return nil
+}
+
+// hook delivers one signed event about a session.
+func (t *town) hook(ctx context.Context, target, id, session string) error {
+	now := time.Now()
+	body := fmt.Appendf(nil, `{"id":%q,"object":"event","api_version":"2023-10-16","created":%d,"livemode":false,"pending_webhooks":1,"type":"checkout.session.completed","data":{"object":{"id":%q,"object":"checkout.session","livemode":false,"status":"complete"}},"request":{"id":null,"idempotency_key":null},"filler":%q}`,
+		id, now.Unix(), session, fmt.Sprintf("%01200d", 0))
+	stamp := fmt.Sprint(now.Unix())
+	req, err := newRequest(ctx, target, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Stripe-Signature", "t="+stamp+",v1="+hex.EncodeToString(mac(stamp, body)))
+	resp, err := t.client.Do(req)
+	if err != nil {
+		return err
+	}
+	if err := resp.Body.Close(); err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("webhook: %d", resp.StatusCode)
+	}
+	return nil
+}
