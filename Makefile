@@ -10,7 +10,7 @@ LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
 GOFUMPT  := $(GO) tool -modfile=tools/go.mod gofumpt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-process test-browser test-tools sim lint docs fmt fmt-check docs-check ci clean
+.PHONY: help demo build test test-process test-browser test-tools sim bench lint docs fmt fmt-check docs-check ci clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ test-tools: ## test the Stripe judge, which lives in a module of its own
 sim: ## test the simulator with planted bugs, then run it in all its modes or one (SEEDS=1000 MODE=webhook-only, or ARGS="-seed 7 -v")
 	$(GO) test -count=1 ./cmd/sim
 	$(GO) run ./cmd/sim -seeds $(or $(SEEDS),200) $(if $(MODE),-mode $(MODE)) $(ARGS)
+
+bench: build ## measure latency, throughput, CPU and memory beside their floors, then check the books (ARGS="-history 100000 -only sweep", ARGS="-mongo URL")
+	$(GO) build -trimpath -o bin/ ./cmd/checkbooks ./cmd/bench
+	./bin/bench $(ARGS)
 
 lint: ## vet, house rules and room boundaries (the first run compiles the linter: 1 to 2 minutes)
 	$(LINT) run ./...

@@ -24,12 +24,14 @@ import (
 
 // options say what is measured and how long.
 type options struct {
-	bin     string // directory of the built programs
-	mongo   string // store of the gateway; empty: SQLite in a temporary directory
-	history int    // payments in the book before the sweep is measured
-	changes int
-	span    time.Duration // of each throughput measurement
-	only    string
+	bin      string // directory of the built programs
+	mongo    string // store of the gateway; empty: SQLite in a temporary directory
+	history  int    // payments in the book before the sweep is measured
+	changes  int
+	payments int           // complete payments per provider
+	profile  string        // where to write the gateway's CPU profile
+	span     time.Duration // of each throughput measurement
+	only     string
 }
 
 func main() {
@@ -43,6 +45,8 @@ func run() int {
 	flag.StringVar(&o.mongo, "mongo", "", "MongoDB URL for the gateway's store; empty means SQLite in a temporary directory")
 	flag.IntVar(&o.history, "history", 2000, "payments in the book before the sweep is measured (100000 takes a while)")
 	flag.IntVar(&o.changes, "changes", 100, "payments that change before the sweep")
+	flag.IntVar(&o.payments, "payments", 1000, "complete payments made per provider")
+	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the gateway under load to this file (section complete)")
 	flag.DurationVar(&o.span, "span", 5*time.Second, "how long each throughput is measured")
 	flag.StringVar(&o.only, "only", "", "comma-separated sections: start, latency, creates, complete, webhooks, truth, reconcile, sweep")
 	flag.StringVar(&floorStore, "floor", "", "serve the floor with this SQLite file (bench starts itself so)")
@@ -71,8 +75,14 @@ type section struct {
 
 func sections() []section {
 	return []section{
-		{"start", measureStart}, {"latency", measureLatency}, {"creates", measureCreates}, {"complete", measureComplete},
-		{"webhooks", measureWebhooks}, {"truth", measureTruth}, {"reconcile", measureReconcile}, {"sweep", measureSweep},
+		{"start", measureStart},
+		{"latency", measureLatency},
+		{"creates", measureCreates},
+		{"complete", measureComplete},
+		{"webhooks", measureWebhooks},
+		{"truth", measureTruth},
+		{"reconcile", measureReconcile},
+		{"sweep", measureSweep},
 	}
 }
 

@@ -103,7 +103,7 @@ func measureReconcile(ctx context.Context, t *town) error {
 }
 
 func (t *town) drop(ctx context.Context) error {
-	return t.control(ctx, http.MethodPut, t.stripe+"/_sandbox/faults", map[string]any{"seed": 7, "webhooks": map[string]any{"drop": 1.0}}, nil)
+	return t.control(ctx, http.MethodPut, t.stripe+"/_sandbox/faults", map[string]any{"seed": 7, "webhooks": map[string]any{"drop": 1.0}})
 }
 
 type ran struct {
@@ -130,7 +130,7 @@ func measureSweep(ctx context.Context, t *town) error {
 	}); err != nil {
 		return err
 	}
-	if _, err := t.told(ctx, "payment.succeeded", t.o.history, time.Hour); err != nil {
+	if err := t.told(ctx, "payment.succeeded", t.o.history, time.Hour); err != nil {
 		return err
 	}
 	t.progress("history of %d payments made in %.0f s; three days pass", t.o.history, time.Since(began).Seconds())
@@ -138,7 +138,7 @@ func measureSweep(ctx context.Context, t *town) error {
 		return err
 	}
 	for day := range 3 {
-		if err := t.control(ctx, http.MethodPost, t.stripe+"/_sandbox/clock/advance", map[string]any{"seconds": 24 * 3600}, nil); err != nil {
+		if err := t.control(ctx, http.MethodPost, t.stripe+"/_sandbox/clock/advance", map[string]any{"seconds": 24 * 3600}); err != nil {
 			return err
 		}
 		time.Sleep(time.Second) // the gateway follows that clock by polling
@@ -152,7 +152,7 @@ func measureSweep(ctx context.Context, t *town) error {
 		if err != nil {
 			return err
 		}
-		return t.control(ctx, http.MethodPost, t.stripe+"/_sandbox/refunds", map[string]any{"charge": p.Refs.Charge, "amount": 100}, nil)
+		return t.control(ctx, http.MethodPost, t.stripe+"/_sandbox/refunds", map[string]any{"charge": p.Refs.Charge, "amount": 100})
 	}); err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func measureSweep(ctx context.Context, t *town) error {
 		return err
 	}
 	took := time.Since(began)
-	if _, err := t.told(ctx, "refund.succeeded", n, 2*time.Minute); err != nil {
+	if err := t.told(ctx, "refund.succeeded", n, 2*time.Minute); err != nil {
 		return fmt.Errorf("the sweep left refunds unfound: %w", err)
 	}
 	after, err := t.metric(ctx, "trifecta_provider_request_seconds_count")
