@@ -19,7 +19,7 @@ const (
 
 // sighting is what a payment knows of one provider object.
 type sighting struct {
-	kind    string // attempt | authorization | capture | refund | reversal | dispute | movement
+	kind    string // attempt | authorization | capture | refund | reversal | dispute | fraud_warning | review | movement
 	n       int    // attempt, 0 if unknown
 	created time.Time
 	amount  payment.Money
@@ -85,7 +85,7 @@ func attemptOf(p *payment.Payment, account string, item providers.SweepItem) int
 // own: knowing what they are about is not knowing them.
 func tellsOfItself(kind string) bool {
 	switch kind {
-	case "capture", "refund", "dispute", "authorization":
+	case "capture", "refund", "dispute", "authorization", "early_fraud_warning", "review":
 		return true
 	}
 	return false
@@ -133,6 +133,16 @@ func sight(f payment.Facts, account, id string, item providers.SweepItem) (sight
 	for _, d := range f.Disputes {
 		if is(d.Key) {
 			return sighting{"dispute", captureN(f, account, d.Capture), d.Created, d.Amount, true}, true
+		}
+	}
+	for _, w := range f.Warnings {
+		if is(w.Key) {
+			return sighting{kind: "fraud_warning", n: captureN(f, account, w.Capture), created: w.Created, agrees: true}, true
+		}
+	}
+	for _, r := range f.Reviews {
+		if is(r.Key) {
+			return sighting{kind: "review", n: captureN(f, account, r.Capture), created: r.Created, agrees: true}, true
 		}
 	}
 	for _, a := range f.Authorizations {

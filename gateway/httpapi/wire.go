@@ -109,22 +109,6 @@ type refundWire struct {
 	CreatedAt   time.Time           `json:"created_at"`
 }
 
-type disputeWire struct {
-	ID          string                `json:"id"`
-	Object      string                `json:"object"`
-	Payment     *string               `json:"payment"`
-	Provider    string                `json:"provider"`
-	Account     string                `json:"account"`
-	ProviderRef string                `json:"provider_ref"`
-	Amount      int64                 `json:"amount"`
-	Currency    payment.Currency      `json:"currency"`
-	Stage       string                `json:"stage"`
-	Status      payment.DisputeStatus `json:"status"`
-	Reason      *string               `json:"reason"`
-	DueBy       *time.Time            `json:"due_by"`
-	Withheld    int64                 `json:"withheld"`
-}
-
 type failureWire struct {
 	Code        string  `json:"code"`
 	DeclineCode *string `json:"decline_code"`
@@ -209,7 +193,7 @@ func paymentOf(p *payment.Payment, checkout string) paymentWire {
 		w.Refunds = append(w.Refunds, refundOf(p, r))
 	}
 	for _, d := range p.Facts.Disputes {
-		w.Disputes = append(w.Disputes, disputeOf(p, d))
+		w.Disputes = append(w.Disputes, disputeOf(p.ID, d))
 	}
 	if f := p.Failure(); f != (payment.Failure{}) {
 		w.Failure = &failureWire{Code: f.Code, DeclineCode: opt(f.DeclineCode), Message: f.Message}
@@ -319,14 +303,6 @@ func refundOf(p *payment.Payment, r payment.RefundView) refundWire {
 	}
 }
 
-func disputeOf(p *payment.Payment, d payment.Dispute) disputeWire {
-	return disputeWire{
-		ID: payment.DisputeID(d.Key), Object: "dispute", Payment: opt(p.ID), Provider: d.Key.Provider, Account: d.Key.Account,
-		ProviderRef: d.Key.ID, Amount: d.Amount.Minor, Currency: d.Amount.Currency, Stage: d.Stage, Status: d.Status,
-		Reason: opt(d.Reason), DueBy: optTime(d.DueBy), Withheld: d.Withheld,
-	}
-}
-
 // refundByID finds a refund of a payment.
 func refundByID(p *payment.Payment, id string) (refundWire, error) {
 	for _, r := range p.Refunds() {
@@ -338,7 +314,7 @@ func refundByID(p *payment.Payment, id string) (refundWire, error) {
 }
 
 // NewRenderer makes the function that renders an event's object: the payment,
-// refund or dispute as an app would read it at that moment. publicURL is where
+// refund, dispute or fraud warning as an app would read it at that moment. publicURL is where
 // browsers reach us, without a slash at its end.
 func NewRenderer(publicURL string) func(p *payment.Payment, e payment.Event) ([]byte, error) {
 	return func(p *payment.Payment, e payment.Event) ([]byte, error) {
@@ -355,10 +331,17 @@ func NewRenderer(publicURL string) func(p *payment.Payment, e payment.Event) ([]
 		case "dispute":
 			for _, d := range p.Facts.Disputes {
 				if payment.DisputeID(d.Key) == e.Object {
-					return encode(disputeOf(p, d))
+					return encode(disputeOf(p.ID, d))
 				}
 			}
 			return nil, fmt.Errorf("httpapi: payment %s has no dispute %s", p.ID, e.Object)
+		case "fraud_warning":
+			for _, w := range p.Facts.Warnings {
+				if payment.FraudWarningID(w.Key) == e.Object {
+					return encode(fraudWarningOf(p, w))
+				}
+			}
+			return nil, fmt.Errorf("httpapi: payment %s has no fraud warning %s", p.ID, e.Object)
 		}
 		return nil, fmt.Errorf("httpapi: no object for events of type %q", e.Type)
 	}

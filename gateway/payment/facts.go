@@ -173,38 +173,6 @@ type Reversal struct {
 	Stamp
 }
 
-// DisputeStatus is the unified state of a dispute.
-type DisputeStatus string
-
-// Dispute states in rank order. None is final: a lost dispute can be appealed.
-const (
-	DisputeNeedsResponse DisputeStatus = "needs_response"
-	DisputeUnderReview   DisputeStatus = "under_review"
-	DisputeClosed        DisputeStatus = "closed"
-	DisputeWon           DisputeStatus = "won"
-	DisputeLost          DisputeStatus = "lost"
-)
-
-var disputeStates = []DisputeStatus{DisputeNeedsResponse, DisputeUnderReview, DisputeClosed, DisputeWon, DisputeLost}
-
-// over says that the dispute is decided, for now.
-func (s DisputeStatus) over() bool {
-	return s == DisputeWon || s == DisputeLost || s == DisputeClosed
-}
-
-// Dispute is a customer's or a bank's objection to a capture.
-type Dispute struct {
-	Key      ObjectKey
-	Capture  string
-	Amount   Money
-	Stage    string // inquiry | chargeback | pre_arbitration | arbitration
-	Status   DisputeStatus
-	Reason   string
-	DueBy    time.Time // zero: no answer is possible or needed
-	Withheld int64     // minor units the provider holds back or has taken for good
-	Stamp
-}
-
 // Fee is what one movement cost and netted, by the provider's balance
 // transaction, in settlement currency.
 type Fee struct {
@@ -275,6 +243,8 @@ type Facts struct {
 	Refunds        []Refund
 	Reversals      []Reversal
 	Disputes       []Dispute
+	Warnings       []FraudWarning
+	Reviews        []Review
 	Fees           []Fee
 	Payers         []Payer   `json:",omitempty"`
 	Declines       []Decline `json:",omitempty"`

@@ -34,6 +34,8 @@ func (f Facts) Merge(o Facts) Facts {
 		Refunds:        mergeSets(f.Refunds, o.Refunds, func(r Refund) string { return r.Key.text() }, compareRefunds, nil),
 		Reversals:      mergeSets(f.Reversals, o.Reversals, func(r Reversal) string { return r.Key.text() }, compareReversals, nil),
 		Disputes:       mergeSets(f.Disputes, o.Disputes, func(d Dispute) string { return d.Key.text() }, compareDisputes, nil),
+		Warnings:       mergeSets(f.Warnings, o.Warnings, func(w FraudWarning) string { return w.Key.text() }, compareWarnings, nil),
+		Reviews:        mergeSets(f.Reviews, o.Reviews, func(r Review) string { return r.Key.text() }, compareReviews, nil),
 		Fees:           mergeSets(f.Fees, o.Fees, func(x Fee) string { return x.Key.text() }, nil, nil),
 		Payers:         mergeSets(f.Payers, o.Payers, func(p Payer) string { return p.Key.text() }, comparePayers, nil),
 		Declines:       earliest(mergeSets(f.Declines, o.Declines, func(d Decline) string { return d.Key.text() }, compareDeclines, nil), MaxDeclines),
@@ -146,7 +148,18 @@ func compareAuthorizations(a, b Authorization) int {
 }
 
 func compareDisputes(a, b Dispute) int {
-	return compareStamped(a.Stamp, b.Stamp, disputeStates, a.Status, b.Status)
+	if c := compareStamped(a.Stamp, b.Stamp, disputeStates, a.Status, b.Status); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Evidence.Submitted, b.Evidence.Submitted) // it only ever grows
+}
+
+func compareWarnings(a, b FraudWarning) int {
+	return rank([]bool{true, false}, a.Actionable) - rank([]bool{true, false}, b.Actionable)
+}
+
+func compareReviews(a, b Review) int {
+	return rank([]bool{true, false}, a.Open) - rank([]bool{true, false}, b.Open)
 }
 
 func compareReversals(a, b Reversal) int { return a.AsOf.Compare(b.AsOf) }

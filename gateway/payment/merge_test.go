@@ -80,6 +80,20 @@ func drawFacts(t *rapid.T) Facts {
 		return Dispute{
 			Key: drawKey(t, "d"), Capture: "c1", Status: rapid.SampledFrom(disputeStates).Draw(t, "status"), Amount: drawMoney(t),
 			Withheld: rapid.Int64Range(0, 1).Draw(t, "withheld"), Stamp: drawStamp(t),
+			Evidence: EvidenceState{Given: rapid.Bool().Draw(t, "given"), Submitted: rapid.Int64Range(0, 1).Draw(t, "submitted")},
+			Outcome:  rapid.SampledFrom([]string{"", "won"}).Draw(t, "outcome"),
+		}
+	})
+	f.Warnings = drawSet(t, "warnings", func(t *rapid.T) FraudWarning {
+		return FraudWarning{
+			Key: drawKey(t, "w"), Capture: "c1", Actionable: rapid.Bool().Draw(t, "actionable"),
+			FraudType: rapid.SampledFrom([]string{"misc", "made_with_stolen_card"}).Draw(t, "type"), Stamp: drawStamp(t),
+		}
+	})
+	f.Reviews = drawSet(t, "reviews", func(t *rapid.T) Review {
+		return Review{
+			Key: drawKey(t, "p"), Capture: "c1", Open: rapid.Bool().Draw(t, "open"),
+			Closed: rapid.SampledFrom([]string{"", "approved"}).Draw(t, "closed"), Stamp: drawStamp(t),
 		}
 	})
 	f.Fees = drawSet(t, "fees", func(t *rapid.T) Fee {

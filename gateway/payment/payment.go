@@ -276,41 +276,6 @@ func (p *Payment) refundStates() map[string]map[RefundState]bool {
 	return out
 }
 
-func (p *Payment) tellDisputes(old *Payment, now time.Time) {
-	was := map[ObjectKey]Dispute{}
-	for _, d := range old.Facts.Disputes {
-		was[d.Key] = d
-	}
-	for _, d := range p.Facts.Disputes {
-		before, known := was[d.Key]
-		id := DisputeID(d.Key)
-		switch {
-		case !known:
-			p.emit("dispute.opened", id, now)
-			if d.Status.over() {
-				p.emit("dispute."+string(d.Status), id, now)
-			}
-		case sameDispute(before, d):
-		case before.Status == d.Status:
-			p.emit("dispute.updated", id, now)
-		case d.Status.over():
-			p.emit("dispute."+string(d.Status), id, now)
-		case before.Status.over():
-			p.emit("dispute.reopened", id, now)
-		default:
-			p.emit("dispute.updated", id, now)
-		}
-	}
-}
-
-// sameDispute compares what an app sees: another reading of the same dispute is
-// no news.
-func sameDispute(a, b Dispute) bool {
-	due := a.DueBy.Equal(b.DueBy)
-	a.Stamp, b.Stamp, a.DueBy, b.DueBy = Stamp{}, Stamp{}, time.Time{}, time.Time{}
-	return due && a == b
-}
-
 func (p *Payment) emit(kind, object string, now time.Time) {
 	p.EventSeq++
 	p.Outbox = append(p.Outbox, Event{
@@ -338,15 +303,7 @@ func (p *Payment) alert(old *Payment, before, after Snapshot, now time.Time) {
 			p.raise(Alert{Kind: "refund_failed", Severity: "warning", Message: "A refund failed: the customer was not paid back.", At: now}, r.ID)
 		}
 	}
-	open := map[ObjectKey]bool{}
-	for _, d := range old.Facts.Disputes {
-		open[d.Key] = true
-	}
-	for _, d := range p.Facts.Disputes {
-		if !open[d.Key] {
-			p.raise(Alert{Kind: "dispute_opened", Severity: "warning", Message: "A customer disputes a payment (" + d.Stage + ", " + d.Reason + ").", Dispute: DisputeID(d.Key), At: now}, d.Key.ID)
-		}
-	}
+	p.alertDisputes(old, now)
 }
 
 // alertCaptures tells of money taken, or given back, in a way nobody here asked for.

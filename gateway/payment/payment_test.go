@@ -82,6 +82,32 @@ func TestEventsOfAnOutsideRefund(t *testing.T) {
 	}
 }
 
+// Guards fraud warnings and reviews: a warning is told and alerted once, one that can
+// no longer be acted on stays so, and a review that was closed stays closed.
+func TestWarningsAndReviews(t *testing.T) {
+	t.Parallel()
+	p := paidPayment(t)
+	n := len(p.Outbox)
+	w := FraudWarning{Key: stripeKey("issfr_1"), Capture: "c1", Actionable: true, FraudType: "misc", Stamp: stamp(20, 20)}
+	r := Review{Key: stripeKey("prv_1"), Capture: "c1", Open: true, Opened: "rule", Stamp: stamp(20, 20)}
+	p = observe(t, p, 1, 21, Facts{Warnings: []FraudWarning{w}, Reviews: []Review{r}})
+	over, closed := w, r
+	over.Actionable = false
+	closed.Open, closed.Closed = false, "approved"
+	p = observe(t, p, 1, 22, Facts{Warnings: []FraudWarning{over}, Reviews: []Review{closed}})
+	p = observe(t, p, 1, 23, Facts{Warnings: []FraudWarning{w}, Reviews: []Review{r}}) // late news
+	wantDiff(t, "events", eventTypes(p)[n:], []string{"fraud_warning.created"})
+	wantDiff(t, "alerts", alertKinds(p), []string{"fraud_warning"})
+	wantDiff(t, "warnings", p.Facts.Warnings, []FraudWarning{over})
+	wantDiff(t, "reviews", p.Facts.Reviews, []Review{closed})
+	if p.Outbox[n].Object != FraudWarningID(w.Key) {
+		t.Errorf("the event is about %s", p.Outbox[n].Object)
+	}
+	again := paidPayment(t)
+	again = observe(t, again, 1, 21, Facts{Warnings: []FraudWarning{over}})
+	wantDiff(t, "alerts of a warning without a remedy", alertKinds(again), []string{})
+}
+
 // Guards disputes: each turn is told once, reading the same dispute again is no
 // news, and none of them is final.
 func TestEventsOfADispute(t *testing.T) {
@@ -116,7 +142,7 @@ func TestEventsOfADispute(t *testing.T) {
 	wantDiff(t, "events", eventTypes(p)[n:], []string{
 		"dispute.opened", "dispute.updated", "dispute.updated", "dispute.lost", "dispute.reopened", "dispute.won", "dispute.reopened", "dispute.closed",
 	})
-	wantDiff(t, "alerts", alertKinds(p), []string{"dispute_opened"})
+	wantDiff(t, "alerts", alertKinds(p), []string{"dispute_opened", "dispute_lost", "dispute_won"})
 	wantStatus(t, p, StatusSucceeded)
 }
 

@@ -18,6 +18,15 @@ func (m *mapper) dispute(d disputeBody) {
 		fact.DueBy = parseTime(d.SellerDue)
 	}
 	fact.Withheld = m.withheld(d, fact)
+	fact.Case, fact.Network, fact.Outcome = codeOf(d.Channel), codeOf(d.External), codeOf(d.Outcome.Code)
+	// What may be done comes as links: none, not allowed (PayPal OpenAPI customer
+	// disputes v1: HATEOAS links).
+	fact.Acceptable = linkOf(d.Links, relAccept) != ""
+	fact.Answerable = linkOf(d.Links, relEvidence, relSupport) != ""
+	fact.Appealable = linkOf(d.Links, relAppeal) != ""
+	fact.Refundable = fact.Stage == payment.StageInquiry && (fact.Status == payment.DisputeNeedsResponse || fact.Status == payment.DisputeUnderReview)
+	fact.Evidence.Submitted = d.given()
+	fact.Evidence.Given = fact.Evidence.Submitted > 0
 	m.out.Disputes = append(m.out.Disputes, fact)
 	for i, move := range d.Movements {
 		if move.Party != "SELLER" || !strings.HasSuffix(move.Reason, "_FEE") {
@@ -30,6 +39,30 @@ func (m *mapper) dispute(d disputeBody) {
 		id := fmt.Sprintf("%s:%d", d.ID, i+1)
 		m.out.Fees = append(m.out.Fees, payment.Fee{Key: m.a.key(id), Object: d.ID, Fee: cost, Net: negative(cost)})
 	}
+}
+
+// Link relations of what a seller may do (PayPal OpenAPI customer disputes v1).
+const (
+	relAccept   = "accept_claim"
+	relEvidence = "provide_evidence"
+	relSupport  = "provide_supporting_info"
+	relAppeal   = "appeal"
+)
+
+// given counts what the seller has handed in.
+func (d *disputeBody) given() int64 {
+	var n int64
+	for _, e := range d.Evidences {
+		if e.Source == "SUBMITTED_BY_SELLER" {
+			n++
+		}
+	}
+	for _, e := range d.Supporting {
+		if e.Source == "SUBMITTED_BY_SELLER" {
+			n++
+		}
+	}
+	return n
 }
 
 // disputedCapture is the capture of this attempt that the case is about.

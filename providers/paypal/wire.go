@@ -267,6 +267,20 @@ type disputeBody struct {
 		AmountRefunded *money `json:"amount_refunded"`
 	} `json:"dispute_outcome"`
 	Movements []movement `json:"money_movements"`
+	Channel   string     `json:"dispute_channel"`
+	Evidences []struct {
+		Source string `json:"source"`
+	} `json:"evidences"`
+	Supporting []struct {
+		Source string `json:"source"`
+	} `json:"supporting_info"`
+	External string `json:"external_reason_code"`
+	Links    []link `json:"links"`
+	Options  struct {
+		Accept struct {
+			Types []string `json:"accept_claim_types"`
+		} `json:"accept_claim"`
+	} `json:"allowed_response_options"`
 }
 
 type movement struct {

@@ -1,7 +1,6 @@
 package stripe
 
 import (
-	"strings"
 	"time"
 
 	stripesdk "github.com/stripe/stripe-go/v76"
@@ -41,6 +40,7 @@ func (a *Adapter) observation(op string, s snapshot, n int, complete bool) (paym
 	obs.Facts.Captures = m.captures()
 	obs.Facts.Refunds = m.refunds()
 	obs.Facts.Disputes = m.disputes()
+	obs.Facts.Warnings, obs.Facts.Reviews = m.warnings(), m.reviews()
 	obs.Facts.Fees = m.fees()
 	obs.Facts.Payers, obs.Facts.Declines = m.payers()
 	if m.err != nil {
@@ -352,72 +352,6 @@ func refundState(s stripesdk.RefundStatus) payment.RefundState {
 		return payment.RefundRequiresAction
 	default:
 		return payment.RefundPending
-	}
-}
-
-// disputes are the objections to the charges.
-func (m *mapper) disputes() []payment.Dispute {
-	var out []payment.Dispute
-	for _, d := range m.s.disputes {
-		stage, status := disputeState(string(d.Status))
-		f := payment.Dispute{
-			Key: m.a.key(d.ID), Amount: m.money(d.Amount, d.Currency), Stage: stage, Status: status,
-			Reason: word(string(d.Reason)), Withheld: m.withheld(d.Dispute),
-			Stamp: payment.Stamp{Created: unix(d.Created), AsOf: d.asOf},
-		}
-		if d.Charge != nil {
-			f.Capture = d.Charge.ID
-		}
-		if d.EvidenceDetails != nil && status == payment.DisputeNeedsResponse {
-			f.DueBy = unix(d.EvidenceDetails.DueBy)
-		}
-		out = append(out, f)
-	}
-	return out
-}
-
-// disputeState maps Stripe's status, the ones newer than this SDK included. One
-// that nobody knows needs a human.
-func disputeState(s string) (stage string, status payment.DisputeStatus) {
-	stage = "chargeback"
-	if rest, ok := strings.CutPrefix(s, "warning_"); ok {
-		stage, s = "inquiry", rest
-	} else if rest, ok := strings.CutPrefix(s, "appeal_"); ok {
-		stage, s = "pre_arbitration", rest
-	}
-	switch s {
-	case "under_review":
-		return stage, payment.DisputeUnderReview
-	case "won":
-		return stage, payment.DisputeWon
-	case "lost":
-		return stage, payment.DisputeLost
-	case "closed", "prevented", "charge_refunded":
-		return stage, payment.DisputeClosed
-	default:
-		return stage, payment.DisputeNeedsResponse
-	}
-}
-
-// withheld is what the dispute's own balance transactions took, fees aside, less
-// what they gave back. They are in settlement currency: where that is another,
-// the sum only says whether the disputed amount is gone.
-func (m *mapper) withheld(d *stripesdk.Dispute) int64 {
-	var taken int64
-	same := true
-	for _, t := range d.BalanceTransactions {
-		if t != nil {
-			taken -= t.Amount
-			same = same && t.Currency == d.Currency
-		}
-	}
-	switch {
-	case taken <= 0:
-		return 0
-	case !same:
-		return m.money(d.Amount, d.Currency).Minor
-	default:
-		return m.money(taken, d.Currency).Minor
 	}
 }
 

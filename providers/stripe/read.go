@@ -20,6 +20,7 @@ type snapshot struct {
 	charges  []*stripesdk.Charge
 	refunds  []*stripesdk.Refund
 	disputes []datedDispute
+	warnings []*stripesdk.RadarEarlyFraudWarning
 	reversed []reversedRefund
 	asOf     time.Time // provider time of the first read
 }
@@ -47,7 +48,7 @@ func (a *Adapter) Fetch(ctx context.Context, at providers.Attempt) (payment.Obse
 }
 
 // snapshot reads the root and what hangs below it: one call while nobody paid,
-// four to five afterwards.
+// five to six afterwards.
 func (a *Adapter) snapshot(ctx context.Context, op string, root providers.Ref) (snapshot, error) {
 	s, err := a.root(ctx, op, root)
 	if err != nil {
@@ -73,7 +74,10 @@ func (a *Adapter) snapshot(ctx context.Context, op string, root providers.Ref) (
 		}
 	}
 	if captured { // always, not by charge.disputed: nobody promises that inquiries set it
-		s.disputes, err = a.disputes(ctx, op, s.intent.ID)
+		if s.disputes, err = a.disputes(ctx, op, s.intent.ID); err != nil {
+			return s, err
+		}
+		s.warnings, err = a.warnings(ctx, op, s.intent.ID)
 	}
 	return s, err
 }
@@ -158,6 +162,7 @@ func (a *Adapter) charges(ctx context.Context, op, intent string) ([]*stripesdk.
 		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
 			params := &stripesdk.ChargeListParams{ListParams: list, PaymentIntent: stripesdk.String(intent)}
 			params.AddExpand("data.balance_transaction")
+			params.AddExpand("data.review")
 			return a.sdk.Charges.List(params).Iter
 		}, func(c *stripesdk.Charge) string { return c.ID })
 	})
@@ -225,6 +230,17 @@ func (a *Adapter) dispute(ctx context.Context, op, id string) (*stripesdk.Disput
 	return read(ctx, op, func(ctx context.Context) (*stripesdk.Dispute, error) {
 		d, err := a.sdk.Disputes.Get(id, &stripesdk.DisputeParams{Params: stripesdk.Params{Context: ctx}})
 		return whole(d, err, func() bool { return d.ID == id && d.Status != "" })
+	})
+}
+
+// warnings lists what issuers reported about an intent's charges.
+func (a *Adapter) warnings(ctx context.Context, op, intent string) ([]*stripesdk.RadarEarlyFraudWarning, error) {
+	return read(ctx, op, func(ctx context.Context) ([]*stripesdk.RadarEarlyFraudWarning, error) {
+		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
+			return a.sdk.RadarEarlyFraudWarnings.List(&stripesdk.RadarEarlyFraudWarningListParams{
+				ListParams: list, PaymentIntent: stripesdk.String(intent),
+			}).Iter
+		}, func(w *stripesdk.RadarEarlyFraudWarning) string { return w.ID })
 	})
 }
 

@@ -21,6 +21,8 @@ const (
 	listIntents      = "payment_intents"
 	listRefunds      = "refunds"
 	listDisputes     = "disputes"
+	listWarnings     = "early_fraud_warnings"
+	listReviews      = "reviews" // open ones only: Stripe lists no others
 	listEvents       = "events"
 )
 
@@ -29,7 +31,7 @@ const listLag = 5 * time.Second
 
 // Lists names the account's lists in the order in which they are walked.
 func (a *Adapter) Lists() []string {
-	return []string{listTransactions, listSessions, listIntents, listRefunds, listDisputes, listEvents}
+	return []string{listTransactions, listSessions, listIntents, listRefunds, listDisputes, listWarnings, listReviews, listEvents}
 }
 
 // Sweep reads one page, newest first, of what was created in [from, to). All pages
@@ -61,6 +63,10 @@ func (a *Adapter) Sweep(ctx context.Context, list string, from, to time.Time, cu
 			return a.sweepRefunds(w)
 		case listDisputes:
 			return a.sweepDisputes(w)
+		case listWarnings:
+			return a.sweepWarnings(w)
+		case listReviews:
+			return a.sweepReviews(w)
 		case listEvents:
 			return a.sweepEvents(w)
 		default:
@@ -182,6 +188,28 @@ func (a *Adapter) sweepDisputes(w window) (rows, error) {
 			t.sawCharge(d.Charge)
 			t.sawIntent(d.PaymentIntent)
 			return t.item(kindDispute, d.ID, lenient(-d.Amount, d.Currency), d.Created, len(d.BalanceTransactions) > 0)
+		})
+}
+
+func (a *Adapter) sweepWarnings(w window) (rows, error) {
+	it := a.sdk.RadarEarlyFraudWarnings.List(&stripesdk.RadarEarlyFraudWarningListParams{ListParams: w.list, CreatedRange: w.created})
+	return page(it.Iter, it.RadarEarlyFraudWarningList().LastResponse, func(f *stripesdk.RadarEarlyFraudWarning) string { return f.ID },
+		func(f *stripesdk.RadarEarlyFraudWarning) providers.SweepItem {
+			t := trail{ids: []string{f.ID}}
+			t.sawCharge(f.Charge)
+			t.sawIntent(f.PaymentIntent)
+			return t.item(kindWarning, f.ID, payment.Money{}, f.Created, false)
+		})
+}
+
+func (a *Adapter) sweepReviews(w window) (rows, error) {
+	it := a.sdk.Reviews.List(&stripesdk.ReviewListParams{ListParams: w.list, CreatedRange: w.created})
+	return page(it.Iter, it.ReviewList().LastResponse, func(r *stripesdk.Review) string { return r.ID },
+		func(r *stripesdk.Review) providers.SweepItem {
+			t := trail{ids: []string{r.ID}}
+			t.sawCharge(r.Charge)
+			t.sawIntent(r.PaymentIntent)
+			return t.item(kindReview, r.ID, payment.Money{}, r.Created, false)
 		})
 }
 

@@ -126,6 +126,16 @@ func holds(p *payment.Payment, account, id string) (n int, ok bool) {
 			return capture(d.Capture), true
 		}
 	}
+	for _, w := range f.Warnings {
+		if is(w.Key) {
+			return capture(w.Capture), true
+		}
+	}
+	for _, r := range f.Reviews {
+		if is(r.Key) {
+			return capture(r.Capture), true
+		}
+	}
 	for _, r := range f.Reversals {
 		if is(r.Key) {
 			return capture(r.Capture), true

@@ -54,6 +54,7 @@ type API struct {
 	disputes  book[*dispute]
 	txns      book[*txn]
 	warnings  book[*warning]
+	reviews   book[*review]
 	customers book[*customer]
 	methods   book[*method]
 	hooks     book[*hook]
@@ -124,6 +125,7 @@ func (a *API) routes() {
 		"GET /v1/radar/early_fraud_warnings/{id}":   (*call).getWarning,
 		"GET /v1/reviews":                           (*call).listReviews,
 		"GET /v1/reviews/{id}":                      (*call).getReview,
+		"POST /v1/reviews/{id}/approve":             (*call).approveReview,
 		"POST /v1/customers":                        (*call).createCustomer,
 		"GET /v1/customers":                         (*call).listCustomers,
 		"GET /v1/customers/{id}":                    (*call).getCustomer,

@@ -51,6 +51,8 @@ func (a *API) controlRoutes() {
 		"POST /_sandbox/disputes/{id}/appeal":       (*API).controlAppeal,
 		"POST /_sandbox/disputes/{id}/escalate":     (*API).controlEscalate,
 		"POST /_sandbox/early_fraud_warnings":       (*API).controlWarn,
+		"POST /_sandbox/reviews":                    (*API).controlReview,
+		"POST /_sandbox/reviews/{id}/close":         (*API).controlCloseReview,
 	} {
 		a.mux.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) { a.control(rw, r, do) })
 	}

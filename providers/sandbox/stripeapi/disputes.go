@@ -30,6 +30,7 @@ func (a *API) openDispute(ch *charge, amount int64, reason string, inquiry bool)
 		d.status = "warning_needs_response"
 	}
 	a.disputes.add(d)
+	warned := ch.warned()
 	ch.disputes = append(ch.disputes, d)
 	if !inquiry {
 		a.withdraw(d)
@@ -39,6 +40,7 @@ func (a *API) openDispute(ch *charge, amount int64, reason string, inquiry bool)
 	if !inquiry {
 		a.emit(d.owner, "charge.dispute.funds_withdrawn", a.renderDispute(d))
 	}
+	a.settleWarnings(ch, warned)
 	return d
 }
 

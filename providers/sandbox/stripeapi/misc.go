@@ -7,41 +7,6 @@ import (
 	"github.com/trifecta-pay/trifecta/providers/sandbox"
 )
 
-// warn announces an early fraud warning about a charge.
-func (a *API) warn(ch *charge) *warning {
-	w := &warning{owner: ch.owner, id: a.w.NewID("issfr_", 24), created: a.w.Now(), kind: "made_with_stolen_card", charge: ch}
-	a.warnings.add(w)
-	ch.warnings = append(ch.warnings, w)
-	a.emit(w.owner, "radar.early_fraud_warning.created", a.renderWarning(w))
-	return w
-}
-
-func (c *call) getWarning() (obj, *apiError) {
-	id := c.r.PathValue("id")
-	w, ok := c.api.warnings.find(c.acct, id)
-	if !ok {
-		return nil, notFound("early fraud warning", id)
-	}
-	return c.api.renderWarning(w), nil
-}
-
-func (c *call) listWarnings() (obj, *apiError) {
-	f := c.form
-	return listOf(c, &c.api.warnings, func(w *warning) bool {
-		return matches(f.get("charge"), w.charge.id) && matches(f.get("payment_intent"), w.charge.intent.id)
-	}, c.api.renderWarning)
-}
-
-// listReviews is always empty: the sandbox opens no reviews.
-func (c *call) listReviews() (obj, *apiError) {
-	if _, fail := c.form.paging(); fail != nil {
-		return nil, fail
-	}
-	return list("/v1/reviews", nil, false), nil
-}
-
-func (c *call) getReview() (obj, *apiError) { return nil, notFound("review", c.r.PathValue("id")) }
-
 func (c *call) createCustomer() (obj, *apiError) {
 	meta, fail := c.form.metadata("metadata", nil)
 	if fail != nil {

@@ -107,6 +107,7 @@ type charge struct {
 	refunds  []*refund
 	disputes []*dispute
 	warnings []*warning
+	review   *review
 }
 
 // refunded sums the refunds that did not fail.
@@ -190,6 +191,15 @@ type warning struct {
 	charge  *charge
 }
 
+// review is a payment that a human should look at.
+type review struct {
+	owner
+	id             string
+	created        time.Time
+	charge         *charge
+	opened, closed string // why; closed is empty while it is open
+}
+
 // customer is a stored customer.
 type customer struct {
 	owner
@@ -237,6 +247,7 @@ func (r *refund) ID() string   { return r.id }
 func (d *dispute) ID() string  { return d.id }
 func (t *txn) ID() string      { return t.id }
 func (w *warning) ID() string  { return w.id }
+func (v *review) ID() string   { return v.id }
 func (c *customer) ID() string { return c.id }
 func (m *method) ID() string   { return m.id }
 func (h *hook) ID() string     { return h.id }
@@ -248,6 +259,7 @@ func (r *refund) at() time.Time   { return r.created }
 func (d *dispute) at() time.Time  { return d.created }
 func (t *txn) at() time.Time      { return t.created }
 func (w *warning) at() time.Time  { return w.created }
+func (v *review) at() time.Time   { return v.created }
 func (c *customer) at() time.Time { return c.created }
 func (m *method) at() time.Time   { return m.created }
 func (h *hook) at() time.Time     { return h.created }

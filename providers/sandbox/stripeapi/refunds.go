@@ -99,7 +99,9 @@ func (c *charge) checkRefund(amount int64) *apiError {
 func (a *API) refund(ch *charge, amount int64, reason string, meta map[string]string) *refund {
 	r := &refund{owner: ch.owner, id: a.w.NewID("re_", 24), created: a.w.Now(), amount: amount, status: "succeeded", reason: reason, charge: ch, meta: meta}
 	a.refunds.add(r)
+	warned := ch.warned()
 	ch.refunds = append(ch.refunds, r)
+	defer a.settleWarnings(ch, warned) // told after the refund itself
 	r.txn = a.newTxn(r.owner, "refund", "refund", r.id, -amount, 0, ch.currency)
 	switch ch.method.card.refunds {
 	case "pending":

@@ -83,11 +83,9 @@ func (a *API) renderTxn(t *txn) obj {
 }
 
 func (a *API) renderWarning(w *warning) obj {
-	// Actionable until the charge is disputed or fully refunded (stripe.go doc).
-	open := len(w.charge.disputes) == 0 && w.charge.refundedSum() < w.charge.captured
 	return obj{
 		"id": w.id, "object": "radar.early_fraud_warning", "livemode": false, "created": unix(w.created),
-		"charge": w.charge.id, "payment_intent": w.charge.intent.id, "fraud_type": w.kind, "actionable": open,
+		"charge": w.charge.id, "payment_intent": w.charge.intent.id, "fraud_type": w.kind, "actionable": w.actionable(),
 	}
 }
 

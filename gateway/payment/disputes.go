@@ -1,0 +1,174 @@
+package payment
+
+import "time"
+
+// DisputeStatus is the unified state of a dispute.
+type DisputeStatus string
+
+// Dispute states in rank order. None is final: a lost dispute can be appealed.
+const (
+	DisputeNeedsResponse DisputeStatus = "needs_response"
+	DisputeUnderReview   DisputeStatus = "under_review"
+	DisputeClosed        DisputeStatus = "closed"
+	DisputeWon           DisputeStatus = "won"
+	DisputeLost          DisputeStatus = "lost"
+)
+
+var disputeStates = []DisputeStatus{DisputeNeedsResponse, DisputeUnderReview, DisputeClosed, DisputeWon, DisputeLost}
+
+// over says that the dispute is decided, for now.
+func (s DisputeStatus) over() bool {
+	return s == DisputeWon || s == DisputeLost || s == DisputeClosed
+}
+
+// The stage of a dispute that takes no money: the bank or the customer only asks.
+const StageInquiry = "inquiry"
+
+// Dispute is a customer's or a bank's objection to a capture. It stays comparable:
+// two sightings that say the same are equal.
+type Dispute struct {
+	Key      ObjectKey
+	Capture  string
+	Amount   Money
+	Stage    string // inquiry | chargeback | pre_arbitration | arbitration
+	Status   DisputeStatus
+	Reason   string
+	DueBy    time.Time // zero: no answer is possible or needed
+	Withheld int64     // minor units the provider holds back or has taken for good
+	Case     string    // the provider's kind of case: chargeback, inquiry, compliance, internal ...; empty if it does not say
+	Network  string    // the card network's own reason code, such as 10.4
+	Outcome  string    // the provider's word for how it ended; empty while undecided
+	Evidence EvidenceState
+	// Refundable says that giving the money back now still prevents the loss.
+	Refundable bool
+	// What the provider lets us do at this moment.
+	Acceptable, Answerable, Appealable bool
+	Stamp
+}
+
+// EvidenceState is what the provider says of our answer to a dispute.
+type EvidenceState struct {
+	Given     bool  // some evidence lies at the provider, submitted or not
+	Submitted int64 // how often it was submitted
+	PastDue   bool  // the last submission came too late, or none came in time
+}
+
+// FraudWarning is an issuer's report that a charge was fraud, before any dispute.
+// It merges by (no longer actionable, digest): once disputed or given back, a
+// warning never becomes actionable again.
+type FraudWarning struct {
+	Key        ObjectKey
+	Capture    string
+	Actionable bool   // a full refund now can still avoid the dispute
+	FraudType  string // the provider's word, such as made_with_stolen_card
+	Stamp
+}
+
+// Review is a provider asking a human whether a payment is what it seems. It does
+// not hold the money back by itself. It merges by (closed, digest): a review that
+// was closed stays closed.
+type Review struct {
+	Key     ObjectKey
+	Capture string
+	Open    bool
+	Opened  string // rule | manual
+	Closed  string // approved | refunded | refunded_as_fraud | disputed | redacted ...; empty while open
+	Stamp
+}
+
+// FraudWarningID is our id of a fraud warning, derived from the provider's object.
+func FraudWarningID(k ObjectKey) string { return DeriveID("efw", k.Provider, k.Account, k.ID) }
+
+// ReviewID is our id of a review, derived from the provider's object.
+func ReviewID(k ObjectKey) string { return DeriveID("rvw", k.Provider, k.Account, k.ID) }
+
+// sameDispute compares what an app sees: another reading of the same dispute is
+// no news.
+func sameDispute(a, b Dispute) bool {
+	due := a.DueBy.Equal(b.DueBy)
+	a.Stamp, b.Stamp, a.DueBy, b.DueBy = Stamp{}, Stamp{}, time.Time{}, time.Time{}
+	return due && a == b
+}
+
+// tellDisputes adds the events of disputes and fraud warnings.
+func (p *Payment) tellDisputes(old *Payment, now time.Time) {
+	was := disputesByKey(old.Facts)
+	for _, d := range p.Facts.Disputes {
+		before, known := was[d.Key]
+		for _, kind := range disputeNews(before, known, d) {
+			p.emit("dispute."+kind, DisputeID(d.Key), now)
+		}
+	}
+	warned := map[ObjectKey]bool{}
+	for _, w := range old.Facts.Warnings {
+		warned[w.Key] = true
+	}
+	for _, w := range p.Facts.Warnings {
+		if !warned[w.Key] {
+			p.emit("fraud_warning.created", FraudWarningID(w.Key), now)
+		}
+	}
+}
+
+func disputesByKey(f Facts) map[ObjectKey]Dispute {
+	out := make(map[ObjectKey]Dispute, len(f.Disputes))
+	for _, d := range f.Disputes {
+		out[d.Key] = d
+	}
+	return out
+}
+
+// disputeNews names what happened between two sightings of a dispute: opened,
+// updated, won, lost, closed, reopened; nothing where it is the same.
+func disputeNews(before Dispute, known bool, d Dispute) []string {
+	switch {
+	case !known && d.Status.over():
+		return []string{"opened", string(d.Status)}
+	case !known:
+		return []string{"opened"}
+	case sameDispute(before, d):
+		return nil
+	case before.Status != d.Status && d.Status.over():
+		return []string{string(d.Status)}
+	case before.Status.over() && !d.Status.over():
+		return []string{"reopened"}
+	default:
+		return []string{"updated"}
+	}
+}
+
+// alertDisputes adds what a human must hear of disputes and fraud warnings.
+func (p *Payment) alertDisputes(old *Payment, now time.Time) {
+	was := disputesByKey(old.Facts)
+	for _, d := range p.Facts.Disputes {
+		before, known := was[d.Key]
+		if !known {
+			p.raise(Alert{
+				Kind: "dispute_opened", Severity: "warning", Dispute: DisputeID(d.Key), At: now,
+				Message: "A customer disputes a payment (" + d.Stage + ", " + d.Reason + ").",
+			}, d.Key.ID)
+		}
+		if known && before.Status == d.Status {
+			continue
+		}
+		switch d.Status {
+		case DisputeWon:
+			p.raise(Alert{Kind: "dispute_won", Severity: "info", Dispute: DisputeID(d.Key), At: now, Message: "A dispute was won."}, d.Key.ID)
+		case DisputeLost:
+			p.raise(Alert{Kind: "dispute_lost", Severity: "warning", Dispute: DisputeID(d.Key), At: now, Message: "A dispute was lost (" + d.Reason + ")."}, d.Key.ID)
+		case DisputeNeedsResponse, DisputeUnderReview, DisputeClosed:
+		}
+	}
+	warned := map[ObjectKey]bool{}
+	for _, w := range old.Facts.Warnings {
+		warned[w.Key] = true
+	}
+	for _, w := range p.Facts.Warnings {
+		if !warned[w.Key] && w.Actionable {
+			p.raise(Alert{
+				Kind: "fraud_warning", Severity: "warning", At: now,
+				Message: "The issuer reports a payment as fraud (" + w.FraudType + "). A full refund now can avoid a dispute.",
+			}, w.Key.ID)
+		}
+	}
+}
