@@ -6,7 +6,12 @@
 // anywhere but cmd, which hands each room the few values it needs.
 package config
 
-import "strings"
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Provider names an account may have.
 const (
@@ -48,6 +53,12 @@ type Config struct {
 	TestClock string
 	// AllowSQLiteLive permits a live account on the one-process store.
 	AllowSQLiteLive bool
+	// Encryption seals personal data and secrets in the store.
+	Encryption Encryption
+	// AllowPlaintextLive permits a live account or app without encryption keys.
+	AllowPlaintextLive bool
+	// Retention says how long is kept what need not be kept for ever.
+	Retention Retention
 	// BrandName is shown to customers on our pages and at PayPal; "" leaves it
 	// to the provider's account settings. At most 127 characters.
 	BrandName string
@@ -108,6 +119,87 @@ type App struct {
 type Layers struct {
 	Return, Webhook, Reconcile bool
 }
+
+// Encryption is the keys that seal personal data and secrets at rest.
+type Encryption struct {
+	// Keys are all keys that records may be sealed under; several while rotating.
+	Keys []EncryptionKey
+	// Active is the id of the key that seals what is written from now on; required
+	// with keys.
+	Active string
+}
+
+// EncryptionKey is one named key.
+type EncryptionKey struct {
+	// ID is [a-z0-9-]{1,40}; it stands in every record sealed under the key, and
+	// must never be given to another key.
+	ID string
+	// Key is 32 random bytes in base64, as "openssl rand -base64 32" prints them.
+	Key Secret
+}
+
+// Bytes are the key itself; an error for what is not EncryptionKeyBytes in base64.
+func (k EncryptionKey) Bytes() ([]byte, error) {
+	b, err := base64.StdEncoding.DecodeString(k.Key.Reveal())
+	if err != nil || len(b) != EncryptionKeyBytes {
+		return nil, fmt.Errorf("the key %s is not %d bytes in base64", k.ID, EncryptionKeyBytes)
+	}
+	return b, nil
+}
+
+// EncryptionKeyBytes is the length of an encryption key: AES-256.
+const EncryptionKeyBytes = 32
+
+// Retention is how many days things are kept; 0 means the default. Payments,
+// their history, claims, orphans, discrepancies and keys are kept for ever, and
+// nothing unfinished is ever dropped.
+type Retention struct {
+	// InboxBodies: raw webhook bodies, from their arrival. Default 90, least 7.
+	InboxBodies int
+	// Inbox: what is kept of a finished webhook besides. Default 400, least 35, and
+	// not less than InboxBodies.
+	Inbox int
+	// Feed: pages of an app's event feed, from their last event. Default 400, least 30.
+	Feed int
+	// Runs: records of reconcile runs. Default 30, least 7.
+	Runs int
+	// AlertsResolved: resolved alerts, from when they were last seen. Default 400,
+	// least 30.
+	AlertsResolved int
+}
+
+// MaxRetention is the longest retention, in days: a hundred years.
+const MaxRetention = 36_500
+
+// retentionRule is one key of Retention with its default and its least value.
+type retentionRule struct {
+	path       string
+	days       *int
+	def, least int
+}
+
+func (r *Retention) rules() []retentionRule {
+	return []retentionRule{
+		{"retention.inbox_bodies", &r.InboxBodies, 90, 7},
+		{"retention.inbox", &r.Inbox, 400, 35},
+		{"retention.feed", &r.Feed, 400, 30},
+		{"retention.runs", &r.Runs, 30, 7},
+		{"retention.alerts_resolved", &r.AlertsResolved, 400, 30},
+	}
+}
+
+// WithDefaults fills in what is 0.
+func (r Retention) WithDefaults() Retention {
+	for _, rule := range r.rules() {
+		if *rule.days == 0 {
+			*rule.days = rule.def
+		}
+	}
+	return r
+}
+
+// Days is a number of days as a duration.
+func Days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 // Live says whether any account or app is live: then every rule of production
 // holds.

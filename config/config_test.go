@@ -25,9 +25,16 @@ accounts:
     webhook_secrets: [` + whsec + `]
 `
 
+// Two keys that seal records, as openssl rand -base64 32 prints them.
+const (
+	sealKey  = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
+	otherKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+)
+
 // allLive is a production configuration with nothing to complain about.
 const allLive = `public_url: https://pay.example.com
 store: mongodb://user:pw@db1,db2/trifecta?replicaSet=rs0
+encryption: {keys: [{id: "2026", key: "` + sealKey + `"}], active: "2026"}
 accounts:
   - name: stripe-eu
     provider: stripe
@@ -110,6 +117,8 @@ func TestLoadGood(t *testing.T) {
 		},
 		Apps:   []App{{Name: "shop", Mode: "live", ReturnOrigins: []string{"https://shop.example.com"}}},
 		Layers: Layers{Return: true, Webhook: true, Reconcile: true},
+
+		Encryption: Encryption{Keys: []EncryptionKey{{ID: "2026", Key: NewSecret(sealKey)}}, Active: "2026"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("configuration differs (-want +got):\n%s", diff)
@@ -207,6 +216,23 @@ func TestRefusals(t *testing.T) {
 		{"origin null", allLive, "[https://shop.example.com]", "['null']", "apps[0].return_origins[0]", "not an absolute"},
 		{"origin with a backslash", allLive, "[https://shop.example.com]", `['https:\\evil.example']`, "apps[0].return_origins[0]", "not a"},
 
+		{"live without encryption", allLive, "encryption:", "retention: {} #", "encryption.keys", "in the clear"},
+		{"how to make a key", allLive, "encryption:", "retention: {} #", "encryption.keys", "openssl rand -base64 32"},
+		{"no active key", allLive, `, active: "2026"`, "", "encryption.active", "missing"},
+		{"unknown active key", allLive, `active: "2026"`, `active: "2027"`, "encryption.active", "not the id of a key"},
+		{"active without keys", stripeTest, "accounts:", "encryption: {active: a}\naccounts:", "encryption.active", "there is none"},
+		{"short encryption key", allLive, sealKey, "c2hvcnQ=", "encryption.keys[0].key", "32 bytes in base64"},
+		{"encryption key in hex", allLive, sealKey, strings.Repeat("0f", 32), "encryption.keys[0].key", "32 bytes in base64"},
+		{"no encryption key", allLive, sealKey, "", "encryption.keys[0].key", "missing"},
+		{"encryption key of one byte", allLive, sealKey, strings.Repeat("A", 43) + "=", "encryption.keys[0].key", "repeated"},
+		{"bad key id", allLive, "keys: [", "keys: [{id: A_B, key: \"" + otherKey + "\"}, ", "encryption.keys[0].id", "1 to 40"},
+		{"key id twice", allLive, "keys: [", "keys: [{id: \"2026\", key: \"" + otherKey + "\"}, ", "encryption.keys[1].id", "another key"},
+		{"the same key again", allLive, "keys: [", "keys: [{id: old, key: \"" + sealKey + "\"}, ", "encryption.keys[1].key", "again"},
+		{"retention too short", stripeTest, "accounts:", "retention: {inbox_bodies: 6}\naccounts:", "retention.inbox_bodies", "from 7"},
+		{"retention negative", stripeTest, "accounts:", "retention: {feed: -1}\naccounts:", "retention.feed", "default of 400"},
+		{"retention of centuries", stripeTest, "accounts:", "retention: {runs: 40000}\naccounts:", "retention.runs", "36500"},
+		{"bodies outlive their webhook", stripeTest, "accounts:", "retention: {inbox: 60}\naccounts:", "retention.inbox", "less than"},
+
 		{"unknown key", stripeTest, "", "stor: x\n", "stor", "unknown key"},
 		{"unknown nested key", stripeTest, "", "    webhook_secret: x\n", "accounts[0].webhook_secret", "unknown key"},
 		{"unset variable", stripeTest, "sk_test_abc123", "${NOT_SET}", "accounts[0].secret_key", `"NOT_SET" is not set`},
@@ -274,7 +300,7 @@ apps:
 	want := []string{
 		"accounts[0].secret_key", "accounts[0].webhook_secrets[0]", "accounts[1].client_id", "accounts[1].client_secret",
 		"accounts[1].name", "accounts[1].webhook_ids", "accounts[2].mode", "accounts[2].provider",
-		"apps[0].return_origins[0]", "apps[0].return_origins[1]", "public_url", "stor", "store", "test_clock",
+		"apps[0].return_origins[0]", "apps[0].return_origins[1]", "encryption.keys", "public_url", "stor", "store", "test_clock",
 	}
 	if diff := cmp.Diff(want, places); diff != "" {
 		t.Errorf("faults differ (-want +got):\n%s\n%s", diff, message)
@@ -290,6 +316,8 @@ func TestAccepted(t *testing.T) {
 		"two webhook secrets":   strings.Replace(stripeTest, whsec, whsec+", "+whsec+"x", 1),
 		"webhook layer off":     strings.Replace(stripeTest, "["+whsec+"]", "[]", 1) + "layers: {webhook: false}\n",
 		"SQLite allowed":        strings.Replace(allLive, "mongodb://user:pw@db1,db2/trifecta?replicaSet=rs0", "sqlite:./x.db", 1) + "allow_sqlite_live: true\n",
+		"plain texts allowed":   strings.Replace(allLive, "encryption:", "allow_plaintext_live: true\nretention:\n  inbox: 35\n  inbox_bodies: 7 #", 1),
+		"two encryption keys":   strings.Replace(allLive, "keys: [", "keys: [{id: old, key: \""+otherKey+"\"}, ", 1),
 		"loopback origin":       stripeTest + "apps:\n  - {name: shop, mode: test, return_origins: ['http://127.0.0.1:8090', 'http://localhost', 'https://shop.example.com:8443']}\n",
 		"test beside live":      strings.Replace(allLive, "apps:", "  - {name: t, provider: stripe, mode: test, secret_key: sk_test_1, webhook_secrets: ["+whsec+"]}\napps:", 1),
 		"trailing slash":        strings.Replace(stripeTest, "8080\n", "8080/\n", 1),
@@ -318,6 +346,7 @@ func TestEnvironment(t *testing.T) {
 		"TRIFECTA_ACCOUNTS_1_NAME=pp", "TRIFECTA_ACCOUNTS_1_PROVIDER=paypal", "TRIFECTA_ACCOUNTS_1_MODE=test",
 		"TRIFECTA_ACCOUNTS_1_CLIENT_ID=id", "TRIFECTA_ACCOUNTS_1_CLIENT_SECRET=secret", "TRIFECTA_ACCOUNTS_1_WEBHOOK_IDS=WH-1,WH-2",
 		"TRIFECTA_LAYERS_RECONCILE=false",
+		"TRIFECTA_ENCRYPTION_KEYS_0_ID=k", "TRIFECTA_ENCRYPTION_KEYS_0_KEY="+sealKey, "TRIFECTA_ENCRYPTION_ACTIVE=k", "TRIFECTA_RETENTION_FEED=60",
 		"TRIFECTA_BRAND_NAME=", // empty counts as not set
 		"TRIFECTA_SERVICE_HOST=10.0.0.1", "TRIFECTA_OPERATOR_KEY=tk_op_x",
 	)
@@ -333,6 +362,9 @@ func TestEnvironment(t *testing.T) {
 	if a := got.Accounts[1]; a.Name != "pp" || a.ClientSecret.Reveal() != "secret" || !slices.Equal(a.WebhookIDs, []string{"WH-1", "WH-2"}) {
 		t.Errorf("account from the environment: %+v", a)
 	}
+	if k := got.Encryption.Keys; len(k) != 1 || k[0].ID != "k" || !k[0].Key.Equal(NewSecret(sealKey)) || got.Retention.Feed != 60 {
+		t.Errorf("encryption %+v, retention %+v", got.Encryption, got.Retention)
+	}
 	if want := (Layers{Return: true, Webhook: true}); got.Layers != want {
 		t.Errorf("layers %+v", got.Layers)
 	}
@@ -341,6 +373,8 @@ func TestEnvironment(t *testing.T) {
 		"bad boolean":     {"TRIFECTA_LAYERS_WEBHOOK=maybe", "true or false"},
 		"misspelt":        {"TRIFECTA_LAYERS_WEBHOKS=false", "unknown variable"},
 		"misspelt secret": {"TRIFECTA_ACCOUNTS_0_SECRETKEY=sk_test_1", "unknown variable"},
+		"misspelt key":    {"TRIFECTA_ENCRYPTION_KEYS_0_SECRET=x", "unknown variable"},
+		"misspelt days":   {"TRIFECTA_RETENTION_FEEDS=60", "unknown variable"},
 		"gap":             {"TRIFECTA_ACCOUNTS_5_NAME=x", "gap"},
 	} {
 		if _, err := load(t, stripeTest, tt.env); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -481,7 +515,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, ty := range []reflect.Type{reflect.TypeFor[raw](), reflect.TypeFor[rawHTTP](), reflect.TypeFor[rawAccount](), reflect.TypeFor[rawApp](), reflect.TypeFor[rawLayers]()} {
+	for _, ty := range []reflect.Type{reflect.TypeFor[raw](), reflect.TypeFor[rawHTTP](), reflect.TypeFor[rawAccount](), reflect.TypeFor[rawApp](), reflect.TypeFor[rawLayers](), reflect.TypeFor[rawEncryption](), reflect.TypeFor[rawKey](), reflect.TypeFor[rawRetention]()} {
 		for _, key := range tagValues(ty, "yaml") {
 			if !regexp.MustCompile(`(?m)^[ #-]*` + key + `:`).Match(text) {
 				t.Errorf("the example does not show %s", key)
@@ -494,7 +528,7 @@ func TestExample(t *testing.T) {
 // faults name the right one.
 func TestVariableNamesFollowPaths(t *testing.T) {
 	t.Parallel()
-	for _, ty := range []reflect.Type{reflect.TypeFor[raw](), reflect.TypeFor[rawHTTP](), reflect.TypeFor[rawAccount](), reflect.TypeFor[rawApp](), reflect.TypeFor[rawLayers]()} {
+	for _, ty := range []reflect.Type{reflect.TypeFor[raw](), reflect.TypeFor[rawHTTP](), reflect.TypeFor[rawAccount](), reflect.TypeFor[rawApp](), reflect.TypeFor[rawLayers](), reflect.TypeFor[rawEncryption](), reflect.TypeFor[rawKey](), reflect.TypeFor[rawRetention]()} {
 		for i := range ty.NumField() {
 			tag := ty.Field(i).Tag
 			name := strings.TrimSuffix(tag.Get("env")+tag.Get("envPrefix"), "_")

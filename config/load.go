@@ -47,6 +47,29 @@ type raw struct {
 	TestClock       string       `yaml:"test_clock" env:"TEST_CLOCK"`
 	AllowSQLiteLive bool         `yaml:"allow_sqlite_live" env:"ALLOW_SQLITE_LIVE"`
 	BrandName       string       `yaml:"brand_name" env:"BRAND_NAME"`
+
+	Encryption         rawEncryption `yaml:"encryption" envPrefix:"ENCRYPTION_"`
+	AllowPlaintextLive bool          `yaml:"allow_plaintext_live" env:"ALLOW_PLAINTEXT_LIVE"`
+	Retention          rawRetention  `yaml:"retention" envPrefix:"RETENTION_"`
+}
+
+type rawEncryption struct {
+	Keys   []rawKey `yaml:"keys" envPrefix:"KEYS_"`
+	Active string   `yaml:"active" env:"ACTIVE"`
+}
+
+type rawKey struct {
+	ID      string `yaml:"id" env:"ID"`
+	Key     string `yaml:"key" env:"KEY"`
+	KeyFile string `yaml:"key_file" env:"KEY_FILE"`
+}
+
+type rawRetention struct {
+	InboxBodies    int `yaml:"inbox_bodies" env:"INBOX_BODIES"`
+	Inbox          int `yaml:"inbox" env:"INBOX"`
+	Feed           int `yaml:"feed" env:"FEED"`
+	Runs           int `yaml:"runs" env:"RUNS"`
+	AlertsResolved int `yaml:"alerts_resolved" env:"ALERTS_RESOLVED"`
 }
 
 type rawHTTP struct {
@@ -142,8 +165,8 @@ func (l *loader) overlayEnv(r *raw) {
 	err := env.ParseWithOptions(r, env.Options{Environment: ours, Prefix: EnvPrefix})
 	if all, ok := errors.AsType[env.AggregateError](err); ok {
 		for _, e := range all.Errors {
-			// Only booleans can fail to parse, so no secret is in the message.
-			l.faults.add("", "environment: "+e.Error(), "Write true or false")
+			// Only booleans and numbers can fail to parse, so no secret is in the message.
+			l.faults.add("", "environment: "+e.Error(), "Write true or false, or a whole number of days")
 		}
 	} else if err != nil {
 		l.faults.add("", "environment: "+err.Error(), "")
@@ -155,7 +178,7 @@ func (l *loader) overlayEnv(r *raw) {
 	})
 }
 
-var structured = regexp.MustCompile(`^TRIFECTA_(ACCOUNTS|APPS)_(\d+)_(.+)$|^TRIFECTA_(LAYERS)_(.+)$`)
+var structured = regexp.MustCompile(`^TRIFECTA_(ACCOUNTS|APPS|ENCRYPTION_KEYS)_(\d+)_(.+)$|^TRIFECTA_(LAYERS|ENCRYPTION|RETENTION)_(.+)$`)
 
 // unknownVariables refuses misspelt variables of the groups, where a typing
 // mistake would silently leave a layer on or a secret out. Others are left
@@ -168,6 +191,10 @@ func (l *loader) unknownVariables(ours map[string]string, r *raw) {
 		"ACCOUNTS": {reflect.TypeFor[rawAccount](), len(r.Accounts)},
 		"APPS":     {reflect.TypeFor[rawApp](), len(r.Apps)},
 		"LAYERS":   {reflect.TypeFor[rawLayers](), 0},
+
+		"ENCRYPTION_KEYS": {reflect.TypeFor[rawKey](), len(r.Encryption.Keys)},
+		"ENCRYPTION":      {reflect.TypeFor[rawEncryption](), 0},
+		"RETENTION":       {reflect.TypeFor[rawRetention](), 0},
 	}
 	names := make([]string, 0, len(ours))
 	for name := range ours {
@@ -216,12 +243,19 @@ func (l *loader) resolve(r *raw) Config {
 		TestClock:       strings.TrimSuffix(r.TestClock, "/"),
 		AllowSQLiteLive: r.AllowSQLiteLive,
 		BrandName:       r.BrandName,
+
+		Encryption: Encryption{Active: r.Encryption.Active}, AllowPlaintextLive: r.AllowPlaintextLive,
+		Retention: Retention(r.Retention),
 	}
 	if cfg.Store.IsZero() && r.StoreFile == "" {
 		cfg.Store = NewSecret(DefaultStore)
 	}
 	for i, a := range r.Accounts {
 		cfg.Accounts = append(cfg.Accounts, l.account(fmt.Sprintf("accounts[%d].", i), a))
+	}
+	for i, k := range r.Encryption.Keys {
+		at := fmt.Sprintf("encryption.keys[%d].", i)
+		cfg.Encryption.Keys = append(cfg.Encryption.Keys, EncryptionKey{ID: k.ID, Key: l.secret(at+"key", k.Key, at+"key_file", k.KeyFile)})
 	}
 	for _, a := range r.Apps {
 		cfg.Apps = append(cfg.Apps, App(a))

@@ -34,6 +34,8 @@ func validate(c Config) []Fault {
 	v.store()
 	v.listeners()
 	v.testClock()
+	v.encryption()
+	v.retention()
 	if len([]rune(c.BrandName)) > maxBrandName || strings.ContainsFunc(c.BrandName, unicode.IsControl) {
 		v.add("brand_name", "is longer than 127 characters or has control characters", "Shorten it")
 	}

@@ -32,6 +32,9 @@ func CheckCollections(colls []Collection) error {
 }
 
 func (c Collection) check() error {
+	if _, err := newPlaces(c.Sealed); err != nil {
+		return fmt.Errorf("%w: collection %s: %w", ErrInvalid, c.Name, err)
+	}
 	names := map[string]bool{}
 	array := c.ArrayField()
 	for _, ix := range c.Indexes {

@@ -38,5 +38,6 @@ func WritePoints() []WritePoint {
 		PointDiscrepancyInsert, PointDiscrepancyResolve,
 		PointFeedInsert, PointFeedReplace,
 		PointReplicaAnnounce, PointReplicaRenew, PointReplicaLeave, PointReplicaPrune,
+		PointReseal,
 	}
 }

@@ -88,6 +88,10 @@ type Collection struct {
 	// Name: [a-z][a-z0-9_]*, at most 40 characters, no "__", no "_" last.
 	Name    string
 	Indexes []Index
+	// Sealed are the places in Body where personal data and secrets stand: member names joined by dots, [] for every
+	// element of an array ("payment.Outbox[].Body"). What is under them is encrypted at rest (see Sealed); engines never
+	// look at it. A place can be added at any time: what is stored plain stays readable.
+	Sealed []string
 }
 
 // Op is a filter's operator.

@@ -21,7 +21,7 @@ const feedName = "feed"
 
 // FeedCollection declares the pages of the apps' event feeds.
 func FeedCollection() Collection {
-	return Collection{Name: feedName, Indexes: []Index{{Name: "by_page", Fields: []string{"tenant", "page"}}}}
+	return Collection{Name: feedName, Indexes: []Index{{Name: "by_page", Fields: []string{"tenant", "page"}}}, Sealed: []string{"page.Events[].Object"}}
 }
 
 // Feed keeps feed pages over an Engine. It implements outbox.Pages.
@@ -65,7 +65,7 @@ func feedOf(d Doc) (outbox.Page, error) {
 		return outbox.Page{}, fmt.Errorf("store: feed page %s can't be read: %w", d.ID, err)
 	}
 	if r.Schema != 1 || feedID(r.Page.App, r.Page.Mode, r.Page.N) != d.ID {
-		return outbox.Page{}, fmt.Errorf("store: feed page %s has schema %d, this program reads 1", d.ID, r.Schema)
+		return outbox.Page{}, unreadable("feed page", d, r.Schema)
 	}
 	r.Page.Version = d.Version
 	return r.Page, nil

@@ -46,12 +46,12 @@ func InboxCollection() Collection {
 		{Name: "by_state", Fields: []string{"state", "received"}},
 		{Name: "by_account", Fields: []string{"account", "received"}},
 		{Name: "by_body", Fields: []string{"body_at"}},
-	}}
+	}, Sealed: []string{"body"}}
 }
 
 // InboxBodyCollection declares the parts of large bodies.
 func InboxBodyCollection() Collection {
-	return Collection{Name: bodiesName, Indexes: []Index{{Name: "by_time", Fields: []string{"at"}}}}
+	return Collection{Name: bodiesName, Indexes: []Index{{Name: "by_time", Fields: []string{"at"}}}, Sealed: []string{"part"}}
 }
 
 // Inbox keeps received events over an Engine. It implements inbox.Store.
@@ -99,7 +99,7 @@ func inboxOf(d Doc) (inboxRecord, error) {
 		return r, fmt.Errorf("store: event %s can't be read: %w", d.ID, err)
 	}
 	if r.Schema != 1 || r.Event.ID != d.ID {
-		return r, fmt.Errorf("store: event %s has schema %d, this program reads 1", d.ID, r.Schema)
+		return r, unreadable("event", d, r.Schema)
 	}
 	return r, nil
 }

@@ -37,6 +37,12 @@ func PaymentCollection() Collection {
 		{Name: "by_work", Fields: []string{"work_at"}},
 		{Name: "by_sync", Fields: []string{"sync_at"}},
 		{Name: "by_unfed", Fields: []string{"unfed_since"}},
+	}, Sealed: []string{
+		"payment.Request.Customer.Email", "payment.Request.Customer.Name", "payment.Request.Description", "payment.Request.Metadata",
+		"payment.Request.ReturnURL", "payment.Request.CancelURL", // apps put tokens of their own into them
+		"payment.Token", "payment.Facts.Attempts[].PayerEmail", "payment.Facts.Attempts[].URL",
+		"payment.Facts.Payers[].EmailHash", "payment.Facts.Declines[].EmailHash",
+		"payment.Operations[].Params", "payment.Outbox[].Body",
 	}}
 }
 
@@ -136,7 +142,7 @@ func paymentOf(d Doc) (*payment.Payment, error) {
 		return nil, fmt.Errorf("store: payment %s can't be read: %w", d.ID, err)
 	}
 	if r.Schema != paymentSchema || r.Payment == nil || r.Payment.ID != d.ID {
-		return nil, fmt.Errorf("store: payment %s has schema %d, this program reads %d", d.ID, r.Schema, paymentSchema)
+		return nil, unreadable("payment", d, r.Schema)
 	}
 	r.Payment.Version = d.Version
 	return r.Payment, nil

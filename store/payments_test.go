@@ -22,12 +22,16 @@ import (
 	"github.com/trifecta-pay/trifecta/store/sqlite"
 )
 
-// onEngines runs a test over memory and over a SQLite file.
+// onEngines runs a test over memory, over memory with everything personal sealed, and over a SQLite file.
 func onEngines(t *testing.T, test func(t *testing.T, e store.Engine)) {
 	t.Helper()
 	t.Run("mem", func(t *testing.T) {
 		t.Parallel()
 		test(t, newMem(t))
+	})
+	t.Run("sealed", func(t *testing.T) {
+		t.Parallel()
+		test(t, sealed(t, newMem(t), "k1", "k1"))
 	})
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()

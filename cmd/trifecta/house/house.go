@@ -26,6 +26,7 @@ import (
 	"github.com/trifecta-pay/trifecta/providers/stripe"
 	"github.com/trifecta-pay/trifecta/reconcile"
 	"github.com/trifecta-pay/trifecta/store"
+	sealing "github.com/trifecta-pay/trifecta/store/seal"
 	"github.com/trifecta-pay/trifecta/store/sqlite"
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
 	"github.com/trifecta-pay/trifecta/webhooks/outbox"
@@ -51,7 +52,7 @@ type House struct {
 	Inbox      *inbox.Inbox
 	Reconciler *reconcile.Reconciler
 	Runs       *store.Runs
-	engine     store.Engine
+	engine     *store.SealedEngine
 	owned      bool // the engine is ours to close
 	presence   *presence
 	metrics    *metrics
@@ -99,8 +100,29 @@ func openStore(ctx context.Context, cfg config.Config) (store.Engine, error) {
 	return e, nil
 }
 
-func wire(o Options, engine store.Engine) (*House, error) {
+// seal wraps the store so that personal data and secrets are encrypted in it.
+func seal(cfg config.Config, engine store.Engine) (*store.SealedEngine, error) {
+	var keys []sealing.Key
+	for _, k := range cfg.Encryption.Keys {
+		secret, err := k.Bytes()
+		if err != nil {
+			return nil, fmt.Errorf("encryption: %w", err)
+		}
+		keys = append(keys, sealing.Key{ID: k.ID, Secret: secret})
+	}
+	sealer, err := sealing.New(cfg.Encryption.Active, keys...)
+	if err != nil {
+		return nil, fmt.Errorf("encryption: %w", err)
+	}
+	return store.Sealed(engine, store.Collections(), sealer)
+}
+
+func wire(o Options, below store.Engine) (*House, error) {
 	m := newMetrics()
+	engine, err := seal(o.Config, below)
+	if err != nil {
+		return nil, err
+	}
 	registry, err := accounts(o, m)
 	if err != nil {
 		return nil, err
