@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,6 +27,8 @@ import (
 	"github.com/trifecta-pay/trifecta/providers/sandbox"
 	"github.com/trifecta-pay/trifecta/providers/sandbox/paypalapi"
 	"github.com/trifecta-pay/trifecta/providers/sandbox/stripeapi"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/sqlite"
 )
 
 const (
@@ -44,6 +47,7 @@ type town struct {
 	paypal *httptest.Server
 	api    *httptest.Server
 	house  *house.House
+	store  store.Engine // as it is kept: what is personal stands sealed in it
 	logs   *safeBuffer
 	calls  *counter
 	client *http.Client
@@ -77,7 +81,11 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
-func start(t *testing.T, layers config.Layers) *town {
+// sealKey is a key as openssl rand -base64 32 prints it.
+const sealKey = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
+
+// start builds a town; edit changes its configuration first.
+func start(t *testing.T, layers config.Layers, edit ...func(*config.Config)) *town {
 	t.Helper()
 	dir := t.TempDir()
 	tn := &town{t: t, logs: &safeBuffer{}}
@@ -127,9 +135,21 @@ func start(t *testing.T, layers config.Layers) *town {
 			{Name: "other", Mode: "test"},
 		},
 		Layers: layers,
+
+		Encryption: config.Encryption{Keys: []config.EncryptionKey{{ID: "e2e", Key: config.NewSecret(sealKey)}}, Active: "e2e"},
+	}
+	for _, e := range edit {
+		e(&cfg)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	_, file := cfg.StoreURL()
+	if tn.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: file.Reveal(), Collections: store.Collections()}); err != nil {
+		t.Fatal(err)
 	}
 	tn.calls = &counter{next: &http.Transport{MaxIdleConnsPerHost: 64}}
-	tn.house, err = house.Build(t.Context(), house.Options{Config: cfg, Clock: tn.world.Now, Wall: time.Now, Logger: log, Transport: tn.calls})
+	tn.house, err = house.Build(t.Context(), house.Options{Config: cfg, Clock: tn.world.Now, Wall: time.Now, Logger: log, Transport: tn.calls, Engine: tn.store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +172,7 @@ func start(t *testing.T, layers config.Layers) *town {
 
 func (tn *town) stop() {
 	tn.api.Close()
-	if err := tn.house.Close(); err != nil {
+	if err := errors.Join(tn.house.Close(), tn.store.Close()); err != nil {
 		tn.t.Error(err)
 	}
 	tn.stripe.Close()
