@@ -52,6 +52,7 @@ type House struct {
 	Inbox      *inbox.Inbox
 	Reconciler *reconcile.Reconciler
 	Runs       *store.Runs
+	Resealer   *store.Resealer
 	engine     *store.SealedEngine
 	owned      bool // the engine is ours to close
 	presence   *presence
@@ -142,6 +143,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 	}
 	h := &House{
 		Service: service, engine: engine, metrics: m, log: o.Logger, clock: o.Clock, Runs: store.NewRuns(engine),
+		Resealer: store.NewResealer(engine, o.Clock),
 		presence: newPresence(o, engine, rand.Text()),
 	}
 	if err := h.layers(o, registry, payments, alerts); err != nil {
@@ -156,7 +158,8 @@ func wire(o Options, below store.Engine) (*House, error) {
 		Worker{Name: "presence", Step: h.presence.Step},
 		Worker{Name: "operations", Step: service.Operations(0).Step},
 		Worker{Name: "inbox", Step: h.Inbox.Step}, // what was acknowledged is worked on, whatever the layers say
-		Worker{Name: "feed", Step: relay.Step})
+		Worker{Name: "feed", Step: relay.Step},
+		Worker{Name: "seal", Step: h.Resealer.Step})
 	api := httpapi.Options{
 		Service: service, Clock: o.Clock, NewID: func() string { return "req_" + rand.Text() }, Logger: o.Logger,
 		PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
