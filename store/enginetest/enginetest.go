@@ -70,6 +70,7 @@ func Run(t *testing.T, open Open) {
 		{"Cursors", cursors},
 		{"MovingBound", movingBound},
 		{"Scan", scan},
+		{"Import", importing},
 		{"Close", closed},
 	}
 	for _, test := range tests {

@@ -46,7 +46,10 @@ type Engine struct {
 	o     Options
 }
 
-var _ store.Engine = (*Engine)(nil)
+var (
+	_ store.Engine   = (*Engine)(nil)
+	_ store.Importer = (*Engine)(nil)
+)
 
 // Wrap returns inner with faults. A write whose context has no name from store.WithPoint is refused with ErrInvalid, so
 // that every test that uses it also finds writes that crash tests would not reach.
@@ -99,6 +102,15 @@ func (e *Engine) Replace(ctx context.Context, coll string, d store.Doc, ifVersio
 // Delete implements store.Engine.
 func (e *Engine) Delete(ctx context.Context, coll, id string, ifVersion int64) error {
 	return e.write(ctx, "delete from "+coll, func() error { return e.inner.Delete(ctx, coll, id, ifVersion) })
+}
+
+// Import implements store.Importer over an engine that is one.
+func (e *Engine) Import(ctx context.Context, coll string, docs []store.Doc) error {
+	inner, ok := e.inner.(store.Importer)
+	if !ok {
+		return fmt.Errorf("%w: the engine inside takes no documents over", store.ErrInvalid)
+	}
+	return e.write(ctx, "import into "+coll, func() error { return inner.Import(ctx, coll, docs) })
 }
 
 // Get implements store.Engine.

@@ -38,5 +38,13 @@ func lock(path string) (io.Closer, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("write lock file: %w", err), f.Close())
 	}
-	return f, nil
+	return held{f}, nil
+}
+
+// held is a lock that is given back by saying so. Closing the file would not do at every moment: a child process that
+// is just being started has it open too, until its program is loaded.
+type held struct{ f *os.File }
+
+func (h held) Close() error {
+	return errors.Join(syscall.Flock(int(h.f.Fd()), syscall.LOCK_UN), h.f.Close())
 }

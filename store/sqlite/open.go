@@ -43,6 +43,10 @@ type Options struct {
 	Path string
 	// Collections are the declared ones, normally store.Collections().
 	Collections []store.Collection
+	// ReadOnly leaves the file and what it has not yet taken over from its log byte for byte as they are: for copying a
+	// store. The file must exist; the lock is taken all the same. A collection that the file lacks reads as empty. Only
+	// Get, GetMany, Scan, Count and Ping work; the rest answers store.ErrInvalid.
+	ReadOnly bool
 }
 
 // Open opens or creates the file under an exclusive lock, which command-line tools get the same way. It fails with
@@ -54,7 +58,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := store.CheckCollections(o.Collections); err != nil {
 		return nil, err
 	}
-	path, err := resolve(o.Path)
+	path, err := resolve(o.Path, o.ReadOnly)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite store %q: %w", o.Path, err)
 	}
@@ -68,6 +72,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 			err = errors.Join(fmt.Errorf("sqlite store %s: %w", path, err), e.closeFiles())
 		}
 	}()
+	if o.ReadOnly {
+		return e, e.openToRead(ctx, path, o.Collections)
+	}
 	if err := ownerOnly(path); err != nil {
 		return nil, err
 	}
@@ -79,7 +86,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 }
 
 // resolve turns the option into the real path, so that one file has one lock whatever it is called.
-func resolve(path string) (string, error) {
+func resolve(path string, mustExist bool) (string, error) {
 	path = strings.TrimPrefix(path, "sqlite:")
 	if path == "" {
 		return "", fmt.Errorf("%w: empty path", store.ErrInvalid)
@@ -93,6 +100,8 @@ func resolve(path string) (string, error) {
 	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real, nil
+	} else if mustExist {
+		return "", fmt.Errorf("there is no such file: %w", err)
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -119,7 +128,7 @@ func ownerOnly(path string) error {
 
 // openFiles opens the writer's connection, brings the schema up to date, then opens the readers.
 func (e *Engine) openFiles(ctx context.Context, path string, colls []store.Collection) (err error) {
-	if e.writeDB, err = sql.Open("sqlite", dsn(path, "synchronous(FULL)")); err != nil {
+	if e.writeDB, err = sql.Open("sqlite", dsn(path, "rw", "synchronous(FULL)")); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	e.writeDB.SetMaxOpenConns(1)
@@ -144,7 +153,7 @@ func (e *Engine) openFiles(ctx context.Context, path string, colls []store.Colle
 	if err := e.migrate(ctx, fresh, colls); err != nil {
 		return err
 	}
-	if e.readDB, err = sql.Open("sqlite", dsn(path, "query_only(1)")); err != nil {
+	if e.readDB, err = sql.Open("sqlite", dsn(path, "rw", "query_only(1)")); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	e.readDB.SetMaxOpenConns(readers)
@@ -152,8 +161,8 @@ func (e *Engine) openFiles(ctx context.Context, path string, colls []store.Colle
 	return e.Ping(ctx)
 }
 
-func dsn(path, pragma string) string {
-	q := url.Values{"mode": {"rw"}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeoutMS), pragma}}
+func dsn(path, mode, pragma string) string {
+	q := url.Values{"mode": {mode}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeoutMS), pragma}}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
 }
 

@@ -27,6 +27,9 @@ func (e *Engine) Get(ctx context.Context, coll, id string) (store.Doc, error) {
 	if err != nil {
 		return store.Doc{}, err
 	}
+	if e.absent[coll] {
+		return store.Doc{}, fmt.Errorf("%w: %s %s", store.ErrNotFound, coll, id)
+	}
 	docs, err := e.read(ctx, t.getSQL, id)
 	if err != nil {
 		return store.Doc{}, fmt.Errorf("get %s %s: %w", coll, id, err)
@@ -43,7 +46,7 @@ func (e *Engine) GetMany(ctx context.Context, coll string, ids []string) ([]stor
 	if err != nil {
 		return nil, err
 	}
-	if ids, err = store.CheckIDs(ids); err != nil {
+	if ids, err = store.CheckIDs(ids); err != nil || e.absent[coll] {
 		return nil, err
 	}
 	found := make(map[string]store.Doc, len(ids))
@@ -78,6 +81,9 @@ func (e *Engine) Query(ctx context.Context, coll string, q store.Query) ([]store
 	if err != nil {
 		return nil, "", err
 	}
+	if e.readOnly {
+		return nil, "", fmt.Errorf("%w: the file was opened to be read only, and may lack the index", store.ErrInvalid)
+	}
 	p, err := store.NewPlan(t.decl, q)
 	if err != nil {
 		return nil, "", err
@@ -92,7 +98,7 @@ func (e *Engine) Scan(ctx context.Context, coll, after string, limit int) ([]sto
 		return nil, "", err
 	}
 	p, err := store.ScanPlan(t.decl, after, limit)
-	if err != nil {
+	if err != nil || e.absent[coll] {
 		return nil, "", err
 	}
 	return e.run(ctx, t, p)

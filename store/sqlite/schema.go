@@ -21,7 +21,7 @@ type table struct {
 	indexes map[string]access
 	sides   []side
 
-	insertSQL, replaceSQL, deleteSQL, getSQL string
+	insertSQL, replaceSQL, deleteSQL, getSQL, importSQL string
 }
 
 // access says where an index lives: a SQL index on the table, or a side table.
@@ -40,7 +40,7 @@ type side struct {
 func newTable(c store.Collection) *table {
 	t := &table{decl: c, name: "c_" + c.Name, indexes: map[string]access{}}
 	array := c.ArrayField()
-	columns, marks, sets := "", "", ""
+	columns, marks, sets, takes := "", "", "", ""
 	for _, f := range c.Fields() {
 		if f == array {
 			continue
@@ -49,6 +49,7 @@ func newTable(c store.Collection) *table {
 		columns += ", f_" + f
 		marks += ", ?"
 		sets += ", f_" + f + " = ?"
+		takes += ", f_" + f + " = excluded.f_" + f
 	}
 	for _, ix := range c.Indexes {
 		name := derivedName(c.Name, ix)
@@ -65,6 +66,8 @@ func newTable(c store.Collection) *table {
 	}
 	t.insertSQL = fmt.Sprintf("INSERT INTO %s (id, version, body, idx%s) VALUES (?, 1, ?, ?%s) ON CONFLICT (id) DO NOTHING", t.name, columns, marks)
 	t.replaceSQL = fmt.Sprintf("UPDATE %s SET version = version + 1, body = ?, idx = ?%s WHERE id = ? AND version = ?", t.name, sets)
+	t.importSQL = fmt.Sprintf("INSERT INTO %s (id, version, body, idx%s) VALUES (?, ?, ?, ?%s) "+
+		"ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body, idx = excluded.idx%s", t.name, columns, marks, takes)
 	t.deleteSQL = fmt.Sprintf("DELETE FROM %s WHERE id = ? AND version = ?", t.name)
 	t.getSQL = fmt.Sprintf("SELECT id, version, body, idx FROM %s WHERE id = ?", t.name)
 	return t

@@ -22,6 +22,9 @@ type Engine struct {
 	readDB  *sql.DB
 	tables  map[string]*table
 
+	readOnly bool
+	absent   map[string]bool // collections that a file opened to be read lacks
+
 	mu     sync.RWMutex // held for reading while sending to queue
 	closed bool
 	queue  chan *write
@@ -168,6 +171,9 @@ func (t *table) columnValues(d store.Doc) []any {
 // submit queues a change and waits for its commit, or for ctx; in the latter case the change may still happen, unless
 // the writer finds ctx ended before it begins.
 func (e *Engine) submit(ctx context.Context, apply func(*changes) error) error {
+	if e.readOnly {
+		return fmt.Errorf("%w: the file was opened to be read only", store.ErrInvalid)
+	}
 	w := &write{ctx: ctx, apply: apply, done: make(chan struct{})}
 	e.mu.RLock()
 	if e.closed {

@@ -1,0 +1,62 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/trifecta-pay/trifecta/store"
+)
+
+var (
+	_ store.Importer = (*Engine)(nil)
+	_ store.Counter  = (*Engine)(nil)
+)
+
+// Import implements store.Importer. Here it is one transaction.
+func (e *Engine) Import(ctx context.Context, coll string, docs []store.Doc) error {
+	t, err := e.table(coll)
+	if err != nil {
+		return err
+	}
+	if docs, err = t.decl.CheckedImport(docs); err != nil || len(docs) == 0 {
+		return err
+	}
+	rows := make([][]any, 0, len(docs))
+	for _, d := range docs {
+		index, err := encodeIndex(d.Index)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, append([]any{d.ID, d.Version, d.Body, index}, t.columnValues(d)...))
+	}
+	return e.submit(ctx, func(c *changes) error {
+		for i, d := range docs {
+			if _, err := c.exec(t.importSQL, rows[i]...); err != nil {
+				return err
+			}
+			if err := c.dropSides(t, d.ID); err != nil {
+				return err
+			}
+			if err := c.addSides(t, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Count implements store.Counter.
+func (e *Engine) Count(ctx context.Context, coll string) (int64, error) {
+	t, err := e.table(coll)
+	if err != nil {
+		return 0, err
+	}
+	if e.absent[coll] {
+		return 0, nil
+	}
+	var n int64
+	if err := e.readDB.QueryRowContext(ctx, "SELECT count(*) FROM "+t.name).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count %s: %w", coll, classify(ctx, "read", err))
+	}
+	return n, nil
+}

@@ -1,0 +1,44 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/trifecta-pay/trifecta/store"
+)
+
+// openToRead opens an existing file without changing a byte of it: no schema is brought up to date, and what the log
+// of a killed process holds is read, but stays in the log.
+func (e *Engine) openToRead(ctx context.Context, path string, colls []store.Collection) (err error) {
+	close(e.done) // there is no writer to wait for
+	e.readOnly, e.absent = true, map[string]bool{}
+	if e.readDB, err = sql.Open("sqlite", dsn(path, "ro", "query_only(1)")); err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	e.readDB.SetMaxOpenConns(readers)
+	e.readDB.SetMaxIdleConns(readers)
+	conn, err := e.readDB.Conn(ctx)
+	if err != nil {
+		return classify(ctx, "open", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	fresh, err := checkHeader(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		return errors.New("the file holds no store")
+	}
+	for _, c := range colls {
+		t := newTable(c)
+		e.tables[c.Name] = t
+		var there int
+		if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?", t.name).Scan(&there); err != nil {
+			return classify(ctx, "read schema", err)
+		}
+		e.absent[c.Name] = there == 0
+	}
+	return nil
+}
