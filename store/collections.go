@@ -4,6 +4,7 @@ package store
 // copies what it names. A new collection is declared in its own file and added here.
 func Collections() []Collection {
 	return []Collection{
+		MigrationCollection(),
 		LeaseCollection(),
 		CursorCollection(),
 		ClaimCollection(),
@@ -25,6 +26,7 @@ func Collections() []Collection {
 // each. A new one is declared beside the code that writes and added here.
 func WritePoints() []WritePoint {
 	return []WritePoint{
+		PointMigrationBegin, PointMigrationSave, PointMigrationCopy, PointMigrationRemove,
 		PointLeaseAcquire, PointLeaseRenew, PointLeaseRelease,
 		PointCursorTake, PointCursorSet,
 		PointClaim,
