@@ -23,9 +23,9 @@ type Counter interface {
 
 // Migrator is an engine whose schema is made by a command of its own, not by opening it.
 type Migrator interface {
-	// Migrate creates what the declared collections need and is not there (collections, indexes), and returns one line
-	// for each thing it did. It may be repeated, and run by several processes at once.
-	Migrate(ctx context.Context) (did []string, err error)
+	// Migrate creates the declared indexes that are missing and returns their names ("payments.by_work"). It may be
+	// repeated, and run by several processes at once. ErrConflict: something that exists stands in the way.
+	Migrate(ctx context.Context) (created []string, err error)
 }
 
 // CheckedImport is what engines do first in Import: the documents fit to be stored, with their versions.

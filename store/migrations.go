@@ -189,3 +189,25 @@ func migrationOf(d Doc) (Migration, error) {
 		Collections: r.Collections, version: d.Version,
 	}, nil
 }
+
+// ScanPresences is LivePresences without an index, for a store that may not have any yet.
+func ScanPresences(ctx context.Context, e Engine, now time.Time) ([]Presence, error) {
+	var out []Presence
+	for after, more := "", true; more; {
+		docs, next, err := e.Scan(ctx, replicasName, after, MaxLimit)
+		if err != nil {
+			return nil, fmt.Errorf("store: list presences: %w", err)
+		}
+		for _, d := range docs {
+			p, err := presenceOf(d)
+			if err != nil {
+				return nil, err
+			}
+			if p.Expires.After(now) {
+				out = append(out, p)
+			}
+		}
+		after, more = next, next != ""
+	}
+	return out, nil
+}

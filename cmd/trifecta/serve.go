@@ -52,6 +52,9 @@ func (p program) runServe(ctx context.Context, cfg config.Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
+	if err := h.Enter(ctx); err != nil {
+		return err
+	}
 	public, err := listen(ctx, "http.addr", cfg.HTTP.Addr)
 	if err != nil {
 		return err

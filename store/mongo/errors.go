@@ -67,6 +67,15 @@ func (e *Engine) classify(ctx context.Context, what string, err error) error {
 			return serverError(what, one.Code, "", one.Message)
 		}
 	}
+	var be mongo.BulkWriteException
+	if errors.As(err, &be) {
+		if be.WriteConcernError != nil {
+			return fmt.Errorf("%w: %s: not confirmed by a majority (%s)", store.ErrUnavailable, what, codeText(be.WriteConcernError.Code, be.WriteConcernError.Name))
+		}
+		for _, one := range be.WriteErrors {
+			return serverError(what, one.Code, "", one.Message)
+		}
+	}
 	var ce mongo.CommandError
 	if errors.As(err, &ce) && ce.Code != 0 {
 		return serverError(what, int(ce.Code), ce.Name, ce.Message)

@@ -27,7 +27,6 @@ import (
 	"github.com/trifecta-pay/trifecta/reconcile"
 	"github.com/trifecta-pay/trifecta/store"
 	sealing "github.com/trifecta-pay/trifecta/store/seal"
-	"github.com/trifecta-pay/trifecta/store/sqlite"
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
 	"github.com/trifecta-pay/trifecta/webhooks/outbox"
 )
@@ -89,14 +88,15 @@ func Build(ctx context.Context, o Options) (*House, error) {
 	return h, nil
 }
 
+// openStore refuses a store that is not all there yet: whoever took payments on it
+// would do so beside half a record.
 func openStore(ctx context.Context, cfg config.Config) (store.Engine, error) {
-	scheme, address := cfg.StoreURL()
-	if scheme != "sqlite" {
-		return nil, fmt.Errorf("the store %s: is not built into this version; use sqlite:FILE", scheme)
-	}
-	e, err := sqlite.Open(ctx, sqlite.Options{Path: address.Reveal(), Collections: store.Collections()})
+	e, err := OpenStore(ctx, cfg.Store, false)
 	if err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
+		return nil, err
+	}
+	if err := store.CheckMigrated(ctx, e); err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }
@@ -307,6 +307,16 @@ func rootCA(file string) (*x509.CertPool, error) {
 
 // Ready says whether the house can take payments: its store answers.
 func (h *House) Ready(ctx context.Context) error { return h.engine.Ping(ctx) }
+
+// Enter announces this process in the store, and then looks again whether the
+// store is complete: a migration that began meanwhile either sees this process, or
+// is seen here. Call it before serving.
+func (h *House) Enter(ctx context.Context) error {
+	if _, _, err := h.presence.Step(ctx); err != nil {
+		return err
+	}
+	return store.CheckMigrated(ctx, h.engine)
+}
 
 // farewell is how long leaving may take: what is not taken back ends by itself.
 const farewell = 2 * time.Second

@@ -1,0 +1,87 @@
+package house
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/trifecta-pay/trifecta/config"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/mongo"
+	"github.com/trifecta-pay/trifecta/store/sqlite"
+)
+
+// OpenStore opens the store that a URL names, sqlite:FILE or mongodb://…. readOnly
+// leaves an SQLite file untouched; it changes nothing for MongoDB, which opening
+// never changes.
+func OpenStore(ctx context.Context, address config.Secret, readOnly bool) (store.Engine, error) {
+	scheme, where := config.Config{Store: address}.StoreURL()
+	switch scheme {
+	case "sqlite":
+		e, err := sqlite.Open(ctx, sqlite.Options{Path: where.Reveal(), Collections: store.Collections(), ReadOnly: readOnly})
+		if err != nil {
+			return nil, fmt.Errorf("open the store: %w", err)
+		}
+		return e, nil
+	case "mongodb":
+		e, err := mongo.Open(ctx, mongo.Options{URL: where.Reveal(), Collections: store.Collections()})
+		if err != nil {
+			return nil, fmt.Errorf("open the store: %w", err)
+		}
+		return e, nil
+	}
+	return nil, fmt.Errorf("open the store: %w: it must be sqlite:FILE or mongodb://HOSTS/DATABASE", store.ErrInvalid)
+}
+
+// StoreName is a store's URL without anything secret, for messages and for
+// knowing it again: the absolute path, or hosts and database.
+func StoreName(address config.Secret) string {
+	scheme, where := config.Config{Store: address}.StoreURL()
+	if scheme == "sqlite" {
+		path, err := filepath.Abs(where.Reveal())
+		if err != nil { // no working directory: the path as it was given
+			path = where.Reveal()
+		}
+		return "sqlite:" + path
+	}
+	prefix, rest, _ := strings.Cut(where.Reveal(), "://")
+	rest, _, _ = strings.Cut(rest, "?")
+	if at := strings.LastIndex(rest, "@"); at >= 0 {
+		rest = rest[at+1:]
+	}
+	return prefix + "://" + rest
+}
+
+// OneProcess says whether the store is open in this process alone.
+func OneProcess(e store.Engine) bool {
+	_, ok := e.(*sqlite.Engine)
+	return ok
+}
+
+// Drift is one difference between the declared indexes and those of a store.
+type Drift struct {
+	Text string
+	// Missing can be made by trifecta migrate; anything else needs a human.
+	Missing bool
+	// Harmless costs a little and breaks nothing.
+	Harmless bool
+}
+
+// IndexDrift lists how a store's indexes differ from the declared ones. An SQLite
+// file is brought up to date by opening it.
+func IndexDrift(ctx context.Context, e store.Engine) ([]Drift, error) {
+	db, ok := e.(*mongo.Engine)
+	if !ok {
+		return nil, nil
+	}
+	found, err := db.IndexDrift(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("compare the indexes: %w", err)
+	}
+	out := make([]Drift, 0, len(found))
+	for _, d := range found {
+		out = append(out, Drift{Text: d.String(), Missing: d.Kind == mongo.Missing, Harmless: d.Kind == mongo.Extra})
+	}
+	return out, nil
+}

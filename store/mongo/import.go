@@ -1,0 +1,54 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/trifecta-pay/trifecta/store"
+)
+
+var (
+	_ store.Importer = (*Engine)(nil)
+	_ store.Counter  = (*Engine)(nil)
+	_ store.Migrator = (*Engine)(nil)
+)
+
+// Import implements store.Importer: one bulk of replacements, each naming one _id and each harmless to repeat.
+func (e *Engine) Import(ctx context.Context, coll string, docs []store.Doc) error {
+	inner, c, end, err := e.begin(ctx, coll)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if docs, err = c.decl.CheckedImport(docs); err != nil || len(docs) == 0 {
+		return err
+	}
+	models := make([]mongo.WriteModel, 0, len(docs))
+	for _, d := range docs {
+		models = append(models, mongo.NewReplaceOneModel().SetFilter(bson.D{{Key: idField, Value: d.ID}}).
+			SetReplacement(encode(d, d.Version)).SetUpsert(true))
+	}
+	if _, err := c.c.BulkWrite(inner, models, options.BulkWrite().SetOrdered(false)); err != nil {
+		return e.classify(ctx, "import into "+coll, err)
+	}
+	return nil
+}
+
+// Count implements store.Counter, from the collection's metadata: exact when nobody writes and no member has crashed
+// since (MongoDB manual, "count"); nothing is decided by it.
+func (e *Engine) Count(ctx context.Context, coll string) (int64, error) {
+	inner, c, end, err := e.begin(ctx, coll)
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	n, err := c.c.EstimatedDocumentCount(inner)
+	if err != nil {
+		return 0, fmt.Errorf("count: %w", e.classify(ctx, "count "+coll, err))
+	}
+	return n, nil
+}
