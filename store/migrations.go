@@ -21,7 +21,7 @@ const (
 	migrationID    = "migration/into_here"
 )
 
-// ErrMigrating: documents of another store are being copied into this one and not all of them are here yet. Whoever
+// ErrMigrating means that documents of another store are being copied into this one and not all of them are here yet. Whoever
 // took payments now would do so beside half a record.
 var ErrMigrating = errors.New("store: a migration into this store is not finished")
 

@@ -15,10 +15,10 @@ import (
 	"github.com/trifecta-pay/trifecta/store"
 )
 
-// ErrRefused: something has to be changed first; the message says what. Nothing was copied.
+// ErrRefused means that something has to be changed first; the message says what. Nothing was copied.
 var ErrRefused = errors.New("refused")
 
-// ErrDiffers: the two stores differ although everything was copied, and repaired, once. The target stays marked.
+// ErrDiffers means that the two stores differ although everything was copied, and repaired, once. The target stays marked.
 var ErrDiffers = errors.New("the stores differ")
 
 const (
