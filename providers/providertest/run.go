@@ -61,6 +61,8 @@ func cases() []testCase {
 		{"a dispute withholds and is decided", func(h Harness) bool { return h.Dispute != nil }, disputed},
 		{"snapshots merge in any order", nil, anyOrder},
 		{"an unknown attempt is not found", nil, unknownAttempt},
+		{"a check tells that the credentials work", nil, checks},
+		{"webhook registrations are made, found and put right", nil, registers},
 		{"a canceled context is never success", nil, canceledContext},
 		{"what was never sent is not done", func(h Harness) bool { return h.Unreachable != nil }, neverSent},
 		{"create: a lost answer is unknown, the repetition is one checkout", faults, createLost},

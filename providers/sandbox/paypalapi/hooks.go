@@ -55,13 +55,53 @@ func (s *server) createHook(c *call) reply {
 	h := hook{client: c.client, body: hookJSON{ID: s.objectID(), URL: in.URL, EventTypes: in.EventTypes}}
 	self := s.base + "/v1/notifications/webhooks/" + h.body.ID
 	h.body.Links = []link{{self, "self", http.MethodGet}, {self, "delete", http.MethodDelete}}
-	types := make([]string, 0, len(in.EventTypes))
-	for _, t := range in.EventTypes {
+	s.hooks[h.body.ID] = s.deliverTo(h)
+	return reply{http.StatusCreated, h.body}
+}
+
+// deliverTo registers a hook's endpoint in the core.
+func (s *server) deliverTo(h hook) hook {
+	types := make([]string, 0, len(h.body.EventTypes))
+	for _, t := range h.body.EventTypes {
 		types = append(types, t.Name)
 	}
-	h.endpoint = s.w.AddEndpoint(sandbox.Endpoint{API: api, URL: in.URL, WebhookID: h.body.ID, Owner: c.client, Types: types}).ID
+	h.endpoint = s.w.AddEndpoint(sandbox.Endpoint{API: api, URL: h.body.URL, WebhookID: h.body.ID, Owner: h.client, Types: types}).ID
+	return h
+}
+
+// updateHook is PATCH /v1/notifications/webhooks/{id}: replaces /url or /event_types.
+func (s *server) updateHook(c *call) reply {
+	h, ok := c.hook()
+	if !ok {
+		return c.notFound()
+	}
+	var in []patchJSON
+	if bad := c.decode(&in); bad != nil {
+		return *bad
+	}
+	for _, p := range in {
+		var into any
+		switch p.Path {
+		case "/url":
+			into = &h.body.URL
+		case "/event_types":
+			h.body.EventTypes = nil
+			into = &h.body.EventTypes
+		}
+		if p.Op != "replace" || into == nil || json.Unmarshal(p.Value, into) != nil {
+			return invalid(p.Path, "INVALID_PARAMETER_VALUE", "Only /url and /event_types can be replaced.")
+		}
+	}
+	if bad := c.checkURL("url", h.body.URL); h.body.URL == "" || bad != nil {
+		return invalid("url", "INVALID_PARAMETER_SYNTAX", "url must be an absolute web address.")
+	}
+	if len(h.body.EventTypes) == 0 || len(h.body.EventTypes) > 500 {
+		return invalid("event_types", "INVALID_ARRAY_LENGTH", "event_types must name between 1 and 500 types.")
+	}
+	s.w.RemoveEndpoint(api, h.endpoint)
+	h = s.deliverTo(h)
 	s.hooks[h.body.ID] = h
-	return reply{http.StatusCreated, h.body}
+	return reply{http.StatusOK, h.body}
 }
 
 // listHooks is GET /v1/notifications/webhooks: those of the calling app.

@@ -145,6 +145,7 @@ func (s *server) routes() http.Handler {
 		"POST /v1/notifications/webhooks":                    {"webhooks.post", s.createHook},
 		"GET /v1/notifications/webhooks":                     {"webhooks.list", s.listHooks},
 		"GET /v1/notifications/webhooks/{id}":                {"webhooks.get", s.getHook},
+		"PATCH /v1/notifications/webhooks/{id}":              {"webhooks.update", s.updateHook},
 		"DELETE /v1/notifications/webhooks/{id}":             {"webhooks.delete", s.deleteHook},
 		"GET /v1/notifications/webhooks-events":              {"webhooks-events.list", s.listEvents},
 		"GET /v1/notifications/webhooks-events/{id}":         {"webhooks-events.get", s.getEvent},

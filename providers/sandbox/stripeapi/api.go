@@ -117,6 +117,7 @@ func (a *API) routes() {
 		"GET /v1/disputes/{id}":                     (*call).getDispute,
 		"POST /v1/disputes/{id}":                    (*call).updateDispute,
 		"POST /v1/disputes/{id}/close":              (*call).closeDispute,
+		"GET /v1/balance":                           (*call).getBalance,
 		"GET /v1/balance_transactions":              (*call).listTxns,
 		"GET /v1/balance_transactions/{id}":         (*call).getTxn,
 		"GET /v1/events":                            (*call).listEvents,
@@ -137,6 +138,7 @@ func (a *API) routes() {
 		"POST /v1/webhook_endpoints":                (*call).createHook,
 		"GET /v1/webhook_endpoints":                 (*call).listHooks,
 		"GET /v1/webhook_endpoints/{id}":            (*call).getHook,
+		"POST /v1/webhook_endpoints/{id}":           (*call).updateHook,
 		"DELETE /v1/webhook_endpoints/{id}":         (*call).deleteHook,
 		"/v1/": func(c *call) (obj, *apiError) {
 			return nil, &apiError{

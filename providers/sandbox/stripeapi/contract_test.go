@@ -320,6 +320,15 @@ func (r *rig) tourAccount() {
 	}))
 	read[*stripe.WebhookEndpoint](t)(r.sc.WebhookEndpoints.Get(hook.ID, nil))
 	r.rows(r.sc.WebhookEndpoints.List(nil), 1)
+	off := read[*stripe.WebhookEndpoint](t)(r.sc.WebhookEndpoints.Update(hook.ID, &stripe.WebhookEndpointParams{
+		Disabled: stripe.Bool(true), EnabledEvents: stripe.StringSlice([]string{"charge.refunded"}),
+	}))
+	if off.Status != "disabled" || len(off.EnabledEvents) != 1 {
+		t.Errorf("%+v", off)
+	}
+	if b := read[*stripe.Balance](t)(r.sc.Balance.Get(nil)); len(b.Available) == 0 || b.Livemode {
+		t.Errorf("%+v", b)
+	}
 	read[*stripe.WebhookEndpoint](t)(r.sc.WebhookEndpoints.Del(hook.ID, nil))
 	events := r.w.Events("stripe")
 	read[*stripe.Event](t)(r.sc.Events.Get(events[len(events)-1].ID, nil))

@@ -3,8 +3,6 @@ package stripeapi
 import (
 	"net/http"
 	"slices"
-
-	"github.com/trifecta-pay/trifecta/providers/sandbox"
 )
 
 func (c *call) createCustomer() (obj, *apiError) {
@@ -123,7 +121,7 @@ func (c *call) createHook() (obj, *apiError) {
 		connect: f.flag("connect"), types: types, meta: meta,
 	}
 	c.api.hooks.add(h)
-	c.api.w.AddEndpoint(sandbox.Endpoint{ID: h.id, URL: h.url, Secret: h.secret, Connect: h.connect, API: apiName, Owner: h.platform, Types: types})
+	c.api.w.AddEndpoint(h.endpoint())
 	o := renderHook(h)
 	o["secret"] = h.secret
 	return o, nil

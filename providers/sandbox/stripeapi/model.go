@@ -226,7 +226,7 @@ type hook struct {
 	owner
 	id, url, secret, description, version string
 	created                               time.Time
-	connect                               bool
+	connect, disabled                     bool
 	types                                 []string
 	meta                                  map[string]string
 }

@@ -104,7 +104,7 @@ func renderHook(h *hook) obj {
 	return obj{
 		"id": h.id, "object": "webhook_endpoint", "livemode": false, "created": unix(h.created), "url": h.url,
 		"enabled_events": h.types, "api_version": orNull(h.version), "application": nil, "description": orNull(h.description),
-		"metadata": metaObj(h.meta), "status": "enabled",
+		"metadata": metaObj(h.meta), "status": h.status(),
 	}
 }
 
