@@ -71,16 +71,27 @@ func (s *Service) draft(id string, r Request, in CreateInput, app App) (*payment
 }
 
 // route chooses the account of a request: the one named, the first that can
-// take the amount at the provider named, or nil where the customer chooses.
+// take the amount at the provider named, or nil where the customer chooses. An
+// account that is paused is passed over; where no other is left, nothing is begun.
 func (s *Service) route(mode payment.Mode, req payment.Request, terms payment.Terms) (*providers.Account, error) {
 	if req.Account != "" {
 		a, ok := s.opts.Providers.Account(req.Account)
 		if !ok || a.Info().Mode != mode || (req.Provider != "" && a.Info().Provider != req.Provider) {
 			return nil, payment.Invalid("/account", "must name a configured %s account of the provider asked for", mode)
 		}
-		return a, supports(a, terms)
+		if err := supports(a, terms); err != nil {
+			return nil, err
+		}
+		if s.paused(a) {
+			return nil, errPaused()
+		}
+		return a, nil
 	}
-	accounts := s.opts.Providers.For(mode, req.Provider, terms.Amount)
+	able := s.opts.Providers.For(mode, req.Provider, terms.Amount)
+	accounts := s.unpaused(able)
+	if len(able) > 0 && len(accounts) == 0 {
+		return nil, errPaused()
+	}
 	if len(accounts) > 0 {
 		if req.Provider == "" {
 			return nil, nil //nolint:nilnil // no account and no error: the customer chooses

@@ -3,8 +3,10 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
 )
 
 // Choice is one way to pay, for a button.
@@ -20,9 +22,22 @@ func (s *Service) Choices(ctx context.Context, id, token string) (*payment.Payme
 	if err != nil {
 		return nil, nil, err
 	}
+	live, open := p.Facts.Live() // a checkout that is open stays payable, whatever is paused
+	return p, choices(p, slices.DeleteFunc(s.able(p), func(a *providers.Account) bool {
+		return s.paused(a) && !(open && live.Account == a.Info().Account)
+	})), nil
+}
+
+// able are the accounts that could take a payment, paused or not.
+func (s *Service) able(p *payment.Payment) []*providers.Account {
+	return s.opts.Providers.For(p.Mode, p.Request.Provider, p.Facts.Terms.Amount)
+}
+
+// choices are one way to pay a provider.
+func choices(p *payment.Payment, accounts []*providers.Account) []Choice {
 	var out []Choice
 	seen := map[string]bool{}
-	for _, a := range s.opts.Providers.For(p.Mode, p.Request.Provider, p.Facts.Terms.Amount) {
+	for _, a := range accounts {
 		info := a.Info()
 		if seen[info.Provider] || p.Request.Account != "" && p.Request.Account != info.Account {
 			continue
@@ -30,21 +45,18 @@ func (s *Service) Choices(ctx context.Context, id, token string) (*payment.Payme
 		seen[info.Provider] = true
 		out = append(out, Choice{Provider: info.Provider, Label: info.Label})
 	}
-	return p, out, nil
+	return out
 }
 
 // Choose opens a checkout at the provider the customer chose and returns its
 // URL. A checkout open elsewhere is closed first, and only when that is certain
 // does the new one open; found paid meanwhile, it is kept instead.
 func (s *Service) Choose(ctx context.Context, id, token, provider string) (string, *payment.Payment, error) {
-	p, choices, err := s.Choices(ctx, id, token)
+	p, err := s.forCustomer(ctx, id, token)
 	if err != nil {
 		return "", nil, err
 	}
-	offered := false
-	for _, c := range choices {
-		offered = offered || c.Provider == provider
-	}
+	offered := slices.ContainsFunc(choices(p, s.able(p)), func(c Choice) bool { return c.Provider == provider })
 	if !offered {
 		return "", p, payment.Invalid("/provider", "must be one of the offered providers")
 	}
@@ -58,6 +70,9 @@ func (s *Service) Choose(ctx context.Context, id, token, provider string) (strin
 		fact, known := p.Facts.AttemptFact(live.N)
 		if known && live.Provider == provider && fact.URL != "" && p.Unfinished(live.N) == nil && !p.Facts.Exhausted(live.N) {
 			return fact.URL, p, nil
+		}
+		if _, err := s.chosen(p, provider); err != nil {
+			return "", p, err // what is open stays open
 		}
 		closed, err := s.closeForSwitch(ctx, p)
 		if err != nil {
@@ -111,14 +126,19 @@ func (s *Service) closeForSwitch(ctx context.Context, p *payment.Payment) (*paym
 	return a.Payment, nil
 }
 
+// chosen is the account at the provider that the customer chose.
+func (s *Service) chosen(p *payment.Payment, provider string) (*providers.Account, error) {
+	req := p.Request
+	req.Provider = provider
+	return s.route(p.Mode, req, p.Facts.Terms)
+}
+
 func (s *Service) openChosen(ctx context.Context, p *payment.Payment, provider string) (string, *payment.Payment, error) {
 	app, ok := s.app(p.App, p.Mode)
 	if !ok {
 		return "", p, payment.NewError(payment.CodeConflict, "The shop that made this payment is not configured any more.")
 	}
-	req := p.Request
-	req.Provider = provider
-	account, err := s.route(p.Mode, req, p.Facts.Terms)
+	account, err := s.chosen(p, provider)
 	if err != nil || account == nil {
 		return "", p, err
 	}

@@ -31,6 +31,8 @@ type Options struct {
 	// provider call. Default 20 s.
 	Lease  time.Duration
 	Logger *slog.Logger
+	// Pauses are read for every new checkout, so it must cost nothing. nil: none.
+	Pauses func() Pauses
 }
 
 // Service is the use cases.
@@ -47,6 +49,9 @@ func New(opts Options) (*Service, error) {
 	}
 	if opts.Lease == 0 {
 		opts.Lease = 20 * time.Second
+	}
+	if opts.Pauses == nil {
+		opts.Pauses = func() Pauses { return Pauses{} }
 	}
 	return &Service{opts: opts, log: opts.Logger}, nil
 }

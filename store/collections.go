@@ -19,6 +19,7 @@ func Collections() []Collection {
 		DiscrepancyCollection(),
 		FeedCollection(),
 		ReplicaCollection(),
+		SettingsCollection(),
 	}
 }
 
@@ -41,5 +42,6 @@ func WritePoints() []WritePoint {
 		PointFeedInsert, PointFeedReplace,
 		PointReplicaAnnounce, PointReplicaRenew, PointReplicaLeave, PointReplicaPrune,
 		PointReseal,
+		PointSettingsInsert, PointSettingsReplace,
 	}
 }

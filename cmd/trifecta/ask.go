@@ -15,6 +15,25 @@ import (
 
 // ask makes one operator call to a running server and prints its answer.
 func (p program) ask(ctx context.Context, server, method, path string, body any) error {
+	answer, err := p.asked(ctx, server, method, path, body)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(p.out, readable(answer))
+	return err
+}
+
+// readable is an answer with its JSON, if it is any, spread over lines.
+func readable(answer []byte) string {
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, answer, "", "  ") != nil {
+		return string(answer)
+	}
+	return pretty.String()
+}
+
+// asked makes one operator call and returns the body of its answer.
+func (p program) asked(ctx context.Context, server, method, path string, body any) ([]byte, error) {
 	key := ""
 	for _, e := range p.environ {
 		if v, ok := strings.CutPrefix(e, operatorKeyVariable+"="); ok {
@@ -22,42 +41,41 @@ func (p program) ask(ctx context.Context, server, method, path string, body any)
 		}
 	}
 	if key == "" {
-		return fmt.Errorf("set %s to an operator key (trifecta apikey create --operator makes one)", operatorKeyVariable)
+		return nil, fmt.Errorf("set %s to an operator key (trifecta apikey create --operator makes one)", operatorKeyVariable)
+	}
+	if server == "" {
+		return nil, errors.New("say which running server to ask: --server URL")
 	}
 	var in io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		in = bytes.NewReader(b)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(server, "/")+path, in)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if method == http.MethodPost {
 		req.Header.Set("Idempotency-Key", rand.Text())
 	}
 	client := &http.Client{Timeout: 30 * time.Second}
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return err
-	}
-	var pretty bytes.Buffer
-	if json.Indent(&pretty, answer, "", "  ") != nil {
-		pretty.Reset()
-		_, _ = pretty.Write(answer)
+		return nil, err
 	}
 	if resp.StatusCode >= 300 {
-		return fmt.Errorf("the server answered %d:\n%s", resp.StatusCode, pretty.String())
+		return nil, fmt.Errorf("the server answered %d:\n%s", resp.StatusCode, readable(answer))
 	}
-	_, err = fmt.Fprintln(p.out, pretty.String())
-	return err
+	return answer, nil
 }

@@ -50,7 +50,7 @@ Start here:
   trifecta sandbox   the stand-ins alone, for the tests of your own app`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(p.demo(), p.serve(), p.sandbox(), p.apikey(), p.reconcile(), p.webhooks(), p.migrate(), p.version())
+	root.AddCommand(p.demo(), p.serve(), p.sandbox(), p.apikey(), p.reconcile(), p.webhooks(), p.migrate(), p.settings(), p.version())
 	return root
 }
 

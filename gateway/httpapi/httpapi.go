@@ -47,6 +47,7 @@ type Options struct {
 	Alerts   Alerts
 	Events   Events
 	Runs     Runs
+	Settings Settings
 	// RatePerSecond bounds the requests of one API key; default 200. Burst is how
 	// many may come at once; default twice that.
 	RatePerSecond int
@@ -135,6 +136,8 @@ func (a *api) routes(e *gin.Engine) {
 	v1.GET("/events", read, a.do(a.listEvents))
 	v1.GET("/reconcile/runs", a.operator, a.do(a.listRuns))
 	v1.POST("/reconcile/runs", a.operator, a.post, a.do(a.startRun))
+	v1.GET("/settings", a.operator, a.do(a.getSettings))
+	v1.PUT("/settings", a.operator, a.put, a.do(a.putSettings))
 }
 
 // do turns a handler that returns an error into one of Gin's.

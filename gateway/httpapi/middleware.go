@@ -185,6 +185,12 @@ func (a *api) post(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
+	a.put(c)
+}
+
+// put reads the body of a request that needs no Idempotency-Key: it names the
+// version that it replaces.
+func (a *api) put(c *gin.Context) {
 	body, err := readBody(c, "application/json")
 	if err != nil {
 		a.fail(c, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/httpapi"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/gateway/settings"
 	"github.com/trifecta-pay/trifecta/providers"
 	"github.com/trifecta-pay/trifecta/providers/paypal"
 	"github.com/trifecta-pay/trifecta/providers/stripe"
@@ -55,6 +56,7 @@ type House struct {
 	engine     *store.SealedEngine
 	owned      bool // the engine is ours to close
 	presence   *presence
+	runtime    *settings.Settings
 	metrics    *metrics
 	workers    []Worker // always running
 	scheduled  []reconcile.Step
@@ -85,6 +87,10 @@ func Build(ctx context.Context, o Options) (*House, error) {
 		return nil, err
 	}
 	h.owned = owned
+	// What an operator has paused must be paused from the first request on.
+	if _, _, err := h.runtime.Step(ctx); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
 	return h, nil
 }
 
@@ -133,10 +139,15 @@ func wire(o Options, below store.Engine) (*House, error) {
 	for _, a := range o.Config.Apps {
 		apps = append(apps, gateway.App{Name: a.Name, Mode: payment.Mode(a.Mode), ReturnOrigins: a.ReturnOrigins})
 	}
+	runtime, pauses, err := runtimeSettings(o, engine)
+	if err != nil {
+		return nil, err
+	}
 	service, err := gateway.New(gateway.Options{
 		Payments: payments, Keys: store.NewKeys(engine), Notify: alerts, Providers: registry, Apps: apps,
 		Clock: o.Clock, Token: rand.Text, PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
 		Render: httpapi.NewRenderer(o.Config.PublicURL), ReturnLayer: o.Config.Layers.Return, Logger: o.Logger,
+		Pauses: pauses.Get,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("wire the gateway: %w", err)
@@ -144,7 +155,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 	h := &House{
 		Service: service, engine: engine, metrics: m, log: o.Logger, clock: o.Clock, Runs: store.NewRuns(engine),
 		Resealer: store.NewResealer(engine, o.Clock),
-		presence: newPresence(o, engine, rand.Text()),
+		presence: newPresence(o, engine, rand.Text()), runtime: runtime,
 	}
 	if err := h.layers(o, registry, payments, alerts); err != nil {
 		return nil, err
@@ -156,6 +167,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 	}
 	h.workers = append(h.workers,
 		Worker{Name: "presence", Step: h.presence.Step},
+		Worker{Name: "settings", Step: runtime.Step},
 		Worker{Name: "operations", Step: service.Operations(0).Step},
 		Worker{Name: "inbox", Step: h.Inbox.Step}, // what was acknowledged is worked on, whatever the layers say
 		Worker{Name: "feed", Step: relay.Step},
@@ -164,6 +176,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 		Service: service, Clock: o.Clock, NewID: func() string { return "req_" + rand.Text() }, Logger: o.Logger,
 		PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
 		Alerts: alertDesk{alerts, o.Clock}, Events: feedDesk{outbox.NewReader(feed)}, Runs: runDesk{h.Reconciler, h.Runs},
+		Settings: settingsDesk{runtime},
 	}
 	if o.Config.Layers.Webhook {
 		api.Webhooks = h.Inbox
