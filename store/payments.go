@@ -53,10 +53,19 @@ func HistoryCollection() Collection {
 }
 
 // Payments keeps payments over an Engine. It implements gateway.Payments.
-type Payments struct{ e Engine }
+type Payments struct {
+	e    Engine
+	memo *PaymentMemo
+}
 
 // NewPayments keeps payments in an engine that was opened with Collections().
 func NewPayments(e Engine) *Payments { return &Payments{e: e} }
+
+// WithMemo makes s decode no document twice; see PaymentMemo.
+func (s *Payments) WithMemo(m *PaymentMemo) *Payments {
+	s.memo = m
+	return s
+}
 
 // paymentSchema is the version of the stored form. The form is the domain
 // struct itself, pinned by a golden file: a copy would be one more place to
@@ -187,7 +196,7 @@ func (s *Payments) Get(ctx context.Context, id string) (*payment.Payment, error)
 	if err != nil {
 		return nil, portError(err)
 	}
-	return paymentOf(d)
+	return s.decode(d)
 }
 
 // Replace stores a payment over its previous version. An unknown outcome is
@@ -255,7 +264,7 @@ func (s *Payments) List(ctx context.Context, f gateway.Filter) ([]*payment.Payme
 			return nil, "", portError(err)
 		}
 		for _, d := range docs {
-			p, err := paymentOf(d)
+			p, err := s.decode(d)
 			if err != nil {
 				return nil, "", err
 			}
@@ -296,7 +305,7 @@ func (s *Payments) ByRef(ctx context.Context, account string, refs ...string) ([
 	}
 	var out []*payment.Payment
 	for _, d := range docs {
-		p, err := paymentOf(d)
+		p, err := s.decode(d)
 		if err != nil {
 			return nil, err
 		}

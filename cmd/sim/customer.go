@@ -43,6 +43,9 @@ func (c *customer) arrive(page string) {
 }
 
 func (c *customer) act(page string) {
+	if c.o.due.Before(c.t.now) {
+		c.t.count("paid_late")
+	}
 	switch {
 	case strings.HasPrefix(page, stripeURL+"/c/pay/"):
 		c.card(page, strings.TrimPrefix(page, stripeURL+"/c/pay/"))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -197,6 +198,7 @@ func (p post) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	t.trace("%d webhook %s %s -> %d", i.id, req.URL.Path, eventKey(req, body), resp.StatusCode)
+	t.copies(req, body)
 	if resp.StatusCode == http.StatusOK {
 		t.check.acknowledged(req.URL.Path, eventKey(req, body))
 		i.stir()
@@ -206,6 +208,32 @@ func (p post) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errCut
 	}
 	return resp, nil
+}
+
+// copyHeader marks a copy, of which no further copies are made.
+const copyHeader = "X-Sim-Copy"
+
+// copies sends a delivery again and again, byte for byte, as a broken proxy or
+// somebody who recorded it would.
+func (t *town) copies(req *http.Request, body []byte) {
+	if req.Header.Get(copyHeader) != "" || !hits(t.chance, t.rate(faultCopies)) {
+		return
+	}
+	n := int(math.Exp(t.chance.Float64() * math.Log(100)))
+	if n > 50 {
+		t.count("copies_50")
+	}
+	t.count("webhook_copied")
+	for range n {
+		t.loop.plan(within(t.chance, 0, 10*time.Minute), "copy", func() {
+			again := req.Clone(context.Background())
+			again.Header.Set(copyHeader, "1")
+			again.Body = io.NopCloser(bytes.NewReader(body))
+			if resp, err := (post{t}).RoundTrip(again); err == nil {
+				_ = resp.Body.Close() // a recorder's body
+			}
+		})
+	}
 }
 
 // eventKey is what makes a delivery the same as another.
@@ -264,6 +292,12 @@ func (i *instance) onRead(gen int) error {
 }
 
 func (t *town) storeDown() error {
+	for _, w := range t.plan.failovers {
+		if !t.healed && w.holds(t.age()) {
+			t.count("fail_over")
+			return fmt.Errorf("sim: not primary any more: %w", store.ErrUnavailable)
+		}
+	}
 	for _, w := range t.plan.storeDown {
 		if !t.healed && w.holds(t.age()) {
 			t.count("store_outage")
@@ -293,6 +327,20 @@ func share(p store.WritePoint) float64 {
 	return 1
 }
 
+// delayed is a write that takes long, or a process that sleeps right before it: the
+// lease that it holds may end before the write is made.
+func (t *town) delayed(i *instance) {
+	if hits(t.chance, t.rate(faultSlowStore)) {
+		t.count("slow_store")
+		t.pass(within(t.chance, time.Second, 30*time.Second))
+	}
+	if t.depth == 0 && hits(t.chance, t.rate(faultAsleep)*0.3) {
+		t.count("slept_at_write")
+		t.pass(within(t.chance, 30*time.Second, 15*time.Minute))
+		t.others(i, 1+t.chance.IntN(6))
+	}
+}
+
 // onWrite is called around each write of a process.
 func (i *instance) onWrite(gen int, p store.WritePoint, when faults.When) error {
 	t := i.t
@@ -304,6 +352,7 @@ func (i *instance) onWrite(gen int, p store.WritePoint, when faults.When) error 
 	}
 	if when == faults.Before {
 		t.meanwhile(i, "write "+string(p))
+		t.delayed(i)
 	}
 	if hits(t.chance, t.rate(faultCrash)*share(p)) {
 		t.count("crash_" + when.String() + "_" + string(p))

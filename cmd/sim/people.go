@@ -2,12 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
 )
 
@@ -34,6 +40,7 @@ func (p *people) work() {
 	}
 	if !t.healed {
 		p.meddle()
+		p.late()
 	}
 	p.conflicts()
 	if t.healed {
@@ -116,6 +123,9 @@ func (p *people) meddle() {
 		case row.Kind == "capture" && t.people.IntN(3) == 0:
 			if status, _ := t.sandbox(row.API, "disputes", map[string]any{object: row.Object, "amount": part}); status == 200 {
 				t.count("dispute")
+				if o.Refunds > 0 {
+					t.count("dispute_after_refund")
+				}
 			}
 		case row.Kind == "capture" && row.API == "paypal" && t.plan.mode != modeWebhook && t.people.IntN(3) == 0:
 			// Only transaction search tells of it, hours later, and only where nothing
@@ -129,23 +139,100 @@ func (p *people) meddle() {
 			}
 		case row.Kind == "capture":
 			if status, _ := t.sandbox(row.API, "refunds", map[string]any{object: row.Object, "amount": part}); status == 200 {
-				o.outside++
+				o.Refunds++
 				t.count("dashboard_refund")
 			}
 		}
 	}
 }
 
+// late is somebody who finds an approved PayPal order of a payment that is over, and
+// captures it with another tool under the merchant's own credentials.
+func (p *people) late() {
+	t := p.t
+	if !t.plan.has(faultLate) {
+		return
+	}
+	for _, o := range t.shop.orders {
+		over := o.seen == payment.StatusCanceled || o.seen == payment.StatusExpired || o.seen == payment.StatusSucceeded
+		if !over || o.Manual || o.Late || o.reversed || t.shop.waiting(o) || t.people.IntN(2) > 0 {
+			continue
+		}
+		pay, err := store.NewPayments(t.engine).Get(context.Background(), o.ID)
+		if err != nil {
+			continue
+		}
+		for _, a := range pay.Facts.Attempts {
+			if a.Key.Provider == "paypal" && a.State != payment.AttemptComplete && !o.Late {
+				p.captureLate(o, a.Key.ID)
+			}
+		}
+	}
+}
+
+func (p *people) captureLate(o *order, id string) {
+	t := p.t
+	if status, _ := t.sandbox("paypal", "orders/"+id+"/approve", nil); status != http.StatusOK {
+		return
+	}
+	o.Late = true
+	status := t.paypalCall("/v2/checkout/orders/"+id+"/capture", "late-"+id)
+	t.trace("somebody captures order %s of %s: %d", id, o.ID, status)
+	if status == http.StatusCreated {
+		t.count("late_capture")
+	}
+	t.check.moved()
+	o.Late = t.check.judge.Captured(o.ID) > 0 && status == http.StatusCreated
+}
+
+// paypalCall is a call of PayPal's API by another tool of the merchant's.
+func (t *town) paypalCall(path, key string) int {
+	post := func(path, contentType, auth, body string) (int, []byte) {
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, paypalURL+path, strings.NewReader(body))
+		if err != nil {
+			return 0, nil
+		}
+		req.Header.Set("Content-Type", contentType)
+		req.Header.Set("Authorization", auth)
+		req.Header.Set("PayPal-Request-Id", key)
+		resp, err := serve(t.paypal, req)
+		if err != nil {
+			return 0, nil
+		}
+		defer resp.Body.Close()
+		out, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return 0, nil
+		}
+		return resp.StatusCode, out
+	}
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("sim:simulated"))
+	_, body := post("/v1/oauth2/token", "application/x-www-form-urlencoded", basic, "grant_type=client_credentials")
+	var token struct {
+		AccessToken string `json:"access_token"`
+	}
+	if json.Unmarshal(body, &token) != nil {
+		return 0
+	}
+	status, _ := post(path, "application/json", "Bearer "+token.AccessToken, "{}")
+	return status
+}
+
 // reversible says that nothing else gave money of this order back or will. PayPal
 // does not list a reversal with its capture: where a dispute or refund stands
 // beside it, the product can't tell them apart and raises a discrepancy at best.
 func (p *people) reversible(o *order) bool {
-	b := p.t.check.book(p.t.check.idOf(o))
-	return o.refunds == 0 && o.resolved == 0 && o.outside == 0 && b.refunds == 0 && b.disputed == 0 && b.captures == 1 && !p.t.shop.waiting(o)
+	return o.refunds == 0 && !o.Resolved && o.Refunds == 0 && p.t.check.judge.Plain(o.ID) && !p.t.shop.waiting(o)
 }
 
 // conflicts is an operator resolving what is held.
 func (p *people) conflicts() {
+	for _, app := range p.t.apps {
+		p.conflictsOf(app)
+	}
+}
+
+func (p *people) conflictsOf(app string) {
 	t := p.t
 	i := t.some()
 	if i == nil {
@@ -155,7 +242,7 @@ func (p *people) conflicts() {
 	var held []*payment.Payment
 	var err error
 	if !t.alive(i, func() {
-		held, _, err = i.service.List(ctx, caller(), gateway.Filter{Status: payment.StatusConflicted, Limit: 100})
+		held, _, err = i.service.List(ctx, caller(app), gateway.Filter{Status: payment.StatusConflicted, Limit: 100})
 	}) || err != nil {
 		return
 	}
@@ -200,9 +287,10 @@ func (p *people) decide(ctx context.Context, i *instance, o *order, pay *payment
 		p.resolve++
 		r := gateway.Request{Caller: operator(), Path: "/v1/payments/" + pay.ID + "/resolve", Key: fmt.Sprintf("resolve-%d", p.resolve)}
 		if c.action == "refund" {
-			o.resolved += len(c.captures) // perhaps: the answer may be lost
+			o.Refunds += len(c.captures) // perhaps: the answer may be lost
+			o.Resolved = true
 		} else {
-			o.accepted = true
+			o.Accepted = true
 		}
 		var err error
 		if !t.alive(i, func() { _, err = i.service.Resolve(ctx, r, pay.ID, c.action, c.captures, "simulated") }) {

@@ -40,12 +40,18 @@ const (
 	faultInterlace = "interlace"      // somebody else acts while a call or write of ours is under way
 	faultAsleep    = "process_asleep" // a process stops for longer than its leases last
 	faultHidden    = "hidden_events"  // the providers' own lists of events are empty: events that were never made
+	faultCopies    = "webhook_copies" // up to a hundred copies of one delivery, byte for byte
+	faultSkew      = "clock_skew"     // the clocks of our processes differ by up to 30 s, either way
+	faultFailover  = "fail_over"      // the store is away for seconds, and what was under way has no known outcome
+	faultSlowStore = "slow_store"     // a write takes up to 30 s
+	faultLate      = "late_money"     // an order that is over is captured with another tool, behind our back
 )
 
 func faultClasses() []string {
 	return []string{
 		faultDrop, faultDuplicate, faultDelay, faultReorder, faultBefore, faultAfter, fault500, fault429, faultGarbage, faultOutage,
 		faultSlow, faultCrash, faultAck, faultConflict, faultStore, faultJump, faultAnswer, faultMoney, faultInterlace, faultAsleep, faultHidden,
+		faultCopies, faultSkew, faultFailover, faultSlowStore, faultLate,
 	}
 }
 
@@ -68,12 +74,15 @@ type outage struct {
 type plan struct {
 	mode      string
 	instances int
+	apps      int
+	skew      []time.Duration // of each instance's clock
 	payments  int
 	faulty    time.Duration // the phase with faults
 	rate      map[string]float64
 	delay     time.Duration // the longest delay of a webhook
 	outages   []outage
 	storeDown []window
+	failovers []window
 	wrong     window // when the provider takes the wrong money
 	delta     int64  // by how much; 0: it takes it twice
 	jumps     []time.Duration
@@ -86,10 +95,20 @@ type plan struct {
 func draw(seed uint64, mode string, off []string) plan {
 	r := rand.New(rand.NewPCG(seed, 0x91a7))
 	p := plan{mode: mode, instances: 1, rate: map[string]float64{}}
-	if mode == modeThree {
+	switch n := r.IntN(5); {
+	case mode == modeThree:
 		p.instances = 3
+	case mode == modeAll && n < 2:
+		p.instances = 2 + n
+	}
+	p.apps = []int{1, 1, 1, 2, 3}[r.IntN(5)]
+	for range 3 {
+		p.skew = append(p.skew, time.Duration(r.Int64N(int64(time.Minute)))-30*time.Second)
 	}
 	p.payments = 1 + r.IntN(12)
+	if r.IntN(50) == 0 {
+		p.payments = 13 + r.IntN(28)
+	}
 	p.faulty = time.Duration(1+r.IntN(12)) * time.Hour
 	switch n := r.IntN(10); {
 	case n == 0:
@@ -101,6 +120,7 @@ func draw(seed uint64, mode string, off []string) plan {
 		faultDrop: 0.6, faultDuplicate: 0.6, faultDelay: 1, faultReorder: 1, faultBefore: 0.2, faultAfter: 0.2, fault500: 0.1, fault429: 0.1,
 		faultGarbage: 0.03, faultOutage: 1, faultSlow: 0.05, faultCrash: 0.03, faultAck: 0.05, faultConflict: 0.1, faultStore: 1,
 		faultJump: 1, faultAnswer: 0.2, faultMoney: 1, faultInterlace: 0.3, faultAsleep: 0.01, faultHidden: 1,
+		faultCopies: 0.1, faultSkew: 1, faultFailover: 1, faultSlowStore: 0.02, faultLate: 1,
 	}
 	for _, class := range faultClasses() {
 		off, share := r.Float64() < offShare, r.Float64()
@@ -108,7 +128,7 @@ func draw(seed uint64, mode string, off []string) plan {
 			p.rate[class] = share * most[class]
 		}
 	}
-	p.delay = time.Duration(math.Exp(r.Float64()*math.Log(48*3600)) * float64(time.Second))
+	p.delay = time.Duration(math.Exp(r.Float64()*math.Log(5*24*3600)) * float64(time.Second))
 	for range 1 + r.IntN(3) {
 		long := time.Duration(math.Exp(r.Float64()*math.Log(72*60)) * float64(time.Minute))
 		from := time.Duration(r.Int64N(int64(p.faulty)))
@@ -116,7 +136,11 @@ func draw(seed uint64, mode string, off []string) plan {
 	}
 	for range 1 + r.IntN(2) {
 		from := time.Duration(r.Int64N(int64(p.faulty)))
-		p.storeDown = append(p.storeDown, window{from, from + time.Duration(1+r.IntN(7200))*time.Second})
+		p.storeDown = append(p.storeDown, window{from, from + time.Duration(math.Exp(r.Float64()*math.Log(24*3600))*float64(time.Second))})
+	}
+	for range 1 + r.IntN(3) {
+		from := time.Duration(r.Int64N(int64(p.faulty)))
+		p.failovers = append(p.failovers, window{from, from + time.Duration(5+r.IntN(35))*time.Second})
 	}
 	from := time.Duration(r.Int64N(int64(p.faulty)))
 	p.wrong = window{from, from + time.Duration(r.Int64N(int64(2*time.Hour)))}
@@ -128,6 +152,22 @@ func draw(seed uint64, mode string, off []string) plan {
 	p.patient = r.IntN(3) == 0
 	p.fit(off)
 	return p
+}
+
+// limited is the plan with at most so many payments; 0: as it is.
+func (p plan) limited(payments int) plan {
+	if payments > 0 {
+		p.payments = min(p.payments, payments)
+	}
+	return p
+}
+
+// skewOf is by how much a process's clock is off.
+func (p *plan) skewOf(instance int) time.Duration {
+	if !p.has(faultSkew) {
+		return 0
+	}
+	return p.skew[instance]
 }
 
 // fit switches off what was asked for and what the mode is about.
@@ -146,6 +186,9 @@ func (p *plan) fit(off []string) {
 	}
 	if !p.has(faultStore) {
 		p.storeDown = nil
+	}
+	if !p.has(faultFailover) {
+		p.failovers = nil
 	}
 	if !p.has(faultMoney) {
 		p.wrong = window{}

@@ -5,6 +5,6 @@ package main
 // How many seeds of a mode are played with every change, and how many twice.
 const (
 	few     = 3
-	replays = uint64(20)
+	replays = 50
 	raced   = false
 )

@@ -7,6 +7,6 @@ package main
 // goroutine; "make sim" plays many more.
 const (
 	few     = 1
-	replays = uint64(2)
+	replays = 4
 	raced   = true
 )

@@ -44,16 +44,16 @@ const (
 	settleFor = 26 * time.Hour
 )
 
-// run plays one seed. trace, where not nil, is told everything.
-func (r *runner) run(seed uint64, mode string, off []string, trace io.Writer) (res result, err error) {
+// run plays one seed by its plan. trace, where not nil, is told everything.
+func (r *runner) run(p plan, seed uint64, trace io.Writer) (res result, err error) {
 	l := newLoop(seed, began(), trace)
-	t, err := newTown(l, draw(seed, mode, off), r.wiring, r.chain, trace)
+	t, err := newTown(l, p, r.wiring, r.chain, trace)
 	if err != nil {
 		return result{}, err
 	}
 	t.check = newChecker(t)
 	t.shop = &shop{t: t}
-	res = result{seed: seed, mode: mode, counts: l.counts}
+	res = result{seed: seed, mode: p.mode, counts: l.counts}
 	defer func() {
 		if v := recover(); v != nil {
 			if trace != nil {
@@ -69,6 +69,13 @@ func (r *runner) run(seed uint64, mode string, off []string, trace io.Writer) (r
 
 // play is the whole story: faults, healing, quiet.
 func (t *town) play() {
+	for name, is := range map[string]bool{
+		"several_apps": len(t.apps) > 1, "several_instances": len(t.insts) > 1, "clocks_differ": len(t.insts) > 1 && t.plan.has(faultSkew),
+	} {
+		if is {
+			t.count(name)
+		}
+	}
 	t.setFaults()
 	t.shop.open()
 	p := newPeople(t)
@@ -192,8 +199,11 @@ func (t *town) drain() {
 }
 
 // replayLine is how to see a run again.
-func replayLine(seed uint64, mode string, off []string) string {
+func replayLine(seed uint64, mode string, off []string, payments int) string {
 	line := fmt.Sprintf("go run ./cmd/sim -mode %s -seed %d -v", mode, seed)
+	if payments > 0 {
+		line += fmt.Sprintf(" -payments %d", payments)
+	}
 	for _, class := range off {
 		line += " -off " + class
 	}

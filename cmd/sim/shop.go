@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/trifecta-pay/trifecta/cmd/sim/judge"
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
@@ -19,33 +20,31 @@ type shop struct {
 
 // order is one payment that the shop wants.
 type order struct {
+	*judge.Order
 	n        int
 	in       gateway.CreateInput
 	id       string // once it was told
 	asks     []*ask
-	refunds  int // still to be asked for; -1: not decided yet
-	outside  int // refunds made at the provider's dashboard
-	resolved int // captures that an operator ordered to be given back
-	accepted bool
-	reversed bool // the provider took the money back by itself
-	seen     payment.Status
+	refunds  int            // still to be asked for; -1: not decided yet
+	reversed bool           // the provider took the money back by itself
+	seen     payment.Status // when the app last looked
+	due      time.Time      // when its customer may no longer pay
 }
 
 // ask is one request under one idempotency key.
 type ask struct {
-	kind    string // create | capture | cancel | refund
-	key     string
-	amount  int64
-	tries   int
-	limit   int // then the shop gives up; 0: never
-	done    bool
-	gaveUp  bool
-	refused payment.Code // the definite no that it was told
-	refund  string
+	kind   string // create | capture | cancel | refund
+	key    string
+	amount int64
+	tries  int
+	limit  int // then the shop gives up; 0: never
+	done   bool
+	gaveUp bool
+	refund string
 }
 
-func caller() gateway.Caller {
-	return gateway.Caller{App: appName, Mode: payment.ModeTest, KeyID: "tk_test_sim", Scopes: gateway.AllScopes()}
+func caller(app string) gateway.Caller {
+	return gateway.Caller{App: app, Mode: payment.ModeTest, KeyID: "tk_test_sim", Scopes: gateway.AllScopes()}
 }
 
 func operator() gateway.Caller { return gateway.Caller{Operator: true, KeyID: "tk_op_sim"} }
@@ -55,6 +54,9 @@ func (s *shop) open() {
 	t := s.t
 	for n := range t.plan.payments {
 		o := &order{n: n, in: s.basket(n), refunds: -1}
+		o.Order = &judge.Order{App: t.apps[t.people.IntN(len(t.apps))], Amount: o.in.Amount, Manual: o.in.Capture == "manual", Wrong: t.plan.wrong.to > 0}
+		o.ID = payment.DeriveID("pay", "v1", o.App, string(payment.ModeTest), "POST", "/v1/payments", fmt.Sprintf("create-%d-0", n))
+		t.check.expect(o)
 		s.orders = append(s.orders, o)
 		t.loop.plan(within(t.people, 0, t.plan.faulty*6/10), fmt.Sprintf("order %d", n), func() {
 			s.send(o, s.newAsk(o, "create", o.in.Amount))
@@ -76,6 +78,12 @@ func (s *shop) basket(n int) gateway.CreateInput {
 
 func (s *shop) newAsk(o *order, kind string, amount int64) *ask {
 	a := &ask{kind: kind, amount: amount, key: fmt.Sprintf("%s-%d-%d", kind, o.n, len(o.asks))}
+	switch kind {
+	case "capture":
+		o.Captures++
+	case "refund":
+		o.Refunds++
+	}
 	if s.t.people.IntN(5) == 0 {
 		a.limit = 1 + s.t.people.IntN(4)
 	}
@@ -135,15 +143,24 @@ func (s *shop) send(o *order, a *ask) {
 		t.count("answered_" + string(code))
 		again(string(code))
 	default:
-		a.done, a.refused, a.refund = true, code, ans.Refund
+		a.done = true
 		t.count("refused_" + string(code))
 		t.trace("shop %s try %d: refused %s", a.key, a.tries, code)
+		switch a.kind {
+		case "capture":
+			o.Captures--
+		case "refund":
+			o.Refunds--
+			if ans.Refund != "" {
+				o.Refused = append(o.Refused, ans.Refund)
+			}
+		}
 	}
 }
 
 func (s *shop) do(i *instance, o *order, a *ask) (gateway.Answer, error) {
 	ctx := context.Background()
-	r := gateway.Request{Caller: caller(), Path: "/v1/payments", Key: a.key}
+	r := gateway.Request{Caller: caller(o.App), Path: "/v1/payments", Key: a.key}
 	if a.kind != "create" {
 		r.Path += "/" + o.id + "/" + a.kind
 	}
@@ -172,11 +189,12 @@ func (s *shop) told(i *instance, o *order, a *ask, ans gateway.Answer) {
 	t := s.t
 	p := ans.Payment
 	t.check.answered(o, p)
-	if ans.Refund != "" {
-		a.refund = ans.Refund
+	if a.refund != "" && ans.Refund != a.refund {
+		t.fail("I10 %s was answered with refund %s, before with %s", a.key, ans.Refund, a.refund)
 	}
+	a.refund = ans.Refund
 	if o.id == "" {
-		o.id = p.ID
+		o.id, o.Told, o.due = p.ID, true, p.ExpiresAt
 		t.loop.plan(within(t.people, time.Minute, 20*time.Minute), "look "+p.ID, func() { s.look(o) })
 	}
 	if url := i.service.Checkout(p); a.kind == "create" && a.done && url != "" {
@@ -198,9 +216,10 @@ func (s *shop) look(o *order) {
 	}
 	var p *payment.Payment
 	var err error
-	if !t.alive(i, func() { p, err = i.service.Get(context.Background(), caller(), o.id) }) || err != nil {
+	if !t.alive(i, func() { p, err = i.service.Get(context.Background(), caller(o.App), o.id) }) || err != nil {
 		return
 	}
+	o.seen = p.Status()
 	t.check.observed(o, p)
 	if s.waiting(o) {
 		return
@@ -233,6 +252,7 @@ func (s *shop) authorized(o *order, p *payment.Payment) {
 	case n < 5:
 		s.send(o, s.newAsk(o, "capture", 0))
 	case n < 7 && p.Amounts().Capturable > 2:
+		s.t.count("partial_capture")
 		s.send(o, s.newAsk(o, "capture", 1+r.Int64N(p.Amounts().Capturable-1)))
 	case n < 8:
 		s.send(o, s.newAsk(o, "cancel", 0))

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
-	"slices"
+	"io"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +27,7 @@ func runnerOf(t *testing.T, w wiring) *runner {
 func play(t *testing.T, w wiring, mode string, seed uint64, off ...string) result {
 	t.Helper()
 	r := runnerOf(t, w)
-	res, err := r.run(seed, mode, off, nil)
+	res, err := r.run(draw(seed, mode, off), seed, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,53 +43,94 @@ func TestSeeds(t *testing.T) {
 			t.Parallel()
 			r := runnerOf(t, wiring{})
 			var out strings.Builder
-			if bad := r.series(mode, 1, few, nil, false, &out, map[string]int{}); bad > 0 {
+			if bad := r.series(command{first: 1, seeds: few}, mode, &out, map[string]int{}); bad > 0 {
 				t.Errorf("%d seeds failed:\n%s", bad, out.String())
 			}
 		})
 	}
 }
 
-// Seeds that once found something are played for ever.
+// Seeds that once found something are played for ever: testdata/seeds says what.
 func TestRegressions(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		seed uint64
-		mode string
-		off  string
-		was  string
-	}{
-		{5, modeWebhook, "provider_outage,clock_jump,wrong_money", "the reversal of a lost PayPal dispute was called an orphan"},
-		{670, modeWebhook, "store_outage", "an empty answer was read as no disputes"},
-	} {
-		t.Run(fmt.Sprint(c.mode, c.seed), func(t *testing.T) {
-			t.Parallel()
-			if res := play(t, wiring{}, c.mode, c.seed, strings.Split(c.off, ",")...); len(res.failed) > 0 {
-				t.Errorf("again (%s): %q", c.was, res.failed)
-			}
-		})
-	}
-}
-
-// A seed plays the same way every time, in another process with other keys too:
-// without that, no failure could be seen again.
-func TestReplay(t *testing.T) {
-	t.Parallel()
-	other, err := newRunner(wiring{})
+	list, err := os.ReadFile("testdata/seeds/regressions.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for seed := range replays {
-		mode := modes()[seed%4]
-		a := play(t, wiring{}, mode, 1000+seed)
-		b, err := other.run(1000+seed, mode, nil, nil)
+	n := 0
+	for line := range strings.Lines(string(list)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		args, was, ok := strings.Cut(line, "#")
+		if !ok {
+			t.Fatalf("%q does not say what it found", line)
+		}
+		c, err := parse(strings.Fields(args), io.Discard)
+		if err != nil || c.mode == "" || c.seeds != 1 {
+			t.Fatalf("%q: %v", line, err)
+		}
+		n++
+		t.Run(fmt.Sprint(c.mode, c.first), func(t *testing.T) {
+			t.Parallel()
+			res, err := runnerOf(t, wiring{}).run(draw(c.first, c.mode, c.off).limited(c.payments), c.first, nil)
+			if err != nil || len(res.failed) > 0 {
+				t.Errorf("again (%s): %q %v", was, res.failed, err)
+			}
+		})
+	}
+	if n == 0 {
+		t.Error("no regressions are kept")
+	}
+}
+
+// A seed plays the same way every time, with other keys and in another process too:
+// without that, no failure could be seen again.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(hashesOnly) != "" {
+		fmt.Println("hashes", hashes(t))
+		return
+	}
+	other := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestReplay$", "-test.count=1")
+	other.Env = append(os.Environ(), hashesOnly+"=1")
+	out, err := other.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	mine := hashes(t)
+	for i, again := range hashes(t) {
+		if again != mine[i] {
+			t.Errorf("two traces of %s: %s and %s", replayLine(replayed(i), modes()[i%4], nil, 0), mine[i], again)
+		}
+	}
+	if !strings.Contains(string(out), fmt.Sprintln("hashes", mine)) {
+		t.Errorf("another process plays other stories: %s, here %v", out, mine)
+	}
+}
+
+// hashesOnly makes the test print the traces' hashes and stop: it is the other process.
+const hashesOnly = "SIM_HASHES_ONLY"
+
+func replayed(i int) uint64 { return 1000 + uint64(i) }
+
+// hashes plays seeds with keys of its own.
+func hashes(t *testing.T) []string {
+	t.Helper()
+	r, err := newRunner(wiring{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for i := range replays {
+		res, err := r.run(draw(replayed(i), modes()[i%4], nil), replayed(i), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a.hash != b.hash || a.lines != b.lines {
-			t.Errorf("%s: two traces: %s of %d lines, %s of %d lines", replayLine(1000+seed, mode, nil), a.hash, a.lines, b.hash, b.lines)
-		}
+		out = append(out, fmt.Sprintf("%s/%d", res.hash, res.lines))
 	}
+	return out
 }
 
 // A class that is switched off leaves the other draws of a seed as they were, so
@@ -141,7 +184,7 @@ func TestCommand(t *testing.T) {
 	if code := run([]string{"-mode", modeAll, "-seed", "7", "-v", "-off", faultCrash}, &out); code != 0 || !strings.Contains(out.String(), "HEAL") || !strings.Contains(out.String(), "trace ") {
 		t.Errorf("exit %d: %.2000s", code, out.String())
 	}
-	if line := replayLine(7, modeAll, []string{faultCrash}); !slices.Contains(strings.Fields(line), "crash") {
+	if line := replayLine(7, modeAll, []string{faultCrash}, 3); !strings.HasSuffix(line, "-seed 7 -v -payments 3 -off crash") {
 		t.Error(line)
 	}
 }

@@ -30,7 +30,6 @@ import (
 // Names and addresses of the simulated world. Nothing listens there: every
 // transport is in memory.
 const (
-	appName    = "shop"
 	publicURL  = "http://127.0.0.1:18080"
 	stripeURL  = "http://127.0.0.1:12110"
 	paypalURL  = "http://127.0.0.1:12120"
@@ -41,6 +40,9 @@ const (
 	paypalHook = "WH-SIM0123456789"
 	returnURL  = "https://shop.example.com/thanks"
 )
+
+// appNames are the apps that there may be.
+func appNames() []string { return []string{"shop", "school", "zoo"} }
 
 // began is when every run begins.
 func began() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
@@ -69,12 +71,14 @@ type town struct {
 	paypal http.Handler
 	roots  *x509.CertPool
 	engine store.Engine
+	memo   *store.PaymentMemo
 	insts  []*instance
 	healed bool
 	depth  int    // of what happens inside a call or write
 	inside string // the call or write in which it happens
 	log    *slog.Logger
 
+	apps   []string
 	shop   *shop
 	check  *checker
 	failed []string
@@ -86,6 +90,7 @@ type instance struct {
 	id      int
 	gen     int // counts starts
 	dead    bool
+	skew    time.Duration // of its clock
 	service *gateway.Service
 	inbox   *inbox.Inbox
 	handler http.Handler
@@ -103,7 +108,7 @@ type worker struct {
 }
 
 func newTown(l *loop, p plan, w wiring, chain *paypalapi.Chain, logs io.Writer) (*town, error) {
-	t := &town{loop: l, plan: p, wiring: w, log: slog.New(slog.DiscardHandler)}
+	t := &town{loop: l, plan: p, apps: appNames()[:p.apps], wiring: w, memo: store.NewPaymentMemo(), log: slog.New(slog.DiscardHandler)}
 	if logs != nil {
 		t.log = slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
@@ -140,11 +145,17 @@ func newTown(l *loop, p plan, w wiring, chain *paypalapi.Chain, logs io.Writer) 
 	return t, nil
 }
 
+// clock is what this process takes for the time.
+func (i *instance) clock() time.Time { return i.t.now.Add(i.skew) }
+
 // boot starts a process: everything it remembered is gone, the store is as it is.
 func (i *instance) boot() error {
 	t := i.t
 	i.gen++
-	i.dead = false
+	i.dead, i.skew = false, t.plan.skewOf(i.id)
+	if t.healed {
+		i.skew = 0
+	}
 	gen := i.gen
 	var e store.Engine = faults.Wrap(t.engine, faults.Options{
 		Write:  func(p store.WritePoint, when faults.When) error { return i.onWrite(gen, p, when) },
@@ -158,12 +169,14 @@ func (i *instance) boot() error {
 	if err != nil {
 		return err
 	}
-	payments, alerts, orphans := store.NewPayments(e), store.NewAlerts(e), store.NewOrphans(e)
+	payments, alerts, orphans := store.NewPayments(e).WithMemo(t.memo), store.NewAlerts(e), store.NewOrphans(e)
 	opts := gateway.Options{
 		Payments: payments, Keys: store.NewKeys(e), Notify: alerts, Providers: registry,
-		Apps:  []gateway.App{{Name: appName, Mode: payment.ModeTest, ReturnOrigins: []string{"https://shop.example.com"}}},
-		Clock: t.clock, Token: t.token, PublicURL: publicURL, BrandName: "Shop", Render: httpapi.NewRenderer(publicURL),
+		Clock: i.clock, Token: t.token, PublicURL: publicURL, BrandName: "Shop", Render: httpapi.NewRenderer(publicURL),
 		ReturnLayer: t.plan.mode != modeWebhook, Logger: t.log,
+	}
+	for _, name := range t.apps {
+		opts.Apps = append(opts.Apps, gateway.App{Name: name, Mode: payment.ModeTest, ReturnOrigins: []string{"https://shop.example.com"}})
 	}
 	if t.wiring.service != nil {
 		t.wiring.service(&opts)
@@ -173,7 +186,7 @@ func (i *instance) boot() error {
 	}
 	in := inbox.Options{
 		Accounts: registry, Store: store.NewInbox(e), Applier: i.service, Finder: payments, Notify: alerts, Orphans: orphans,
-		Clock: t.clock, Owner: t.token(), Logger: t.log, APIVersions: map[string]string{"stripe": "2023-10-16"},
+		Clock: i.clock, Owner: t.token(), Logger: t.log, APIVersions: map[string]string{"stripe": "2023-10-16"},
 	}
 	in.Metrics.Processed = func(_, result string, _ time.Duration) { t.count("inbox_" + result) }
 	if t.wiring.inbox != nil {
@@ -191,7 +204,7 @@ func (i *instance) boot() error {
 	if t.wiring.marker != nil {
 		marker = t.wiring.marker(marker)
 	}
-	relay, err := outbox.NewRelay(outbox.RelayOptions{Payments: payments, Marker: marker, Pages: feed, Clock: t.clock})
+	relay, err := outbox.NewRelay(outbox.RelayOptions{Payments: payments, Marker: marker, Pages: feed, Clock: i.clock})
 	if err != nil {
 		return err
 	}
@@ -220,7 +233,7 @@ func (i *instance) reconciler(e store.Engine, registry *providers.Registry, paym
 	}
 	opts := reconcile.Options{
 		Payments: payments, Applier: i.service, Accounts: registry.Accounts(), Leases: store.NewLeases(e), Cursors: store.NewSweepCursors(e),
-		Runs: store.NewRuns(e), Discrepancies: store.NewDiscrepancies(e), Orphans: orphans, Alerts: alerts, Clock: t.clock,
+		Runs: store.NewRuns(e), Discrepancies: store.NewDiscrepancies(e), Orphans: orphans, Alerts: alerts, Clock: i.clock,
 		NewID: t.token, Logger: t.log, SweepEvery: every,
 	}
 	if t.wiring.reconcile != nil {
@@ -256,7 +269,7 @@ func (i *instance) accounts() (*providers.Registry, error) {
 	p, err := paypal.New(paypal.Options{
 		Account: paypalName, Mode: payment.ModeTest, ClientID: "sim", ClientSecret: "simulated", APIBase: paypalURL,
 		HTTPClient: client("paypal", t.paypal), WebhookIDs: []string{paypalHook}, WebhookRootCA: t.roots,
-		WebhookCertHosts: []string{paypalHost}, Now: t.clock, BrandName: "Shop", Inline: true,
+		WebhookCertHosts: []string{paypalHost}, Now: i.clock, BrandName: "Shop", Inline: true,
 	})
 	if err != nil {
 		return nil, err
@@ -307,7 +320,7 @@ func (i *instance) run(w *worker) {
 		w.pause = w.least
 		i.stir()
 	}
-	i.wake(w, max(w.pause, min(next.Sub(i.t.now), 12*time.Hour)))
+	i.wake(w, max(w.pause, min(next.Sub(i.clock()), 12*time.Hour)))
 }
 
 // stir lets the workers look sooner: something happened.

@@ -161,3 +161,14 @@ func (w *World) Resend(api, event, endpoint string) (int, bool) {
 	w.wake()
 	return n, true
 }
+
+// Pending counts all deliveries that are not finished.
+func (w *World) Pending() int {
+	w.inner.Lock()
+	defer w.inner.Unlock()
+	n := 0
+	for _, of := range w.pending {
+		n += of
+	}
+	return n
+}

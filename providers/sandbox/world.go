@@ -169,3 +169,11 @@ func (w *World) Ledger() []LedgerRow {
 	defer w.inner.Unlock()
 	return append([]LedgerRow{}, w.ledger...)
 }
+
+// Moved is how many movements there are, for who only wants to know whether there
+// are new ones.
+func (w *World) Moved() int {
+	w.inner.Lock()
+	defer w.inner.Unlock()
+	return len(w.ledger)
+}

@@ -1,0 +1,297 @@
+// Package judge holds what a gateway says against the providers' own books. It sees
+// the ledger of money that really moved, what apps were told, what people did, and
+// the gateway's public API as JSON. It imports nothing of the product, so that it
+// can't share a mistake with what it judges: statuses, sums and the published graph
+// are written down here a second time. It must not act, only read and say.
+package judge
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Row is one movement of money in a provider's ledger, in minor units.
+type Row struct {
+	Object, Kind, Reference, Currency string
+	Amount                            int64
+}
+
+// Order is one payment that an app wanted, and what people did about it.
+type Order struct {
+	ID     string // what the payment's id must be: it follows from the request
+	App    string
+	Amount int64
+	Manual bool
+	Told   bool // the app was given the id
+
+	Captures int      // asked for and not refused
+	Refunds  int      // asked for and not refused, made outside, or ordered by an operator
+	Refused  []string // refunds that were refused for certain
+	Resolved bool     // an operator ordered money to be given back
+	Accepted bool     // an operator took the money as it is
+	Wrong    bool     // the provider may take other money than was asked, or twice
+	Late     bool     // somebody took money after the payment was over
+
+	seen    string
+	version int64
+}
+
+// book is one payment's money at the provider.
+type book struct {
+	captures                   int
+	captured, refunded, failed int64
+	disputed, won              int64
+	refunds                    map[string]int64 // by the provider's id
+	returned                   map[string]bool  // refunds that failed
+	disputes                   map[string]int64
+}
+
+// Judge collects. Make it with New.
+type Judge struct {
+	fail   func(format string, args ...any)
+	orders map[string]*Order
+	books  map[string]*book
+}
+
+// New calls fail for everything that must not be.
+func New(fail func(format string, args ...any)) *Judge {
+	return &Judge{fail: fail, orders: map[string]*Order{}, books: map[string]*book{}}
+}
+
+// Expect tells of an order before it is placed. Its fields may change as people act.
+func (j *Judge) Expect(o *Order) { j.orders[o.ID] = o }
+
+// Order finds one by its payment's id; nil if nobody wanted that.
+func (j *Judge) Order(id string) *Order { return j.orders[id] }
+
+func (j *Judge) book(id string) *book {
+	if j.books[id] == nil {
+		j.books[id] = &book{refunds: map[string]int64{}, returned: map[string]bool{}, disputes: map[string]int64{}}
+	}
+	return j.books[id]
+}
+
+// Plain says that one capture stands and nothing was given back or taken back.
+func (j *Judge) Plain(id string) bool {
+	b := j.book(id)
+	return b.captures == 1 && len(b.refunds) == 0 && b.disputed == 0
+}
+
+// Captured is what the provider took for a payment, in minor units.
+func (j *Judge) Captured(id string) int64 { return j.book(id).captured }
+
+// Moved takes a new row of the ledger. I1 holds at every moment: nobody is charged
+// twice or too much, and I9: never more is given back than was taken.
+func (j *Judge) Moved(r Row) {
+	b, o := j.book(r.Reference), j.orders[r.Reference]
+	switch r.Kind {
+	case "capture":
+		b.captures++
+		b.captured += r.Amount
+		switch {
+		case o == nil:
+			j.fail("I16 money moved for %q, which nobody asked for", r.Reference)
+		case o.Wrong || o.Late:
+		case b.captures > 1 && !o.Manual:
+			j.fail("I1 %s was charged %d times", r.Reference, b.captures)
+		case b.captured > o.Amount:
+			j.fail("I1 %s was charged %d of %d", r.Reference, b.captured, o.Amount)
+		}
+	case "refund":
+		b.refunds[r.Object] = r.Amount
+		b.refunded += r.Amount
+		if b.refunded-b.failed > b.captured {
+			j.fail("I9 %s: %d given back of %d", r.Reference, b.refunded-b.failed, b.captured)
+		}
+	case "refund_failed":
+		b.returned[r.Object] = true
+		b.failed += r.Amount
+	case "dispute":
+		b.disputes[r.Object] = r.Amount
+		b.disputed += r.Amount
+	case "reversal":
+		b.disputed += r.Amount
+	case "dispute_won":
+		b.won += r.Amount
+	}
+}
+
+// follows is the published graph, without the way into conflicted, which is open
+// to every status.
+func follows() map[string]string {
+	return map[string]string{
+		"conflicted": "succeeded authorized processing requires_action canceled expired failed",
+		"succeeded":  "",
+		"authorized": "succeeded processing canceled",
+		"processing": "succeeded authorized requires_action canceled expired failed", "requires_action": "succeeded authorized processing canceled expired failed",
+		"canceled": "succeeded authorized processing", "expired": "succeeded authorized processing", "failed": "succeeded authorized processing",
+	}
+}
+
+func mayFollow(from, to string) bool {
+	return from == to || to == "conflicted" || slices.Contains(strings.Fields(follows()[from]), to)
+}
+
+// Observed is an app reading its payment: what is said to be paid is paid (I2, I4),
+// statuses move along the graph (I5), nothing is older than what it read before (I19).
+func (j *Judge) Observed(o *Order, status string, version int64) {
+	if status == "succeeded" && j.book(o.ID).captured == 0 {
+		j.fail("I2 %s is said to be paid, and no money moved", o.ID)
+	}
+	if o.seen != "" && !mayFollow(o.seen, status) {
+		j.fail("I5 %s went from %s to %s", o.ID, o.seen, status)
+	}
+	if version < o.version {
+		j.fail("I19 %s was read in version %d, before in %d", o.ID, version, o.version)
+	}
+	o.seen, o.version = status, version
+}
+
+// End checks everything that must hold once nothing moves any more.
+func (j *Judge) End(apps []string, ask Ask) {
+	r := reader{j: j, ask: ask}
+	alerts := r.alerts()
+	for _, app := range apps {
+		told := r.feed(app)
+		for _, p := range r.payments(app) {
+			o := j.orders[p.ID]
+			if o == nil || o.App != app {
+				j.fail("I16 %s has the payment %s, which it did not ask for", app, p.ID)
+				continue
+			}
+			o.seen = p.Status
+			j.sums(o, p, alerts[p.ID])
+			j.objects(p, told[p.ID], alerts[p.ID])
+			j.history(p, r.history(app, p.ID), told[p.ID])
+			if again := r.sync(app, p.ID); again.Status != p.Status || again.Amounts != p.Amounts {
+				j.fail("I3 %s: read once more it is %s %+v, on record was %s %+v", p.ID, again.Status, again.Amounts, p.Status, p.Amounts)
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(j.orders)) {
+		o := j.orders[id]
+		if o.Told && o.seen == "" {
+			j.fail("I4 payment %s was answered and is gone", id)
+		}
+		if b := j.books[id]; b != nil && b.captures > 0 && o.seen == "" {
+			j.fail("I16 money moved for %s, which is not on record", id)
+		}
+	}
+}
+
+// sums: I1, I2, I3, I5, I7. Each refund and capture took effect at most once, what
+// was refused did not happen, and what is odd was told.
+func (j *Judge) sums(o *Order, p Payment, alerts []string) {
+	b, a := j.book(p.ID), p.Amounts
+	if a.Captured.Amount != b.captured || a.Refunded.Amount != b.refunded-b.failed || a.Disputed.Amount != b.disputed-b.won {
+		j.fail("I3 %s (%s): captured %d refunded %d disputed %d, the provider says %d %d %d", p.ID, p.Status,
+			a.Captured.Amount, a.Refunded.Amount, a.Disputed.Amount, b.captured, b.refunded-b.failed, b.disputed-b.won)
+	}
+	paid := p.Status == "succeeded"
+	if paid != (b.captured > 0) && !(o.Resolved && p.Status == "canceled") {
+		j.fail("I2 %s is %s, the provider took %d", p.ID, p.Status, b.captured)
+	}
+	told := slices.Contains(alerts, "conflicted_payment")
+	odd := !o.Manual && paid && b.captured != o.Amount
+	if odd && (!o.Accepted && !o.Resolved || !told) {
+		j.fail("I7 %s: asked %d, taken %d, and nobody was told", p.ID, o.Amount, b.captured)
+	}
+	if b.captures > 1 && !o.Manual && !told {
+		j.fail("I1 %s was charged %d times, and nobody was told", p.ID, b.captures)
+	}
+	if o.Late && !slices.Contains(alerts, "late_money") && !told {
+		j.fail("I7 %s was paid after it was over, and nobody was told", p.ID)
+	}
+	if len(b.refunds) > o.Refunds {
+		j.fail("I1 %s: %d refunds, asked for were %d", p.ID, len(b.refunds), o.Refunds)
+	}
+	if o.Manual && b.captures > o.Captures && !o.Wrong {
+		j.fail("I5 %s: %d captures, asked for and not refused were %d", p.ID, b.captures, o.Captures)
+	}
+	for _, id := range o.Refused {
+		for _, r := range p.Refunds {
+			if r.ID == id && r.Status == "succeeded" {
+				j.fail("I5 refund %s was refused and took effect", id)
+			}
+		}
+	}
+}
+
+// objects: each refund and dispute is on record one by one, and was told.
+func (j *Judge) objects(p Payment, told []Event, alerts []string) {
+	b := j.book(p.ID)
+	known := map[string]Refund{}
+	for _, r := range p.Refunds {
+		known[r.ProviderRef] = r
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.refunds)) {
+		amount := b.refunds[id]
+		want := "succeeded"
+		if b.returned[id] {
+			want = "failed"
+		}
+		if r := known[id]; r.Amount != amount || r.Status != want {
+			j.fail("I3 %s: refund %s of %d is %s at the provider, on record %+v", p.ID, id, amount, want, r)
+		} else if !heard(told, "refund."+want, r.ID) {
+			j.fail("I9 %s: nobody heard that refund %s is %s", p.ID, r.ID, want)
+		}
+	}
+	if len(b.returned) > 0 && !slices.Contains(alerts, "refund_failed") {
+		j.fail("I13 %s: a refund failed and nobody was told", p.ID)
+	}
+	disputes := map[string]Dispute{}
+	for _, d := range p.Disputes {
+		disputes[d.ProviderRef] = d
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.disputes)) {
+		amount := b.disputes[id]
+		if d := disputes[id]; d.Amount != amount {
+			j.fail("I3 %s: dispute %s of %d, on record %+v", p.ID, id, amount, d)
+		} else if !heard(told, "dispute.opened", d.ID) {
+			j.fail("I9 %s: the app never heard of dispute %s", p.ID, d.ID)
+		}
+	}
+	if len(b.disputes) > 0 && !slices.Contains(alerts, "dispute_opened") {
+		j.fail("I13 %s: a dispute opened and nobody was told", p.ID)
+	}
+}
+
+func heard(told []Event, kind, id string) bool {
+	return slices.ContainsFunc(told, func(e Event) bool { return e.Type == kind && e.Data.Object.ID == id })
+}
+
+// history: I5 and I12, it is a path in the graph that ends where the payment is, and
+// names who did it; I3 of the outbox, each change of status stands in the feed once,
+// in order, with that status in it.
+func (j *Judge) history(p Payment, entries []Entry, told []Event) {
+	var want, have []string
+	for i, h := range entries {
+		if i > 0 && entries[i-1].After.Status != h.Before.Status || i > 0 && entries[i-1].Version >= h.Version {
+			j.fail("I12 %s: history jumps from %s to %s", p.ID, entries[i-1].After.Status, h.Before.Status)
+		}
+		if i > 0 && !mayFollow(h.Before.Status, h.After.Status) {
+			j.fail("I5 %s went from %s to %s", p.ID, h.Before.Status, h.After.Status)
+		}
+		if h.Actor.Type == "" || h.Layer == "" {
+			j.fail("I12 %s: nobody is named for version %d", p.ID, h.Version)
+		}
+		if i == 0 && h.After.Status != "processing" || i > 0 && h.Before.Status != h.After.Status {
+			want = append(want, h.After.Status)
+		}
+	}
+	if n := len(entries); n == 0 || entries[n-1].After.Status != p.Status {
+		j.fail("I12 %s: history does not end with %s", p.ID, p.Status)
+	}
+	for _, e := range told {
+		if kind, status, _ := strings.Cut(e.Type, "."); kind == "payment" && status != "captured" {
+			have = append(have, status)
+			if e.Data.Object.Status != status {
+				j.fail("I9 event %s of %s shows the payment as %s", e.Type, p.ID, e.Data.Object.Status)
+			}
+		}
+	}
+	if !slices.Equal(want, have) {
+		j.fail("I9 %s: the feed tells %v, history %v", p.ID, have, want)
+	}
+}
