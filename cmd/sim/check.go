@@ -178,7 +178,7 @@ func (c *checker) api() (judge.Ask, error) {
 	})
 	return func(app, method, path string) (int, []byte) {
 		n++
-		req := httptest.NewRequest(method, publicURL+path, http.NoBody)
+		req := httptest.NewRequestWithContext(context.Background(), method, publicURL+path, http.NoBody)
 		req.Header.Set("Authorization", "Bearer "+keys[app])
 		if method != http.MethodGet {
 			req.Header.Set("Idempotency-Key", fmt.Sprintf("judge-%d", n))

@@ -24,16 +24,6 @@ func runnerOf(t *testing.T, w wiring) *runner {
 	return &runner{chain: chain, wiring: w}
 }
 
-func play(t *testing.T, w wiring, mode string, seed uint64, off ...string) result {
-	t.Helper()
-	r := runnerOf(t, w)
-	res, err := r.run(draw(seed, mode, off), seed, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res
-}
-
 // Every promise of the product (I1 to I9) holds under every fault, with each layer
 // alone as well. A failing seed says how to see it again.
 func TestSeeds(t *testing.T) {

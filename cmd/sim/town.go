@@ -184,20 +184,8 @@ func (i *instance) boot() error {
 	if i.service, err = gateway.New(opts); err != nil {
 		return err
 	}
-	in := inbox.Options{
-		Accounts: registry, Store: store.NewInbox(e), Applier: i.service, Finder: payments, Notify: alerts, Orphans: orphans,
-		Clock: i.clock, Owner: t.token(), Logger: t.log, APIVersions: map[string]string{"stripe": "2023-10-16"},
-	}
-	in.Metrics.Processed = func(_, result string, _ time.Duration) { t.count("inbox_" + result) }
-	if t.wiring.inbox != nil {
-		t.wiring.inbox(&in)
-	}
-	if i.inbox, err = inbox.New(in); err != nil {
+	if err := i.receiver(e, registry, payments, alerts, orphans); err != nil {
 		return err
-	}
-	i.handler = i.inbox
-	if t.wiring.receiver != nil {
-		i.handler = t.wiring.receiver(i.inbox)
 	}
 	feed := store.NewFeed(e)
 	var marker outbox.Marker = i.service
@@ -221,6 +209,27 @@ func (i *instance) boot() error {
 	for _, w := range i.workers {
 		w.pause = w.least
 		i.wake(w, within(t.chance, 0, w.least))
+	}
+	return nil
+}
+
+func (i *instance) receiver(e store.Engine, registry *providers.Registry, payments *store.Payments, alerts *store.Alerts, orphans *store.Orphans) error {
+	t := i.t
+	in := inbox.Options{
+		Accounts: registry, Store: store.NewInbox(e), Applier: i.service, Finder: payments, Notify: alerts, Orphans: orphans,
+		Clock: i.clock, Owner: t.token(), Logger: t.log, APIVersions: map[string]string{"stripe": "2023-10-16"},
+	}
+	in.Metrics.Processed = func(_, result string, _ time.Duration) { t.count("inbox_" + result) }
+	if t.wiring.inbox != nil {
+		t.wiring.inbox(&in)
+	}
+	var err error
+	if i.inbox, err = inbox.New(in); err != nil {
+		return err
+	}
+	i.handler = i.inbox
+	if t.wiring.receiver != nil {
+		i.handler = t.wiring.receiver(i.inbox)
 	}
 	return nil
 }
