@@ -49,7 +49,7 @@ func pagesWhileInserting(t *testing.T, e store.Engine) {
 	for w := range 4 {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(7, uint64(w)))
-			for n := 0; ; n++ {
+			for n := range 500 { // an end, or readers slower than writers would never get through
 				select {
 				case <-stop:
 					return

@@ -36,7 +36,7 @@ const (
 	defaultTimeout   = 8 * time.Second  // of one Engine method; covers an election, usually under 5 s
 	defaultSelection = 3 * time.Second  // of finding a primary: fail fast, the caller answers 503
 	migrateTimeout   = 60 * time.Minute // of Migrate: an index on a large collection takes its time
-	closeTimeout     = 5 * time.Second
+	closeTimeout     = time.Second
 	defaultPool      = 64 // connections per server
 	maxConnecting    = 8
 	appName          = "trifecta"
@@ -215,10 +215,32 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.closed = true
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	if err := e.client.Disconnect(ctx); err != nil {
-		return fmt.Errorf("close the MongoDB store: %s", scrub(err.Error(), e.secrets))
+	// Nothing is under way any more, so what is left is to hang up. The driver's Disconnect (v2.9.3) does not heed its
+	// context: if a member's monitor begins a check at that very moment, it waits for the answer, up to 10 s.
+	done := make(chan error, 1)
+	go func() { done <- e.client.Disconnect(context.Background()) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("close the MongoDB store: %s", scrub(err.Error(), e.secrets))
+		}
+	case <-time.After(closeTimeout):
 	}
 	return nil
+}
+
+// WithDatabase returns the URL with another database's name in it; the URL's own may be missing. It is for tests that
+// share a server, and for copying.
+func WithDatabase(url, db string) (string, error) {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		return "", fmt.Errorf("%w: the MongoDB URL has no scheme", store.ErrInvalid)
+	}
+	rest, query, hasQuery := strings.Cut(rest, "?")
+	hosts, _, _ := strings.Cut(rest, "/")
+	url = scheme + "://" + hosts + "/" + db
+	if hasQuery {
+		url += "?" + query
+	}
+	return url, nil
 }

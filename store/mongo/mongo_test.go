@@ -1,0 +1,96 @@
+package mongo
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/enginetest"
+	"github.com/trifecta-pay/trifecta/store/mongo/wiretest"
+)
+
+// realURL is a database of this test's own on a real server, dropped afterwards. It skips without one.
+func realURL(t *testing.T) string {
+	t.Helper()
+	uri := os.Getenv("TRIFECTA_TEST_MONGODB_URI")
+	if uri == "" {
+		t.Skip("TRIFECTA_TEST_MONGODB_URI is not set")
+	}
+	url, err := WithDatabase(uri, "t_"+strings.ToLower(rand.Text()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
+func openAt(t testing.TB, url string, colls []store.Collection, more ...func(*Options)) *Engine {
+	t.Helper()
+	o := Options{URL: url, Collections: colls}
+	for _, m := range more {
+		m(&o)
+	}
+	e, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+func migrated(t testing.TB, url string, colls []store.Collection, more ...func(*Options)) *Engine {
+	t.Helper()
+	e := openAt(t, url, colls, more...)
+	if _, err := e.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// Guards: MongoDB means the same as the other engines, as far as the wire shows it.
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Start(t, wiretest.Options{})
+	enginetest.Run(t, func(t *testing.T, colls []store.Collection) store.Engine {
+		return migrated(t, s.URL("t_"+strings.ToLower(rand.Text())), colls)
+	})
+}
+
+// Guards: the same with answers that come in many batches.
+func TestConformanceInSmallBatches(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Start(t, wiretest.Options{MaxBatchBytes: 1500})
+	t.Cleanup(func() {
+		if s.Count("getMore") == 0 {
+			t.Error("no answer took a second batch")
+		}
+	})
+	enginetest.Run(t, func(t *testing.T, colls []store.Collection) store.Engine {
+		return migrated(t, s.URL("t_"+strings.ToLower(rand.Text())), colls)
+	})
+}
+
+// Guards: a real MongoDB means the same. This is the test that the release rests on.
+func TestConformanceRealServer(t *testing.T) {
+	t.Parallel()
+	realURL(t)
+	enginetest.Run(t, func(t *testing.T, colls []store.Collection) store.Engine {
+		url := realURL(t)
+		e := migrated(t, url, colls)
+		t.Cleanup(func() { // before the Engine closes
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			if err := e.db.Drop(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		return e
+	})
+}
