@@ -59,7 +59,14 @@ func (e *Engine) classify(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("%w: %s: %w", store.ErrUnavailable, what, cause)
 	}
 	var we mongo.WriteException
-	if errors.As(err, &we) {
+	var bulk mongo.BulkWriteException
+	if errors.As(err, &bulk) {
+		we.WriteConcernError = bulk.WriteConcernError
+		for _, one := range bulk.WriteErrors {
+			we.WriteErrors = append(we.WriteErrors, one.WriteError)
+		}
+	}
+	if errors.As(err, &bulk) || errors.As(err, &we) {
 		if we.WriteConcernError != nil {
 			return fmt.Errorf("%w: %s: not confirmed by a majority (%s)", store.ErrUnavailable, what, codeText(we.WriteConcernError.Code, we.WriteConcernError.Name))
 		}

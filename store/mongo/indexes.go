@@ -18,12 +18,12 @@ import (
 type Kind string
 
 const (
-	// Missing: a declared index does not exist. Its queries are refused. Migrate creates it.
+	// Missing means that a declared index does not exist. Its queries are refused. Migrate creates it.
 	Missing Kind = "missing"
-	// Different: an index of a declared name has other keys or options, or one of other name has its keys, or the
+	// Different means that an index of a declared name has other keys or options, or one of other name has its keys, or the
 	// collection itself has options that change what an index means (collation, capped). A human drops it.
 	Different Kind = "different"
-	// Extra: an index that is not declared. It costs writes and does no harm, unless it is unique.
+	// Extra is an index that is not declared. It costs writes and does no harm, unless it is unique.
 	Extra Kind = "extra"
 )
 

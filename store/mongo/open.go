@@ -224,7 +224,7 @@ func (e *Engine) Close() error {
 		if err != nil {
 			return fmt.Errorf("close the MongoDB store: %s", scrub(err.Error(), e.secrets))
 		}
-	case <-time.After(closeTimeout):
+	case <-time.After(closeTimeout): //nolint:forbidigo // bounds a wait on the network, decides nothing
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -101,10 +102,29 @@ func openStore(ctx context.Context, cfg config.Config) (store.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := store.CheckMigrated(ctx, e); err != nil {
+	if err := errors.Join(checkIndexes(ctx, e), store.CheckMigrated(ctx, e)); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
+}
+
+// checkIndexes refuses a store without its indexes: its queries would be refused one
+// by one later, in the middle of taking payments.
+func checkIndexes(ctx context.Context, e store.Engine) error {
+	drifts, err := IndexDrift(ctx, e)
+	if err != nil {
+		return err
+	}
+	var wrong []string
+	for _, d := range drifts {
+		if !d.Harmless {
+			wrong = append(wrong, d.Text)
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the store's indexes are not as declared; run \"trifecta migrate\", which creates what is missing and says what else to do: %s", strings.Join(wrong, "; "))
 }
 
 // seal wraps the store so that personal data and secrets are encrypted in it.

@@ -118,6 +118,12 @@ func (m *member) run(req request) bson.D {
 		return s.write(req)
 	case "find":
 		return s.find(req)
+	case "count": // without a query: from the collection's metadata
+		n := 0
+		if c := s.collection(req.db, req.coll, false); c != nil {
+			n = len(c.docs)
+		}
+		return bson.D{{Key: "ok", Value: 1}, {Key: "n", Value: int32(n)}}
 	case "getMore", "killCursors":
 		return s.moreOf(req)
 	case "createIndexes":
@@ -153,7 +159,7 @@ func (s *Server) write(req request) bson.D {
 		}
 	}
 	c := s.collection(req.db, req.coll, true)
-	n := int32(0)
+	n, upserted := int32(0), bson.A(nil)
 	switch req.name {
 	case "insert":
 		for i, one := range array(req.get("documents")) {
@@ -163,7 +169,7 @@ func (s *Server) write(req request) bson.D {
 			n++
 		}
 	case "update":
-		for _, one := range array(req.get("updates")) {
+		for i, one := range array(req.get("updates")) {
 			replacement := document(value(document(one), "u"))
 			if len(replacement) == 0 || strings.HasPrefix(replacement[0].Key, "$") {
 				return fail(req, failedToParse, "wiretest: only replacements")
@@ -172,8 +178,12 @@ func (s *Server) write(req request) bson.D {
 			if err != nil {
 				return fail(req, failedToParse, err.Error())
 			}
-			if hit != nil {
+			switch upsert := value(document(one), "upsert") == true; {
+			case hit != nil:
 				hit.set(replacement)
+				n++
+			case upsert && c.insert(withID(replacement, value(document(value(document(one), "q")), "_id"))):
+				upserted = append(upserted, bson.D{{Key: "index", Value: int32(i)}, {Key: "_id", Value: value(document(value(document(one), "q")), "_id")}})
 				n++
 			}
 		}
@@ -191,7 +201,10 @@ func (s *Server) write(req request) bson.D {
 	}
 	reply := bson.D{{Key: "ok", Value: 1}, {Key: "n", Value: n}}
 	if req.name == "update" {
-		reply = append(reply, bson.E{Key: "nModified", Value: n})
+		reply = append(reply, bson.E{Key: "nModified", Value: n - int32(len(upserted))})
+	}
+	if len(upserted) > 0 {
+		reply = append(reply, bson.E{Key: "upserted", Value: upserted})
 	}
 	if req.txn > 0 && n > 0 {
 		s.records[req.session] = record{req.txn, reply}

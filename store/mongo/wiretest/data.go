@@ -29,9 +29,7 @@ type stored struct {
 }
 
 func (d *stored) set(doc bson.D) {
-	if value(doc, "_id") == nil { // a replacement keeps the id
-		doc = append(bson.D{{Key: "_id", Value: d.id}}, doc...)
-	}
+	doc = withID(doc, d.id) // a replacement keeps the id
 	raw, err := bson.Marshal(doc)
 	if err != nil {
 		panic(err) // it came from BSON
@@ -40,6 +38,13 @@ func (d *stored) set(doc bson.D) {
 	for _, e := range doc {
 		d.fields[e.Key] = e.Value
 	}
+}
+
+func withID(doc bson.D, id any) bson.D {
+	if value(doc, "_id") != nil {
+		return doc
+	}
+	return append(bson.D{{Key: "_id", Value: id}}, doc...)
 }
 
 // collection finds a collection, or makes it as a write or an index does.

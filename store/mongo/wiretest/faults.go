@@ -129,7 +129,7 @@ func (m *member) answer(msg message) ([]byte, error) {
 	}
 	if f.Delay > 0 { // others go on meanwhile
 		s.mu.Unlock()
-		time.Sleep(f.Delay)
+		time.Sleep(f.Delay) //nolint:forbidigo // a slow server is slow in real time
 		s.mu.Lock()
 	}
 	defer s.mu.Unlock()

@@ -29,8 +29,8 @@ func (s *Server) judge(req request, raw []byte) {
 	if isWrite(req.name) && (value(concern, "w") != "majority" || value(concern, "j") != true) {
 		s.violation("%s %s is written with %v, not w:majority j:true", req.name, req.coll, concern)
 	}
-	if req.name == "find" && value(document(req.get("readConcern")), "level") != "majority" {
-		s.violation("find in %s reads with %v, not majority", req.coll, req.get("readConcern"))
+	if isRead(req.name) && value(document(req.get("readConcern")), "level") != "majority" {
+		s.violation("%s in %s reads with %v, not majority", req.name, req.coll, req.get("readConcern"))
 	}
 	if p := document(req.get("$readPreference")); p != nil && value(p, "mode") != "primary" {
 		s.violation("%s %s reads from %v", req.name, req.coll, value(p, "mode"))
@@ -40,8 +40,11 @@ func (s *Server) judge(req request, raw []byte) {
 			if id := value(document(value(document(one), "q")), "_id"); id == nil || isOperators(id) {
 				s.violation("%s in %s does not name one _id", req.name, req.coll)
 			}
-			if value(document(one), "multi") == true || value(document(one), "upsert") == true {
-				s.violation("%s in %s is multi or upsert", req.name, req.coll)
+			if value(document(one), "multi") == true {
+				s.violation("%s in %s is multi", req.name, req.coll)
+			}
+			if value(document(one), "upsert") == true && len(document(value(document(one), "q"))) != 1 { // copying a whole store
+				s.violation("upsert in %s depends on more than the _id", req.coll)
 			}
 		}
 	}
@@ -55,8 +58,10 @@ func (s *Server) violation(format string, args ...any) {
 }
 
 func isData(name string) bool {
-	return slices.Contains([]string{"insert", "update", "delete", "find", "ping"}, name)
+	return isRead(name) || slices.Contains([]string{"insert", "update", "delete", "ping"}, name)
 }
+
+func isRead(name string) bool { return name == "find" || name == "count" }
 
 func isWrite(name string) bool {
 	return slices.Contains([]string{"insert", "update", "delete", "createIndexes", "findAndModify", "create"}, name)

@@ -7,6 +7,7 @@ package wiretest
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -196,7 +197,7 @@ func (s *Server) Violations() []string {
 }
 
 func (m *member) listen() error {
-	l, err := net.Listen("tcp", m.address)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", m.address)
 	if err != nil {
 		return fmt.Errorf("wiretest: %w", err)
 	}
