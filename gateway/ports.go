@@ -105,8 +105,10 @@ type AlertNotice struct {
 	ID      string
 	Channel string
 	// Reason is new, again (reopened or snooze over), worse, or escalated.
-	Reason string
-	At     time.Time
+	Reason   string
+	Severity string // the alert's at that moment
+	Episode  int64  // the alert's Reopened at that moment
+	At       time.Time
 	// Digest says that it goes out in the channel's next digest.
 	Digest bool
 }

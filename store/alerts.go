@@ -148,7 +148,8 @@ func (s *Alerts) Get(ctx context.Context, id string) (gateway.AlertRecord, error
 }
 
 // ToTell lists alerts that somebody may have to be told of by now: open ones whose
-// TellAt has come and snoozed ones whose time is over, the longest due first.
+// TellAt has come and snoozed ones whose time is over, the longest due first. One
+// that can't be read is left out and told with the error.
 func (s *Alerts) ToTell(ctx context.Context, now time.Time, limit int) ([]gateway.AlertRecord, error) {
 	docs, _, err := s.e.Query(ctx, alertsName, Query{
 		Index: "by_tell", Where: []Filter{Where("scope", Eq, "all"), Where("tell_at", Lte, now)}, SortBy: "tell_at", Limit: min(max(limit, 1), MaxLimit),
@@ -157,14 +158,16 @@ func (s *Alerts) ToTell(ctx context.Context, now time.Time, limit int) ([]gatewa
 		return nil, portError(err)
 	}
 	out := make([]gateway.AlertRecord, 0, len(docs))
+	var unreadable error
 	for _, d := range docs {
 		a, err := alertOf(d)
 		if err != nil {
-			return nil, err
+			unreadable = err
+			continue
 		}
 		out = append(out, a)
 	}
-	return out, nil
+	return out, unreadable
 }
 
 // AlertFilter narrows a list of alerts. App and Mode empty: all of them.
