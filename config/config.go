@@ -62,6 +62,8 @@ type Config struct {
 	// BrandName is shown to customers on our pages and at PayPal; "" leaves it
 	// to the provider's account settings. At most 127 characters.
 	BrandName string
+	// Alerts says who is told of alerts.
+	Alerts Alerts
 }
 
 // HTTP has the two listeners.
@@ -101,6 +103,9 @@ type Account struct {
 	// For the sandbox; refused beside any live account.
 	WebhookRootCA    string
 	WebhookCertHosts []string
+	// SecretExpires is when one of the account's credentials runs out; admins are
+	// alerted three weeks before. Zero: nobody said.
+	SecretExpires time.Time
 }
 
 // App is one product app.

@@ -501,6 +501,15 @@ func TestUnreadableFiles(t *testing.T) {
 	}
 }
 
+// shapes are the types of the file, all of them.
+func shapes() []reflect.Type {
+	return []reflect.Type{
+		reflect.TypeFor[raw](), reflect.TypeFor[rawHTTP](), reflect.TypeFor[rawAccount](), reflect.TypeFor[rawApp](), reflect.TypeFor[rawLayers](),
+		reflect.TypeFor[rawEncryption](), reflect.TypeFor[rawKey](), reflect.TypeFor[rawRetention](),
+		reflect.TypeFor[rawAlerts](), reflect.TypeFor[rawAlertChannel](), reflect.TypeFor[rawAlertRoute](), reflect.TypeFor[rawAlertEscalation](), reflect.TypeFor[rawQuietHours](),
+	}
+}
+
 // Promise: the example page loads, and explains every key there is.
 func TestExample(t *testing.T) {
 	t.Parallel()
@@ -515,7 +524,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, ty := range []reflect.Type{reflect.TypeFor[raw](), reflect.TypeFor[rawHTTP](), reflect.TypeFor[rawAccount](), reflect.TypeFor[rawApp](), reflect.TypeFor[rawLayers](), reflect.TypeFor[rawEncryption](), reflect.TypeFor[rawKey](), reflect.TypeFor[rawRetention]()} {
+	for _, ty := range shapes() {
 		for _, key := range tagValues(ty, "yaml") {
 			if !regexp.MustCompile(`(?m)^[ #-]*` + key + `:`).Match(text) {
 				t.Errorf("the example does not show %s", key)
@@ -528,7 +537,7 @@ func TestExample(t *testing.T) {
 // faults name the right one.
 func TestVariableNamesFollowPaths(t *testing.T) {
 	t.Parallel()
-	for _, ty := range []reflect.Type{reflect.TypeFor[raw](), reflect.TypeFor[rawHTTP](), reflect.TypeFor[rawAccount](), reflect.TypeFor[rawApp](), reflect.TypeFor[rawLayers](), reflect.TypeFor[rawEncryption](), reflect.TypeFor[rawKey](), reflect.TypeFor[rawRetention]()} {
+	for _, ty := range shapes() {
 		for i := range ty.NumField() {
 			tag := ty.Field(i).Tag
 			name := strings.TrimSuffix(tag.Get("env")+tag.Get("envPrefix"), "_")

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -47,6 +48,7 @@ type raw struct {
 	TestClock       string       `yaml:"test_clock" env:"TEST_CLOCK"`
 	AllowSQLiteLive bool         `yaml:"allow_sqlite_live" env:"ALLOW_SQLITE_LIVE"`
 	BrandName       string       `yaml:"brand_name" env:"BRAND_NAME"`
+	Alerts          rawAlerts    `yaml:"alerts" envPrefix:"ALERTS_"`
 
 	Encryption         rawEncryption `yaml:"encryption" envPrefix:"ENCRYPTION_"`
 	AllowPlaintextLive bool          `yaml:"allow_plaintext_live" env:"ALLOW_PLAINTEXT_LIVE"`
@@ -94,6 +96,7 @@ type rawAccount struct {
 	WebhookIDs                []string `yaml:"webhook_ids" env:"WEBHOOK_IDS"`
 	WebhookRootCA             string   `yaml:"webhook_root_ca" env:"WEBHOOK_ROOT_CA"`
 	WebhookCertHosts          []string `yaml:"webhook_cert_hosts" env:"WEBHOOK_CERT_HOSTS"`
+	SecretExpires             string   `yaml:"secret_expires" env:"SECRET_EXPIRES"`
 }
 
 type rawApp struct {
@@ -178,7 +181,7 @@ func (l *loader) overlayEnv(r *raw) {
 	})
 }
 
-var structured = regexp.MustCompile(`^TRIFECTA_(ACCOUNTS|APPS|ENCRYPTION_KEYS)_(\d+)_(.+)$|^TRIFECTA_(LAYERS|ENCRYPTION|RETENTION)_(.+)$`)
+var structured = regexp.MustCompile(`^TRIFECTA_(ACCOUNTS|APPS|ENCRYPTION_KEYS|ALERTS_CHANNELS|ALERTS_ROUTES|ALERTS_ESCALATIONS)_(\d+)_(.+)$|^TRIFECTA_(LAYERS|ENCRYPTION|RETENTION|ALERTS_QUIET_HOURS)_(.+)$`)
 
 // unknownVariables refuses misspelt variables of the groups, where a typing
 // mistake would silently leave a layer on or a secret out. Others are left
@@ -192,9 +195,13 @@ func (l *loader) unknownVariables(ours map[string]string, r *raw) {
 		"APPS":     {reflect.TypeFor[rawApp](), len(r.Apps)},
 		"LAYERS":   {reflect.TypeFor[rawLayers](), 0},
 
-		"ENCRYPTION_KEYS": {reflect.TypeFor[rawKey](), len(r.Encryption.Keys)},
-		"ENCRYPTION":      {reflect.TypeFor[rawEncryption](), 0},
-		"RETENTION":       {reflect.TypeFor[rawRetention](), 0},
+		"ENCRYPTION_KEYS":    {reflect.TypeFor[rawKey](), len(r.Encryption.Keys)},
+		"ENCRYPTION":         {reflect.TypeFor[rawEncryption](), 0},
+		"RETENTION":          {reflect.TypeFor[rawRetention](), 0},
+		"ALERTS_CHANNELS":    {reflect.TypeFor[rawAlertChannel](), len(r.Alerts.Channels)},
+		"ALERTS_ROUTES":      {reflect.TypeFor[rawAlertRoute](), len(r.Alerts.Routes)},
+		"ALERTS_ESCALATIONS": {reflect.TypeFor[rawAlertEscalation](), len(r.Alerts.Escalations)},
+		"ALERTS_QUIET_HOURS": {reflect.TypeFor[rawQuietHours](), 0},
 	}
 	names := make([]string, 0, len(ours))
 	for name := range ours {
@@ -246,6 +253,7 @@ func (l *loader) resolve(r *raw) Config {
 
 		Encryption: Encryption{Active: r.Encryption.Active}, AllowPlaintextLive: r.AllowPlaintextLive,
 		Retention: Retention(r.Retention),
+		Alerts:    l.alerts(r.Alerts),
 	}
 	if cfg.Store.IsZero() && r.StoreFile == "" {
 		cfg.Store = NewSecret(DefaultStore)
@@ -277,7 +285,20 @@ func (l *loader) account(at string, a rawAccount) Account {
 		WebhookIDs:            a.WebhookIDs,
 		WebhookRootCA:         a.WebhookRootCA,
 		WebhookCertHosts:      a.WebhookCertHosts,
+		SecretExpires:         l.date(at+"secret_expires", a.SecretExpires),
 	}
+}
+
+// date reads a day, as the moment it begins in UTC.
+func (l *loader) date(at, s string) time.Time {
+	if s == "" {
+		return time.Time{}
+	}
+	day, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		l.faults.add(at, "is not a date", "Write it like 2027-03-31")
+	}
+	return day
 }
 
 // secret takes the value or the file's contents. A fault of the file is noted

@@ -54,6 +54,7 @@ func validate(c Config) []Fault {
 		v.nameAndMode(at, "app", a.Name, a.Mode, seen)
 		v.origins(at, a)
 	}
+	v.alerts()
 	return v.list
 }
 

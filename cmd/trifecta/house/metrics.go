@@ -19,6 +19,7 @@ type metrics struct {
 	processed *prometheus.HistogramVec
 	steps     *prometheus.CounterVec
 	lastStep  *prometheus.GaugeVec
+	notices   *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -41,9 +42,12 @@ func newMetrics() *metrics {
 		lastStep: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "trifecta_worker_last_success_timestamp_seconds", Help: "When a worker's step last ended without an error; a dead man's switch.",
 		}, []string{"worker"}),
+		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "trifecta_alert_messages_total", Help: "Tries to bring alerts to people, by channel and result (sent, failed, gave_up).",
+		}, []string{"channel", "result"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.calls, m.received, m.processed, m.steps, m.lastStep)
+		m.calls, m.received, m.processed, m.steps, m.lastStep, m.notices)
 	return m
 }
 
@@ -67,4 +71,9 @@ func (m *metrics) inbox() inbox.Metrics {
 func (m *metrics) stepped(worker string, did int, now time.Time) {
 	m.steps.WithLabelValues(worker).Add(float64(did))
 	m.lastStep.WithLabelValues(worker).Set(float64(now.Unix()))
+}
+
+// alertSent counts tries to bring alerts to people.
+func (m *metrics) alertSent(channel, result string) {
+	m.notices.WithLabelValues(channel, result).Inc()
 }
