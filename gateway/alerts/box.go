@@ -115,7 +115,12 @@ func (b *Box) TakeDigest(id string, d Digest, r Rules, now time.Time) {
 	}
 	b.remember(id)
 	d.Failover = nil // what stands in has no stand-in: the first channel keeps trying
-	b.hold(d, r.withDefaults(), now)
+	r = r.withDefaults()
+	b.hold(d, r, now)
+	// It has waited in the other channel already.
+	if _, quiet := r.Quiet.until(now); !quiet || d.severity() == Critical {
+		b.Digest.DueAt = now
+	}
 }
 
 func (b *Box) remember(id string) {

@@ -16,7 +16,7 @@ type Kind struct {
 }
 
 // Kinds lists every kind of alert there is. docs/alerts.md is printed from it.
-func Kinds() []Kind {
+func Kinds() []Kind { //nolint:funlen // a table
 	const whenReplayed = "Fix the cause, then run: trifecta webhooks replay."
 	return []Kind{
 		{

@@ -192,6 +192,9 @@ func wire(o Options, below store.Engine) (*House, error) {
 		Worker{Name: "inbox", Step: h.Inbox.Step}, // what was acknowledged is worked on, whatever the layers say
 		Worker{Name: "feed", Step: relay.Step},
 		Worker{Name: "seal", Step: h.Resealer.Step})
+	if err := h.tellAdmins(o, alerts); err != nil {
+		return nil, err
+	}
 	api := httpapi.Options{
 		Service: service, Clock: o.Clock, NewID: func() string { return "req_" + rand.Text() }, Logger: o.Logger,
 		PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
