@@ -581,3 +581,24 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// Promise: what registering a webhook gives may be missing for the command that registers, and nothing else may.
+func TestUnregistered(t *testing.T) {
+	t.Parallel()
+	text := strings.ReplaceAll(strings.ReplaceAll(allLive, "    webhook_secrets: ["+whsec+"]\n", ""), "    webhook_ids: [WH-1]\n", "")
+	file := write(t, "trifecta.yaml", text, 0o600)
+	if _, err := Load(Options{File: file}); err == nil {
+		t.Fatal("serve would start without webhook secrets")
+	}
+	if _, err := Load(Options{File: file, Unregistered: true}); err != nil {
+		t.Error(err)
+	}
+	short := strings.Replace(allLive, whsec, "whsec_short", 1)
+	if _, err := Load(Options{File: write(t, "t.yaml", short, 0o600), Unregistered: true}); err == nil {
+		t.Error("a short webhook secret was accepted")
+	}
+	missing := strings.Replace(text, "    secret_key: sk_live_abc123\n", "", 1)
+	if _, err := Load(Options{File: write(t, "t.yaml", missing, 0o600), Unregistered: true}); err == nil {
+		t.Error("a missing key was accepted")
+	}
+}

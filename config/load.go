@@ -33,6 +33,9 @@ type Options struct {
 	// Environ is the environment as os.Environ gives it. Only what is here is
 	// seen, so tests need no process environment.
 	Environ []string
+	// Unregistered accepts accounts that have no webhook secret or id yet: for the
+	// command that registers them, which is how one gets them.
+	Unregistered bool
 }
 
 // raw is the file's shape. Its strings hold secrets in the clear, so it never
@@ -129,6 +132,11 @@ func Load(opts Options) (Config, error) {
 	l.checkFiles(cfg)
 	// What could not be read needs no second complaint that it is missing.
 	rules := slices.DeleteFunc(validate(cfg), func(f Fault) bool { return l.faults.has(f.Path) })
+	if opts.Unregistered {
+		rules = slices.DeleteFunc(rules, func(f Fault) bool {
+			return f.Problem == "is missing" && (strings.HasSuffix(f.Path, ".webhook_secrets") || strings.HasSuffix(f.Path, ".webhook_ids"))
+		})
+	}
 	l.faults.list = append(l.faults.list, rules...)
 	l.locate()
 	if err := l.faults.err(opts.File); err != nil {

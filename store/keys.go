@@ -52,3 +52,27 @@ func (s *Keys) GetKey(ctx context.Context, hash string) (gateway.Key, error) {
 	}
 	return r.Key, nil
 }
+
+// CountKeys counts the keys of each app, and of operators under "".
+func (s *Keys) CountKeys(ctx context.Context) (map[string]int, error) {
+	out := map[string]int{}
+	for after, more := "", true; more; {
+		docs, next, err := s.e.Scan(ctx, keysName, after, MaxLimit)
+		if err != nil {
+			return nil, portError(err)
+		}
+		for _, d := range docs {
+			var r keyRecord
+			if err := json.Unmarshal(d.Body, &r); err != nil {
+				return nil, fmt.Errorf("store: key %.8s… can't be read: %w", d.ID, err)
+			}
+			app := r.Key.App
+			if r.Key.Operator {
+				app = ""
+			}
+			out[app]++
+		}
+		after, more = next, next != ""
+	}
+	return out, nil
+}

@@ -27,6 +27,9 @@ func run(ctx context.Context, args, environ []string, out, errOut io.Writer) int
 	root.SetOut(out)
 	root.SetErr(errOut)
 	if err := root.ExecuteContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		if own, ok := errors.AsType[exitError](err); ok {
+			return own.code
+		}
 		_, _ = fmt.Fprintln(errOut, "trifecta:", err)
 		return 1
 	}
@@ -47,10 +50,11 @@ Start here:
   trifecta demo      everything in one process, nothing to configure: a shop, the
                      API, and a sandbox that plays Stripe and PayPal
   trifecta serve     the gateway, with your configuration
-  trifecta sandbox   the stand-ins alone, for the tests of your own app`,
+  trifecta sandbox   the stand-ins alone, for the tests of your own app
+  trifecta doctor    checks a configuration and everything it names, before you serve`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(p.demo(), p.serve(), p.sandbox(), p.apikey(), p.reconcile(), p.webhooks(), p.migrate(), p.settings(), p.version())
+	root.AddCommand(p.demo(), p.serve(), p.sandbox(), p.apikey(), p.reconcile(), p.webhooks(), p.migrate(), p.doctor(), p.settings(), p.version())
 	return root
 }
 

@@ -15,12 +15,12 @@ import (
 
 func (p program) webhooks() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "webhooks", Short: "See webhooks that could not be worked on, and work on them again",
+		Use: "webhooks", Short: "Register webhooks at the providers; see those that could not be worked on, and work on them again",
 		Long: `Every verified webhook is stored before the provider hears 200. One that can't be
-worked on backs off, and in the end is dead or parked, with an alert. These
-commands open the store themselves: with SQLite, stop the server first.`,
+worked on backs off, and in the end is dead or parked, with an alert. list and replay
+open the store themselves: with SQLite, stop the server first.`,
 	}
-	cmd.AddCommand(p.webhooksList(), p.webhooksReplay())
+	cmd.AddCommand(p.webhooksRegister(), p.webhooksList(), p.webhooksReplay())
 	return cmd
 }
 

@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -51,4 +52,30 @@ func (e *Engine) Count(ctx context.Context, coll string) (int64, error) {
 		return 0, fmt.Errorf("count: %w", e.classify(ctx, "count "+coll, err))
 	}
 	return n, nil
+}
+
+// Server is what the primary says of itself (MongoDB manual, "hello").
+type Server struct {
+	Now        time.Time // its clock; zero if it did not say
+	ReplicaSet string    // "" for a single machine, or behind a router
+	Members    int       // of the replica set that can hold data and are visible
+}
+
+// Hello asks the primary about itself. ErrUnavailable.
+func (e *Engine) Hello(ctx context.Context) (Server, error) {
+	inner, end, err := e.enter(ctx, e.timeout)
+	if err != nil {
+		return Server{}, err
+	}
+	defer end()
+	var answer struct {
+		LocalTime time.Time `bson:"localTime"`
+		SetName   string    `bson:"setName"`
+		Hosts     []string  `bson:"hosts"`
+		Passives  []string  `bson:"passives"`
+	}
+	if err := e.db.RunCommand(inner, bson.D{{Key: "hello", Value: 1}}).Decode(&answer); err != nil {
+		return Server{}, e.classify(ctx, "hello", err)
+	}
+	return Server{Now: answer.LocalTime, ReplicaSet: answer.SetName, Members: len(answer.Hosts) + len(answer.Passives)}, nil
 }

@@ -27,8 +27,8 @@ func lock(path string) (io.Closer, error) {
 		}
 		holder := make([]byte, 32)
 		n, _ := f.ReadAt(holder, 0) // only for the message
-		return nil, fmt.Errorf("%w: %s is in use by another process (%s); stop it first, or use its operator API instead of the file",
-			store.ErrUnavailable, strings.TrimSuffix(path, lockSuffix), strings.TrimSpace(string(holder[:n])))
+		return nil, fmt.Errorf("%w: %s is %w (%s); stop it first, or use its operator API instead of the file",
+			store.ErrUnavailable, strings.TrimSuffix(path, lockSuffix), ErrInUse, strings.TrimSpace(string(holder[:n])))
 	}
 	// Who holds it, for the other one's message. The lock counts, not the text.
 	err = f.Truncate(0)

@@ -35,6 +35,9 @@ const (
 	synchronousMax = 2    // PRAGMA synchronous: FULL
 )
 
+// ErrInUse says that another process has the file; it comes with store.ErrUnavailable.
+var ErrInUse = errors.New("in use by another process")
+
 // Options says what to open.
 type Options struct {
 	// Path of the database file, or of a directory (existing, or written with a slash at the end) that holds

@@ -272,6 +272,10 @@ func pace(accounts []config.Account) func(context.Context, string) error {
 // bodiesKept is how long raw webhook bodies are kept.
 const bodiesKept = 90 * 24 * time.Hour
 
+// Accounts makes the provider accounts of a configuration alone, for tools that need
+// nothing else.
+func Accounts(o Options) (*providers.Registry, error) { return accounts(o, newMetrics()) }
+
 // accounts makes an adapter and its guard for every configured account.
 func accounts(o Options, m *metrics) (*providers.Registry, error) {
 	var guarded []*providers.Account

@@ -2,9 +2,11 @@ package house
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/config"
 	"github.com/trifecta-pay/trifecta/store"
@@ -84,4 +86,27 @@ func IndexDrift(ctx context.Context, e store.Engine) ([]Drift, error) {
 		out = append(out, Drift{Text: d.String(), Missing: d.Kind == mongo.Missing, Harmless: d.Kind == mongo.Extra})
 	}
 	return out, nil
+}
+
+// InUse says whether a store could not be opened because another process has it.
+func InUse(err error) bool { return errors.Is(err, sqlite.ErrInUse) }
+
+// Server is what the machine that keeps a store says about itself.
+type Server struct {
+	Now        time.Time // its clock; zero if it did not say
+	ReplicaSet string    // "" for a single machine
+	Members    int
+}
+
+// AskServer asks a store's server about itself; ok is false where there is none.
+func AskServer(ctx context.Context, e store.Engine) (s Server, ok bool, err error) {
+	db, ok := e.(*mongo.Engine)
+	if !ok {
+		return Server{}, false, nil
+	}
+	info, err := db.Hello(ctx)
+	if err != nil {
+		return Server{}, true, fmt.Errorf("ask the database server: %w", err)
+	}
+	return Server(info), true, nil
 }
