@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
-	"golang.org/x/time/rate"
-
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
@@ -18,9 +17,16 @@ import (
 type GuardOptions struct {
 	ReadTimeout  time.Duration // default 8 s
 	WriteTimeout time.Duration // default 15 s
-	PerSecond    int           // calls a second for live traffic, default 20; sweeps take a fifth of it
+	PerSecond    int           // HTTP calls a second for live traffic, default 20; sweeps take a fifth of it
 	Observe      func(op string, class Class, took time.Duration)
-	Clock        func() time.Time // for measuring only
+	Clock        func() time.Time // measures calls, and the rests that a provider asks for; nil: neither
+	// Share is how much of PerSecond is this process's, in millionths; the others on
+	// the same store have the rest. It is asked before every call, so it must cost
+	// nothing. nil: all of it.
+	Share func() int64
+	// Stopping ends when the process may not wait for providers any more: calls under
+	// way are cut, their outcome is unknown, and no other is sent. nil: never.
+	Stopping context.Context
 	// Unlimited leaves out the rate budget and the breaker, which run on real
 	// time, for a simulator that owns time.
 	Unlimited bool
@@ -33,8 +39,7 @@ type Account struct {
 	inner   Provider
 	opts    GuardOptions
 	breaker *gobreaker.CircuitBreaker[struct{}]
-	live    *rate.Limiter
-	sweep   *rate.Limiter
+	budget  *budget
 }
 
 // Guard wraps an adapter.
@@ -51,13 +56,18 @@ func Guard(p Provider, opts GuardOptions) *Account {
 	if opts.Observe == nil {
 		opts.Observe = func(string, Class, time.Duration) {}
 	}
+	clock := opts.Clock
 	if opts.Clock == nil {
 		opts.Clock = func() time.Time { return time.Time{} }
 	}
+	if opts.Share == nil {
+		opts.Share = func() int64 { return Whole }
+	}
+	if opts.Stopping == nil {
+		opts.Stopping = context.Background()
+	}
 	return &Account{
-		inner: p, opts: opts,
-		live:  rate.NewLimiter(rate.Limit(opts.PerSecond), opts.PerSecond),
-		sweep: rate.NewLimiter(rate.Limit(max(1, opts.PerSecond/5)), max(1, opts.PerSecond/5)),
+		inner: p, opts: opts, budget: newBudget(opts.PerSecond, opts.Share, clock),
 		breaker: gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 			Name: p.Info().Account, MaxRequests: 2, Timeout: 10 * time.Second,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 20 },
@@ -75,6 +85,7 @@ func (a *Account) Info() Info { return a.inner.Info() }
 func (a *Account) call(ctx context.Context, op string, timeout time.Duration, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	defer context.AfterFunc(a.opts.Stopping, cancel)()
 	start := a.opts.Clock()
 	err := a.limited(ctx, op, func() error { return a.classified(op, fn(ctx)) })
 	class := Class("ok")
@@ -87,11 +98,14 @@ func (a *Account) call(ctx context.Context, op string, timeout time.Duration, fn
 
 // limited runs a call within the rate budget and behind the breaker.
 func (a *Account) limited(ctx context.Context, op string, fn func() error) error {
+	if a.opts.Stopping.Err() != nil {
+		return a.notSent(op, "stopping", a.opts.Stopping.Err())
+	}
 	if a.opts.Unlimited {
 		return fn()
 	}
-	if err := a.live.Wait(ctx); err != nil {
-		return a.notSent(op, "rate_budget", err)
+	if err := a.place(ctx, op); err != nil {
+		return err
 	}
 	_, err := a.breaker.Execute(func() (struct{}, error) { return struct{}{}, fn() })
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
@@ -100,16 +114,33 @@ func (a *Account) limited(ctx context.Context, op string, fn func() error) error
 	return err
 }
 
+// place waits for a place in the rate budget, and for the end of a rest that the
+// provider asked for.
+func (a *Account) place(ctx context.Context, op string) error {
+	if left, err := a.budget.rested(ctx); err != nil {
+		e := a.notSent(op, "rate_limited", err)
+		e.RetryAfter = max(left, time.Second)
+		return e
+	}
+	if err := a.budget.wait(ctx, a.budget.live, callsOf(op)); err != nil {
+		return a.notSent(op, "rate_budget", err)
+	}
+	return nil
+}
+
 // classified makes sure that what leaves the guard is an *Error.
 func (a *Account) classified(op string, err error) error {
 	var e *Error
-	if err == nil || errors.As(err, &e) {
+	if errors.As(err, &e) && e.Status == http.StatusTooManyRequests {
+		a.budget.rest(e.RetryAfter)
+	}
+	if err == nil || e != nil {
 		return err
 	}
 	return &Error{Class: Unknown, Provider: a.Info().Provider, Op: op, Cause: err}
 }
 
-func (a *Account) notSent(op, code string, cause error) error {
+func (a *Account) notSent(op, code string, cause error) *Error {
 	return &Error{Class: NotDone, Provider: a.Info().Provider, Op: op, Code: code, RetryAfter: time.Second, Cause: cause}
 }
 
@@ -225,7 +256,7 @@ func (a *Account) Sweep(ctx context.Context, list string, from, to time.Time, cu
 		return SweepPage{}, &Error{Class: Refused, Provider: a.Info().Provider, Op: "sweep", Code: "unsupported"}
 	}
 	if !a.opts.Unlimited {
-		if err := a.sweep.Wait(ctx); err != nil {
+		if err := a.budget.wait(ctx, a.budget.background, 1); err != nil {
 			return SweepPage{}, a.notSent("sweep", "rate_budget", err)
 		}
 	}
@@ -233,6 +264,19 @@ func (a *Account) Sweep(ctx context.Context, list string, from, to time.Time, cu
 		return sweeper.Sweep(ctx, list, from, to, cursor)
 	})
 }
+
+// Pace waits until the background may read one payment: sweeps and the reads that
+// follow from them share a fifth of the rate budget.
+func (a *Account) Pace(ctx context.Context) error {
+	if a.opts.Unlimited {
+		return ctx.Err()
+	}
+	return a.budget.wait(ctx, a.budget.background, callsPerRead)
+}
+
+// PerSecondMilli is how much of the account's budget is this process's now, in
+// thousandths of a call a second.
+func (a *Account) PerSecondMilli() int64 { return a.budget.perSecondMilli() }
 
 // Registry holds the configured accounts by name.
 type Registry struct {

@@ -21,6 +21,7 @@ func Collections() []Collection {
 		FeedCollection(),
 		ReplicaCollection(),
 		SettingsCollection(),
+		ShareCollection(),
 	}
 }
 
@@ -44,5 +45,6 @@ func WritePoints() []WritePoint {
 		PointReplicaAnnounce, PointReplicaRenew, PointReplicaLeave, PointReplicaPrune,
 		PointReseal,
 		PointSettingsInsert, PointSettingsReplace,
+		PointShareTake, PointShareLeave,
 	}
 }

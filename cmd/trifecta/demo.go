@@ -110,15 +110,19 @@ func (p program) runDemo(ctx context.Context, o demoOptions) (err error) {
 		return err
 	}
 	p.welcome(cfg, ours, box)
-	return serveAll(ctx, log, []site{
-		box.stripe, box.paypal,
-		{name: "public", listener: ours[0], handler: h.Public},
-		{name: "internal", listener: ours[1], handler: h.Internal()},
-		{name: "shop", listener: ours[2], handler: front},
-	}, func(ctx context.Context) error {
-		return both(ctx, h.Run, func(ctx context.Context) error {
-			return both(ctx, front.Follow, func(ctx context.Context) error { box.world.Run(ctx); return nil })
-		})
+	return serveAll(ctx, log, running{
+		sites: []site{
+			box.stripe, box.paypal,
+			{name: "public", listener: ours[0], handler: h.Public},
+			{name: "internal", listener: ours[1], handler: h.Internal(), last: true},
+			{name: "shop", listener: ours[2], handler: front},
+		},
+		workers: func(ctx context.Context) error {
+			return both(ctx, h.Run, func(ctx context.Context) error {
+				return both(ctx, front.Follow, func(ctx context.Context) error { box.world.Run(ctx); return nil })
+			})
+		},
+		stopping: h.Stopping, cut: h.Cut,
 	})
 }
 

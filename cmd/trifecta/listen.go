@@ -12,14 +12,34 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// drain is how long requests under way may take to finish at shutdown.
-const drain = 10 * time.Second
+// The stages of a shutdown, counted from the signal. Orchestrators kill after 10 s
+// or more, so that all of it, closing the store included, fits into ten.
+const (
+	// cutAfter is how long requests and workers may wait for a provider. Calls still
+	// under way are then cut: their outcome is unknown, is stored as such, and is found
+	// out by another process or at the next start.
+	cutAfter = 6 * time.Second
+	// drain is how long requests under way may take to be answered.
+	drain = 8 * time.Second
+	// giveUp is how long workers may take to stop.
+	giveUp = 9 * time.Second
+)
 
 // site is one listener with what it serves.
 type site struct {
 	name     string
 	listener net.Listener
 	handler  http.Handler
+	last     bool // stays until the others have drained: readiness is asked for there
+}
+
+// running is what serveAll serves and works on.
+type running struct {
+	sites   []site
+	workers func(context.Context) error
+	// stopping is called as soon as it shall stop, cut when provider calls may not
+	// go on. nil: nothing.
+	stopping, cut func()
 }
 
 // listen opens a TCP listener and says which flag to change if it can't.
@@ -32,14 +52,15 @@ func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// serveAll serves every site and runs every worker until ctx ends, then stops
-// listening first, lets requests under way finish, and stops the workers last.
-func serveAll(ctx context.Context, log *slog.Logger, sites []site, workers func(context.Context) error) error {
+// serveAll serves every site and runs every worker until ctx ends or a listener
+// fails. Then no connection is accepted and no work begun any more, what is under
+// way is finished, and after cutAfter it is cut.
+func serveAll(ctx context.Context, log *slog.Logger, r running) error {
 	workCtx, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	group, failed := errgroup.WithContext(ctx)
-	servers := make([]*http.Server, len(sites))
-	for i, s := range sites {
+	servers := make([]*http.Server, len(r.sites))
+	for i, s := range r.sites {
 		servers[i] = server(s.handler, log)
 		group.Go(func() error {
 			if err := servers[i].Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -49,20 +70,48 @@ func serveAll(ctx context.Context, log *slog.Logger, sites []site, workers func(
 		})
 	}
 	worked := make(chan error, 1)
-	go func() { worked <- workers(workCtx) }()
-	group.Go(func() error {
-		<-failed.Done()
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
-		defer cancel()
-		var problems []error
-		for i := range servers {
-			if err := servers[i].Shutdown(stop); err != nil {
-				problems = append(problems, fmt.Errorf("%s listener did not drain: %w", sites[i].name, err), servers[i].Close())
-			}
-		}
-		return errors.Join(problems...)
-	})
-	err := group.Wait()
+	go func() { worked <- r.workers(workCtx) }()
+	<-failed.Done()
+	begun := time.Now()
+	log.InfoContext(ctx, "stopping")
+	if r.stopping != nil {
+		r.stopping()
+	}
 	stopWork()
-	return errors.Join(err, <-worked)
+	if r.cut != nil {
+		defer time.AfterFunc(cutAfter, r.cut).Stop()
+	}
+	drained := r.shutdown(ctx, servers)
+	err := errors.Join(group.Wait(), drained)
+	patience := time.NewTimer(giveUp - time.Since(begun))
+	defer patience.Stop()
+	select {
+	case workErr := <-worked:
+		return errors.Join(err, workErr)
+	case <-patience.C:
+		return errors.Join(err, errors.New("workers did not stop in time; what they held is free again when its leases end"))
+	}
+}
+
+// shutdown lets every site answer what is under way, those that are last last.
+func (r running) shutdown(ctx context.Context, servers []*http.Server) error {
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	var problems []error
+	for _, last := range []bool{false, true} {
+		var group errgroup.Group
+		for i, s := range r.sites {
+			if s.last != last {
+				continue
+			}
+			group.Go(func() error {
+				if err := servers[i].Shutdown(stop); err != nil {
+					return errors.Join(fmt.Errorf("%s listener did not drain: %w", s.name, err), servers[i].Close())
+				}
+				return nil
+			})
+		}
+		problems = append(problems, group.Wait())
+	}
+	return errors.Join(problems...)
 }

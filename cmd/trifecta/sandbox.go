@@ -43,7 +43,10 @@ All state is in memory and gone when it stops.`,
 				return err
 			}
 			_, _ = fmt.Fprintf(p.out, "Stripe sandbox  http://%s\nPayPal sandbox  http://%s\n", box.stripe.listener.Addr(), box.paypal.listener.Addr())
-			return serveAll(ctx, log, []site{box.stripe, box.paypal}, func(ctx context.Context) error { box.world.Run(ctx); return nil })
+			return serveAll(ctx, log, running{
+				sites:   []site{box.stripe, box.paypal},
+				workers: func(ctx context.Context) error { box.world.Run(ctx); return nil },
+			})
 		},
 	}
 	cmd.Flags().StringVar(&stripe, "stripe-addr", stripeAddr, "where the Stripe-shaped API listens")

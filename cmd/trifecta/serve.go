@@ -24,9 +24,9 @@ Everything doubtful is refused before the first payment, all faults at once.
 docs/trifecta.example.yaml explains every key; each can also come from the
 environment as TRIFECTA_…, and each secret from a file.
 
-It stops cleanly on SIGINT and SIGTERM: no new requests, those under way finish,
-workers stop last. A kill -9 is safe too: what was begun is finished at the next
-start.`,
+It stops cleanly on SIGINT and SIGTERM, within ten seconds even when a provider
+hangs: no new requests, those under way finish, leases are given back. A kill -9 is
+safe too: what was begun is finished at the next start, or by another process.`,
 		Example: "  trifecta serve --config trifecta.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,10 +64,14 @@ func (p program) runServe(ctx context.Context, cfg config.Config) (err error) {
 		return errors.Join(err, public.Close())
 	}
 	log.InfoContext(ctx, "ready", "addr", public.Addr().String(), "internal", internal.Addr().String(), "public_url", cfg.PublicURL)
-	err = serveAll(ctx, log, []site{
-		{name: "public", listener: public, handler: h.Public},
-		{name: "internal", listener: internal, handler: h.Internal()},
-	}, func(ctx context.Context) error { return both(ctx, h.Run, follow) })
+	err = serveAll(ctx, log, running{
+		sites: []site{
+			{name: "public", listener: public, handler: h.Public},
+			{name: "internal", listener: internal, handler: h.Internal(), last: true},
+		},
+		workers:  func(ctx context.Context) error { return both(ctx, h.Run, follow) },
+		stopping: h.Stopping, cut: h.Cut,
+	})
 	log.InfoContext(ctx, "stopped")
 	return err
 }

@@ -113,8 +113,16 @@ func (b *Inbox) missed(ctx context.Context, m member) error {
 // errCreating: the attempt that the object may belong to is still being created.
 var errCreating = errors.New("inbox: a checkout's creation has no outcome yet")
 
-// later puts an event back after an error.
+// later puts an event back after an error. Where the process is being stopped, the
+// error is ours: another process takes over at once, and no try is counted.
 func (b *Inbox) later(ctx context.Context, r Record, cause error) error {
+	if ctx.Err() != nil {
+		return b.settle(ctx, r, func(r Record, now time.Time) Record {
+			r = r.released()
+			r.Tries, r.DueAt = r.Tries-1, now
+			return r
+		})
+	}
 	var e *providers.Error
 	wait := time.Duration(0)
 	if errors.As(cause, &e) {
@@ -147,7 +155,8 @@ func describe(err error) string {
 // due and the next Step tells.
 func (b *Inbox) settle(ctx context.Context, claimed Record, fn func(Record, time.Time) Record) error {
 	now := b.now()
-	r, ok, err := b.opts.Store.Change(ctx, claimed.ID, WriteSettle, func(r Record) (Record, bool) {
+	// What came of an event is written down also by a process that is being stopped.
+	r, ok, err := b.opts.Store.Change(context.WithoutCancel(ctx), claimed.ID, WriteSettle, func(r Record) (Record, bool) {
 		if r.Owner != claimed.Owner || r.Gen != claimed.Gen {
 			return r, false
 		}

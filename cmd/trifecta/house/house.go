@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/trifecta-pay/trifecta/config"
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/httpapi"
@@ -57,6 +55,9 @@ type House struct {
 	engine     *store.SealedEngine
 	owned      bool // the engine is ours to close
 	presence   *presence
+	shares     *shares
+	watch      *watch
+	patience   patience
 	runtime    *settings.Settings
 	metrics    *metrics
 	workers    []Worker // always running
@@ -88,6 +89,9 @@ func Build(ctx context.Context, o Options) (*House, error) {
 		return nil, err
 	}
 	h.owned = owned
+	for _, w := range h.workers {
+		h.watch.expect(w.Name)
+	}
 	// What an operator has paused must be paused from the first request on.
 	if _, _, err := h.runtime.Step(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
@@ -150,10 +154,14 @@ func wire(o Options, below store.Engine) (*House, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry, err := accounts(o, m)
+	run := rand.Text() // names this process run
+	share := newShares(o, engine, run)
+	patience := newPatience()
+	registry, err := accounts(o, m, share.parts, patience.ctx)
 	if err != nil {
 		return nil, err
 	}
+	share.tell = func() { m.shared(registry.Accounts()) }
 	payments, alerts := store.NewPayments(engine), store.NewAlerts(engine)
 	apps := make([]gateway.App, 0, len(o.Config.Apps))
 	for _, a := range o.Config.Apps {
@@ -175,7 +183,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 	h := &House{
 		Service: service, engine: engine, metrics: m, log: o.Logger, clock: o.Clock, Runs: store.NewRuns(engine),
 		Resealer: store.NewResealer(engine, o.Clock),
-		presence: newPresence(o, engine, rand.Text()), runtime: runtime,
+		presence: newPresence(o, engine, run), runtime: runtime, shares: share, watch: newWatch(below, o.Wall), patience: patience,
 	}
 	if err := h.layers(o, registry, payments, alerts); err != nil {
 		return nil, err
@@ -188,6 +196,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 	h.workers = append(h.workers,
 		Worker{Name: "presence", Step: h.presence.Step},
 		Worker{Name: "settings", Step: runtime.Step},
+		Worker{Name: "shares", Step: share.Step},
 		Worker{Name: "operations", Step: service.Operations(0).Step},
 		Worker{Name: "inbox", Step: h.Inbox.Step}, // what was acknowledged is worked on, whatever the layers say
 		Worker{Name: "feed", Step: relay.Step},
@@ -223,7 +232,7 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 	h.Reconciler, err = reconcile.New(reconcile.Options{
 		Payments: payments, Applier: h.Service, Accounts: registry.Accounts(), Leases: store.NewLeases(h.engine),
 		Cursors: store.NewSweepCursors(h.engine), Runs: h.Runs, Discrepancies: store.NewDiscrepancies(h.engine),
-		Orphans: orphans, Alerts: alerts, Clock: o.Clock, NewID: rand.Text, Logger: o.Logger, Pace: pace(o.Config.Accounts),
+		Orphans: orphans, Alerts: alerts, Clock: o.Clock, NewID: rand.Text, Logger: o.Logger, Pace: pace(registry),
 		Janitors: []func(context.Context) (int, error){func(ctx context.Context) (int, error) {
 			return h.Inbox.Prune(ctx, o.Clock().Add(-bodiesKept))
 		}},
@@ -250,20 +259,11 @@ func callsPerSecond(a config.Account) int {
 	return 20
 }
 
-// callsPerRead is how many calls reading one paid attempt takes.
-const callsPerRead = 4
-
-// pace holds reads of the background (sweeps, syncs) to a fifth of each account's
-// budget; live traffic keeps the rest.
-func pace(accounts []config.Account) func(context.Context, string) error {
-	limits := map[string]*rate.Limiter{}
-	for _, a := range accounts {
-		perSecond := max(1, callsPerSecond(a)/5/callsPerRead)
-		limits[a.Name] = rate.NewLimiter(rate.Limit(perSecond), 10*perSecond)
-	}
+// pace holds reads of the background to its part of each account's budget.
+func pace(registry *providers.Registry) func(context.Context, string) error {
 	return func(ctx context.Context, account string) error {
-		if l, ok := limits[account]; ok {
-			return l.Wait(ctx)
+		if a, ok := registry.Account(account); ok {
+			return a.Pace(ctx)
 		}
 		return nil
 	}
@@ -274,17 +274,22 @@ const bodiesKept = 90 * 24 * time.Hour
 
 // Accounts makes the provider accounts of a configuration alone, for tools that need
 // nothing else.
-func Accounts(o Options) (*providers.Registry, error) { return accounts(o, newMetrics()) }
+func Accounts(o Options) (*providers.Registry, error) {
+	return accounts(o, newMetrics(), nil, context.Background())
+}
 
-// accounts makes an adapter and its guard for every configured account.
-func accounts(o Options, m *metrics) (*providers.Registry, error) {
+// accounts makes an adapter and its guard for every configured account. Until
+// stopping ends they may call; share nil: their rate budgets are whole.
+func accounts(o Options, m *metrics, share func() int64, stopping context.Context) (*providers.Registry, error) {
 	var guarded []*providers.Account
 	for _, a := range o.Config.Accounts {
 		p, err := adapter(o, a)
 		if err != nil {
 			return nil, fmt.Errorf("account %s: %w", a.Name, err)
 		}
-		guarded = append(guarded, providers.Guard(p, providers.GuardOptions{Clock: o.Wall, Observe: m.provider(a.Name), PerSecond: callsPerSecond(a)}))
+		guarded = append(guarded, providers.Guard(p, providers.GuardOptions{
+			Clock: o.Wall, Observe: m.provider(a.Name), PerSecond: callsPerSecond(a), Share: share, Stopping: stopping,
+		}))
 	}
 	r, err := providers.NewRegistry(guarded...)
 	if err != nil {
@@ -345,28 +350,30 @@ func rootCA(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Ready says whether the house can take payments: its store answers.
-func (h *House) Ready(ctx context.Context) error { return h.engine.Ping(ctx) }
-
 // Enter announces this process in the store, and then looks again whether the
 // store is complete: a migration that began meanwhile either sees this process, or
-// is seen here. Call it before serving.
+// is seen here. Then it takes its share of the rate budgets. Call it before serving.
 func (h *House) Enter(ctx context.Context) error {
 	if _, _, err := h.presence.Step(ctx); err != nil {
 		return err
 	}
-	return store.CheckMigrated(ctx, h.engine)
+	if err := store.CheckMigrated(ctx, h.engine); err != nil {
+		return err
+	}
+	_, _, err := h.shares.Step(ctx)
+	return err
 }
 
 // farewell is how long leaving may take: what is not taken back ends by itself.
-const farewell = 2 * time.Second
+const farewell = time.Second
 
 // Close says that this process is gone and closes the store. Nothing may be
 // running any more.
 func (h *House) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	err := h.presence.leave(ctx)
+	h.Cut()
+	err := errors.Join(h.shares.leave(ctx), h.presence.leave(ctx))
 	if h.owned {
 		err = errors.Join(err, h.engine.Close())
 	}

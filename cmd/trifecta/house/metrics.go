@@ -20,6 +20,7 @@ type metrics struct {
 	steps     *prometheus.CounterVec
 	lastStep  *prometheus.GaugeVec
 	notices   *prometheus.CounterVec
+	slice     *prometheus.GaugeVec
 }
 
 func newMetrics() *metrics {
@@ -45,9 +46,12 @@ func newMetrics() *metrics {
 		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "trifecta_alert_messages_total", Help: "Tries to bring alerts to people, by channel and result (sent, failed, gave_up).",
 		}, []string{"channel", "result"}),
+		slice: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "trifecta_rate_slice_calls_per_second", Help: "This process's part of an account's rate budget; all processes' together stay below the budget.",
+		}, []string{"account"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.calls, m.received, m.processed, m.steps, m.lastStep, m.notices)
+		m.calls, m.received, m.processed, m.steps, m.lastStep, m.notices, m.slice)
 	return m
 }
 
@@ -76,4 +80,11 @@ func (m *metrics) stepped(worker string, did int, now time.Time) {
 // alertSent counts tries to bring alerts to people.
 func (m *metrics) alertSent(channel, result string) {
 	m.notices.WithLabelValues(channel, result).Inc()
+}
+
+// shared tells how much of each account's rate budget is this process's.
+func (m *metrics) shared(accounts []*providers.Account) {
+	for _, a := range accounts {
+		m.slice.WithLabelValues(a.Info().Account).Set(float64(a.PerSecondMilli()) / 1000) //nolint:forbidigo // calls, not money
+	}
 }

@@ -18,7 +18,7 @@ const (
 )
 
 // stopWait is how long a reconcile step may take to notice that it shall stop.
-const stopWait = 10 * time.Second
+const stopWait = 8 * time.Second
 
 // Run runs every worker and the schedule until ctx ends, and returns when all
 // have stopped.
@@ -32,8 +32,10 @@ func (h *House) Run(ctx context.Context) error {
 	for _, w := range h.workers {
 		wg.Go(func() { h.loop(ctx, w) })
 	}
+	<-ctx.Done()
+	err = schedule.Stop() // beside the workers, which are stopping too
 	wg.Wait()
-	if err := schedule.Stop(); err != nil {
+	if err != nil {
 		return fmt.Errorf("schedule: %w", err)
 	}
 	return nil
@@ -63,6 +65,7 @@ func (h *House) step(ctx context.Context, w Worker) (next time.Time) {
 		}
 	}()
 	did, at, err := w.Step(ctx)
+	h.watch.beat(w.Name)
 	if err != nil && ctx.Err() == nil {
 		h.log.WarnContext(ctx, "worker step failed, will be repeated", "worker", w.Name, "error", err)
 	}
@@ -85,6 +88,7 @@ func (h *House) Quiesce(ctx context.Context, also ...Worker) error {
 		did := 0
 		for _, w := range all {
 			n, _, err := w.Step(ctx)
+			h.watch.beat(w.Name)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.Name, err)
 			}
