@@ -110,6 +110,8 @@ type ran struct {
 	ID, State                    string
 	Calls, Seen, Changed, Errors int
 	Discrepancies                int
+	StartedAt                    time.Time `json:"started_at"`
+	EndedAt                      time.Time `json:"ended_at"`
 }
 
 // measureSweep: a long history, some changes nobody told us of, and one sweep that
@@ -160,12 +162,11 @@ func measureSweep(ctx context.Context, t *town) error {
 	if err != nil {
 		return err
 	}
-	began = time.Now()
 	r, err := t.sweep(ctx, "measured")
 	if err != nil {
 		return err
 	}
-	took := time.Since(began)
+	took := r.EndedAt.Sub(r.StartedAt)
 	if err := t.told(ctx, "refund.succeeded", n, 2*time.Minute); err != nil {
 		return fmt.Errorf("the sweep left refunds unfound: %w", err)
 	}
