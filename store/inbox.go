@@ -55,7 +55,15 @@ func InboxBodyCollection() Collection {
 }
 
 // Inbox keeps received events over an Engine. It implements inbox.Store.
-type Inbox struct{ e Engine }
+type Inbox struct {
+	e Engine
+	// recent spares the events that are worked on right after their arrival from being
+	// read and decoded for every step of that work. Events are never deleted.
+	recent *recent[inboxRecord]
+}
+
+// recentEvents bounds the events remembered: the work of a few seconds.
+const recentEvents = 256
 
 var (
 	_ inbox.Store  = (*Inbox)(nil)
@@ -64,7 +72,7 @@ var (
 )
 
 // NewInbox keeps received events in an engine.
-func NewInbox(e Engine) *Inbox { return &Inbox{e: e} }
+func NewInbox(e Engine) *Inbox { return &Inbox{e: e, recent: newRecent[inboxRecord](recentEvents)} }
 
 type inboxRecord struct {
 	Schema int          `json:"schema"`
@@ -91,6 +99,18 @@ func (r inboxRecord) doc() (Doc, error) {
 		index["body_at"] = r.Event.ReceivedAt
 	}
 	return Doc{ID: r.Event.ID, Body: body, Index: index}, nil
+}
+
+// of decodes an event, unless it is known in this version.
+func (s *Inbox) of(d Doc) (inboxRecord, error) {
+	if r, ok := s.recent.at(d.ID, d.Version); ok {
+		return r, nil
+	}
+	r, err := inboxOf(d)
+	if err == nil {
+		s.recent.put(d.ID, d.Version, r)
+	}
+	return r, err
 }
 
 func inboxOf(d Doc) (inboxRecord, error) {
@@ -128,8 +148,12 @@ func (s *Inbox) Insert(ctx context.Context, rec inbox.Record, body []byte) (inbo
 	if err != nil {
 		return inbox.Record{}, false, err
 	}
-	out, err := inboxOf(stored)
-	return out.Event, created, err
+	if created {
+		s.recent.put(d.ID, stored.Version, r)
+		return rec, true, nil
+	}
+	out, err := s.of(stored)
+	return out.Event, false, err
 }
 
 // partID names a part by what it holds, so that two deliveries of one event with
@@ -176,9 +200,10 @@ var inboxPoints = map[inbox.Write]WritePoint{
 // Change implements inbox.Store.
 func (s *Inbox) Change(ctx context.Context, id string, w inbox.Write, fn func(inbox.Record) (inbox.Record, bool)) (inbox.Record, bool, error) {
 	var out inbox.Record
+	var written inboxRecord
 	changed := false
-	_, err := Update(WithPoint(ctx, inboxPoints[w]), s.e, inboxName, id, func(d Doc) (Doc, error) {
-		r, err := inboxOf(d)
+	change := func(d Doc) (Doc, error) {
+		r, err := s.of(d)
 		if err != nil {
 			return Doc{}, err
 		}
@@ -186,8 +211,25 @@ func (s *Inbox) Change(ctx context.Context, id string, w inbox.Write, fn func(in
 			return d, ErrUnchanged
 		}
 		r.Event = out
+		written = r
 		return r.doc()
-	})
+	}
+	ctx = WithPoint(ctx, inboxPoints[w])
+	if _, version, ok := s.recent.last(id); ok {
+		// What we know is most likely still so; if not, the write loses its race.
+		d, err := updateFrom(ctx, s.e, inboxName, Doc{ID: id, Version: version}, change)
+		if err == nil && changed {
+			s.recent.put(id, d.Version, written)
+		}
+		if err != nil || changed {
+			return out, changed && err == nil, inboxError(err)
+		}
+		// "Nothing to change" may be said of what is no longer so.
+	}
+	d, err := Update(ctx, s.e, inboxName, id, change)
+	if err == nil && changed {
+		s.recent.put(id, d.Version, written)
+	}
 	return out, changed && err == nil, inboxError(err)
 }
 
@@ -205,7 +247,7 @@ func (s *Inbox) Due(ctx context.Context, now time.Time, limit int) ([]inbox.Reco
 	out := make([]inbox.Record, 0, len(docs))
 	var problems []error
 	for _, d := range docs {
-		r, err := inboxOf(d)
+		r, err := s.of(d)
 		if err != nil {
 			problems = append(problems, err)
 			continue

@@ -54,17 +54,36 @@ func HistoryCollection() Collection {
 
 // Payments keeps payments over an Engine. It implements gateway.Payments.
 type Payments struct {
-	e    Engine
-	memo *PaymentMemo
+	e Engine
+	// recent spares payments that are read several times within one request or step
+	// from being decoded each time. Payments are never deleted.
+	recent *recent[decodedPayment]
 }
 
-// NewPayments keeps payments in an engine that was opened with Collections().
-func NewPayments(e Engine) *Payments { return &Payments{e: e} }
+// decodedPayment is a payment and the very bytes it was decoded from.
+type decodedPayment struct {
+	body    []byte
+	payment *payment.Payment
+}
 
-// WithMemo makes s decode no document twice; see PaymentMemo.
-func (s *Payments) WithMemo(m *PaymentMemo) *Payments {
-	s.memo = m
-	return s
+// recentPayments bounds the payments remembered.
+const recentPayments = 256
+
+// NewPayments keeps payments in an engine that was opened with Collections().
+func NewPayments(e Engine) *Payments {
+	return &Payments{e: e, recent: newRecent[decodedPayment](recentPayments)}
+}
+
+// of decodes a payment, unless it is known in this version. It is the caller's own.
+func (s *Payments) of(d Doc) (*payment.Payment, error) {
+	if known, ok := s.recent.at(d.ID, d.Version); ok && bytes.Equal(known.body, d.Body) {
+		return known.payment.Clone(), nil
+	}
+	p, err := paymentOf(d)
+	if err == nil {
+		s.recent.put(d.ID, d.Version, decodedPayment{d.Body, p.Clone()})
+	}
+	return p, err
 }
 
 // paymentSchema is the version of the stored form. The form is the domain
@@ -196,7 +215,7 @@ func (s *Payments) Get(ctx context.Context, id string) (*payment.Payment, error)
 	if err != nil {
 		return nil, portError(err)
 	}
-	return s.decode(d)
+	return s.of(d)
 }
 
 // Replace stores a payment over its previous version. An unknown outcome is
@@ -206,8 +225,14 @@ func (s *Payments) Replace(ctx context.Context, p *payment.Payment) error {
 	if err != nil {
 		return err
 	}
-	ctx = WithPoint(ctx, PointPaymentReplace)
-	err = s.e.Replace(ctx, paymentsName, d, p.Version-1)
+	if err = s.replace(WithPoint(ctx, PointPaymentReplace), p, d); err == nil {
+		s.recent.put(p.ID, p.Version, decodedPayment{d.Body, p.Clone()})
+	}
+	return portError(err)
+}
+
+func (s *Payments) replace(ctx context.Context, p *payment.Payment, d Doc) error {
+	err := s.e.Replace(ctx, paymentsName, d, p.Version-1)
 	for range unknownTries {
 		if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrConflict) {
 			break
@@ -220,14 +245,14 @@ func (s *Payments) Replace(ctx context.Context, p *payment.Payment) error {
 			return nil
 		}
 		if stored.Version >= p.Version {
-			return portError(ErrConflict)
+			return ErrConflict
 		}
 		if errors.Is(err, ErrConflict) {
 			break
 		}
 		err = s.e.Replace(ctx, paymentsName, d, p.Version-1)
 	}
-	return portError(err)
+	return err
 }
 
 // listPages bounds how many pages one filtered list reads: a rare combination
@@ -264,7 +289,7 @@ func (s *Payments) List(ctx context.Context, f gateway.Filter) ([]*payment.Payme
 			return nil, "", portError(err)
 		}
 		for _, d := range docs {
-			p, err := s.decode(d)
+			p, err := s.of(d)
 			if err != nil {
 				return nil, "", err
 			}
@@ -305,7 +330,7 @@ func (s *Payments) ByRef(ctx context.Context, account string, refs ...string) ([
 	}
 	var out []*payment.Payment
 	for _, d := range docs {
-		p, err := s.decode(d)
+		p, err := s.of(d)
 		if err != nil {
 			return nil, err
 		}

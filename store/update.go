@@ -35,7 +35,14 @@ func Update(ctx context.Context, e Engine, coll, id string, fn func(Doc) (Doc, e
 	if err != nil {
 		return Doc{}, err
 	}
+	return updateFrom(ctx, e, coll, old, fn)
+}
+
+// updateFrom is Update of a document that was read before: one that has moved on since is a lost race like any other.
+func updateFrom(ctx context.Context, e Engine, coll string, old Doc, fn func(Doc) (Doc, error)) (Doc, error) {
+	id := old.ID
 	var next Doc
+	var err error
 	unknown, unknowns := false, 0 // unknown: next was sent and may have been written
 	for range updateTries {
 		if !unknown {

@@ -71,7 +71,6 @@ type town struct {
 	paypal http.Handler
 	roots  *x509.CertPool
 	engine store.Engine
-	memo   *store.PaymentMemo
 	insts  []*instance
 	healed bool
 	depth  int    // of what happens inside a call or write
@@ -108,7 +107,7 @@ type worker struct {
 }
 
 func newTown(l *loop, p plan, w wiring, chain *paypalapi.Chain, logs io.Writer) (*town, error) {
-	t := &town{loop: l, plan: p, apps: appNames()[:p.apps], wiring: w, memo: store.NewPaymentMemo(), log: slog.New(slog.DiscardHandler)}
+	t := &town{loop: l, plan: p, apps: appNames()[:p.apps], wiring: w, log: slog.New(slog.DiscardHandler)}
 	if logs != nil {
 		t.log = slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
@@ -169,7 +168,7 @@ func (i *instance) boot() error {
 	if err != nil {
 		return err
 	}
-	payments, alerts, orphans := store.NewPayments(e).WithMemo(t.memo), store.NewAlerts(e), store.NewOrphans(e)
+	payments, alerts, orphans := store.NewPayments(e), store.NewAlerts(e), store.NewOrphans(e)
 	opts := gateway.Options{
 		Payments: payments, Keys: store.NewKeys(e), Notify: alerts, Providers: registry,
 		Clock: i.clock, Token: t.token, PublicURL: publicURL, BrandName: "Shop", Render: httpapi.NewRenderer(publicURL),

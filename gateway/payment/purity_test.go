@@ -14,7 +14,7 @@ import (
 // pureImports is all that this room may import: nothing that waits, reads a
 // clock, draws randomness or touches the outside. Adding to it is a decision.
 var pureImports = []string{
-	"bytes", "cmp", "crypto/sha256", "encoding/base32", "encoding/json", "errors", "fmt", "maps", "math", "slices", "strings", "time",
+	"bytes", "cmp", "crypto/sha256", "encoding/base32", "encoding/json", "errors", "fmt", "maps", "reflect", "math", "slices", "strings", "time",
 }
 
 // impureSelectors are what the allowed packages offer beyond that.

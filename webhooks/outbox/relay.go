@@ -11,10 +11,11 @@ import (
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
-// Limits of one page. Bytes keep the document far below what a store takes; a
-// single event always fits.
+// Limits of one page. An append writes the whole page anew, so small ones are cheap;
+// bytes keep the document far below what a store takes. A single event always fits.
+// (Pages of earlier versions may hold up to 200 events.)
 const (
-	MaxPageEvents = 200
+	MaxPageEvents = 40
 	maxPageBytes  = 448 << 10
 )
 
