@@ -268,6 +268,8 @@ func (f Facts) clone() Facts {
 	f.Reversals = slices.Clone(f.Reversals)
 	f.Disputes = slices.Clone(f.Disputes)
 	f.Fees = slices.Clone(f.Fees)
+	f.Warnings = slices.Clone(f.Warnings)
+	f.Reviews = slices.Clone(f.Reviews)
 	f.Payers = slices.Clone(f.Payers)
 	f.Declines = slices.Clone(f.Declines)
 	return f

@@ -61,10 +61,17 @@ type House struct {
 	runtime    *settings.Settings
 	metrics    *metrics
 	workers    []Worker // always running
+	bells      bells
 	scheduled  []reconcile.Step
 	log        *slog.Logger
 	clock      func() time.Time
 }
+
+// Workers that are woken when there is something to do.
+const (
+	workerInbox = "inbox"
+	workerFeed  = "feed"
+)
 
 // Worker is a step function with a name.
 type Worker struct {
@@ -184,6 +191,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 		Service: service, engine: engine, metrics: m, log: o.Logger, clock: o.Clock, Runs: store.NewRuns(engine),
 		Resealer: store.NewResealer(engine, o.Clock),
 		presence: newPresence(o, engine, run), runtime: runtime, shares: share, watch: newWatch(below, o.Wall), patience: patience,
+		bells: newBells(workerInbox, workerFeed),
 	}
 	if err := h.layers(o, registry, payments, alerts); err != nil {
 		return nil, err
@@ -198,8 +206,8 @@ func wire(o Options, below store.Engine) (*House, error) {
 		Worker{Name: "settings", Step: runtime.Step},
 		Worker{Name: "shares", Step: share.Step},
 		Worker{Name: "operations", Step: service.Operations(0).Step},
-		Worker{Name: "inbox", Step: h.Inbox.Step}, // what was acknowledged is worked on, whatever the layers say
-		Worker{Name: "feed", Step: relay.Step},
+		Worker{Name: workerInbox, Step: h.Inbox.Step}, // what was acknowledged is worked on, whatever the layers say
+		Worker{Name: workerFeed, Step: relay.Step},
 		Worker{Name: "seal", Step: h.Resealer.Step})
 	if err := h.tellAdmins(o, alerts); err != nil {
 		return nil, err
@@ -220,10 +228,18 @@ func wire(o Options, below store.Engine) (*House, error) {
 // layers wires webhooks and reconciliation.
 func (h *House) layers(o Options, registry *providers.Registry, payments *store.Payments, alerts *store.Alerts) error {
 	orphans := store.NewOrphans(h.engine)
+	metrics := h.metrics.inbox()
+	count := metrics.Received
+	metrics.Received = func(provider, result string) {
+		count(provider, result)
+		if result == "stored" {
+			h.bells.ring(workerInbox)
+		}
+	}
 	var err error
 	h.Inbox, err = inbox.New(inbox.Options{
 		Accounts: registry, Store: store.NewInbox(h.engine), Applier: h.Service, Finder: payments, Notify: alerts, Orphans: orphans,
-		Clock: o.Clock, Wall: o.Wall, Owner: rand.Text(), Logger: o.Logger, Metrics: h.metrics.inbox(),
+		Clock: o.Clock, Wall: o.Wall, Owner: rand.Text(), Logger: o.Logger, Metrics: metrics,
 		APIVersions: map[string]string{config.ProviderStripe: "2023-10-16"}, // what the pinned SDK speaks
 	})
 	if err != nil {

@@ -45,10 +45,8 @@ func (h *House) loop(ctx context.Context, w Worker) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		select {
-		case <-ctx.Done():
+		if !h.bells.wait(ctx, w.Name, timer) {
 			return
-		case <-timer.C:
 		}
 		next := h.step(ctx, w)
 		timer.Reset(min(max(next.Sub(h.clock()), minSleep), maxSleep))
@@ -71,6 +69,9 @@ func (h *House) step(ctx context.Context, w Worker) (next time.Time) {
 	}
 	if err == nil {
 		h.metrics.stepped(w.Name, did, h.clock())
+	}
+	if did > 0 && w.Name != workerFeed {
+		h.bells.ring(workerFeed) // it may have made events
 	}
 	return at
 }
