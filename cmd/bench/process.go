@@ -27,11 +27,12 @@ type process struct {
 // readyWait is how long a program may take to say that it is ready.
 const readyWait = 60 * time.Second
 
-// launch starts a program and waits until its output matches ready as often as
+// launch starts a program with additions to its environment, and waits until its output matches ready as often as
 // wanted; it returns what the groups matched.
-func launch(ctx context.Context, ready *regexp.Regexp, wanted int, name string, args ...string) (*process, []string, error) {
+func launch(ctx context.Context, environ []string, ready *regexp.Regexp, wanted int, name string, args ...string) (*process, []string, error) {
 	p := &process{cmd: exec.CommandContext(ctx, name, args...), done: make(chan struct{})} //nolint:gosec // our own programs
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
+	p.cmd.Env = append(os.Environ(), environ...)
 	p.cmd.WaitDelay = 15 * time.Second
 	r, w := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = w, w

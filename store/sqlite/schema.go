@@ -263,6 +263,13 @@ func encodeIndex(index map[string]any) (string, error) {
 }
 
 func decodeIndex(data string) (map[string]any, error) {
+	if index, ok := quickIndex(data); ok {
+		return index, nil
+	}
+	return slowIndex(data)
+}
+
+func slowIndex(data string) (map[string]any, error) {
 	var cells map[string]cell
 	if err := json.Unmarshal([]byte(data), &cells); err != nil {
 		return nil, fmt.Errorf("decode index values: %w", err)

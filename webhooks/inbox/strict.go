@@ -4,90 +4,147 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // maxDepth bounds nesting; providers stay far below.
 const maxDepth = 200
 
-// errTrailing: something follows the JSON value.
-var errTrailing = errors.New("inbox: data after the JSON value")
+// fewNames is up to how many names of one object are compared one by one; beyond, a
+// map finds them, so that a body of nothing but names costs no more than its length.
+const fewNames = 32
+
+// errNotJSON: no JSON at all, or something behind it.
+var errNotJSON = errors.New("inbox: not JSON")
 
 // ambiguous says whether a JSON body can be read in two ways: a name twice in one
 // object, or two names that differ only in case, which Go's decoder takes for
-// one. Below "metadata" names are the app's own and case counts. The error is
-// for what is no JSON at all, or has something behind it.
+// one. Below "metadata" names are the app's own and case counts. So does nesting
+// that nobody needs. The error is for what is no JSON at all, or has something
+// behind it. It allocates next to nothing: every webhook passes here.
 func ambiguous(body []byte) (bool, error) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	odd, err := oddObject(d)
-	if err != nil {
-		return false, err
+	if !json.Valid(body) {
+		return false, errNotJSON
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return false, errTrailing
+	var w walk
+	for i := 0; i < len(body); i++ { // the grammar is known to be kept
+		switch body[i] {
+		case '{', '[':
+			if len(w.open) == maxDepth {
+				return true, nil
+			}
+			w.enter(body[i] == '{')
+		case '}', ']':
+			w.leave()
+		case ',':
+			w.next()
+		case '"':
+			end := i + 1 + quoted(body[i+1:])
+			if w.naming() && w.name(body[i:end+1]) {
+				return true, nil
+			}
+			i = end
+		}
 	}
-	return odd, nil
+	return false, nil
+}
+
+// quoted is the length of a string up to its closing quote.
+func quoted(s []byte) int {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i
+		}
+	}
+	return len(s)
+}
+
+// walk is where in the body we are: the open objects and arrays, and the names of
+// the open objects, one after the other.
+type walk struct {
+	open  []level
+	names [][]byte
 }
 
 // level is one open object or array.
 type level struct {
 	object bool
-	free   bool            // names are the app's own
-	names  map[string]bool // seen in this object
-	key    string          // the name whose value comes next; empty: a name comes next
-	named  bool
+	free   bool // names are the app's own
+	named  bool // the next value has its name
+	meta   bool // that name is "metadata"
+	from   int  // of its names
+	many   map[string]bool
 }
 
-// oddObject walks one value.
-func oddObject(d *json.Decoder) (odd bool, err error) {
-	var open []level
-	for {
-		t, err := d.Token()
-		if err != nil {
-			return false, fmt.Errorf("inbox: not JSON: %w", err)
-		}
-		top := len(open) - 1
-		delim, isDelim := t.(json.Delim)
-		switch {
-		case isDelim && (delim == '}' || delim == ']'):
-			open = open[:top]
-		case top >= 0 && open[top].object && !open[top].named:
-			name, _ := t.(string) // the decoder allows nothing else here
-			odd = open[top].name(name) || odd
-			continue
-		case isDelim:
-			if len(open) == maxDepth {
-				return true, skipRest(d)
-			}
-			inside := level{object: delim == '{'}
-			if top >= 0 {
-				inside.free = open[top].free || strings.EqualFold(open[top].key, "metadata")
-			}
-			open = append(open, inside)
-			continue
-		}
-		if len(open) == 0 {
-			return odd, nil
-		}
-		open[len(open)-1].named = false
+func (w *walk) enter(object bool) {
+	inside := level{object: object, from: len(w.names)}
+	if top := len(w.open) - 1; top >= 0 {
+		inside.free = w.open[top].free || w.open[top].meta
 	}
+	w.open = append(w.open, inside)
+}
+
+func (w *walk) leave() {
+	top := len(w.open) - 1
+	w.names = w.names[:w.open[top].from]
+	w.open = w.open[:top]
+}
+
+// next: a comma was passed, so an object's next name comes.
+func (w *walk) next() {
+	top := &w.open[len(w.open)-1]
+	top.named, top.meta = false, false
+}
+
+// naming says that a string at this place is a name.
+func (w *walk) naming() bool {
+	top := len(w.open) - 1
+	return top >= 0 && w.open[top].object && !w.open[top].named
 }
 
 // name notes a name and says whether it was there before.
-func (l *level) name(name string) bool {
-	l.key, l.named = name, true
+func (w *walk) name(text []byte) (again bool) {
+	top := &w.open[len(w.open)-1]
+	name := text[1 : len(text)-1]
+	if bytes.IndexByte(name, '\\') >= 0 || !utf8.Valid(name) {
+		var s string
+		if json.Unmarshal(text, &s) != nil {
+			return true // can't be: the whole is valid
+		}
+		name = []byte(s)
+	}
+	top.named, top.meta = true, bytes.EqualFold(name, []byte("metadata"))
+	if top.many != nil {
+		return top.note(name)
+	}
+	for _, have := range w.names[top.from:] {
+		if bytes.Equal(have, name) || !top.free && bytes.EqualFold(have, name) {
+			return true
+		}
+	}
+	w.names = append(w.names, name)
+	if mine := w.names[top.from:]; len(mine) > fewNames {
+		top.many = make(map[string]bool, 4*fewNames)
+		for _, have := range mine {
+			top.note(have)
+		}
+	}
+	return false
+}
+
+// note keeps a name in the map of an object with many.
+func (l *level) note(name []byte) (again bool) {
+	key := string(name)
 	if !l.free {
-		name = fold(name)
+		key = fold(key)
 	}
-	if l.names == nil {
-		l.names = map[string]bool{}
-	}
-	again := l.names[name]
-	l.names[name] = true
+	again = l.many[key]
+	l.many[key] = true
 	return again
 }
 
@@ -102,16 +159,4 @@ func fold(name string) string {
 			r = next
 		}
 	}, name)
-}
-
-// skipRest reads a value that is too deep to its end.
-func skipRest(d *json.Decoder) error {
-	for {
-		if _, err := d.Token(); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return fmt.Errorf("inbox: not JSON: %w", err)
-		}
-	}
 }
