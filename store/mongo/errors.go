@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
@@ -29,6 +30,10 @@ const (
 	codeIndexBuildAborted     = 276
 	codeBSONTooLarge          = 10334
 )
+
+// deadlineSlack is how much earlier than the caller's context the driver may give up on its account: it does not begin
+// what a round trip would not fit in.
+const deadlineSlack = 20 * time.Millisecond
 
 // mayRetryRead lists, with the driver's "retryable reads", what a second try may cure.
 func mayRetryRead(err error) bool {
@@ -55,7 +60,11 @@ func mayRetryRead(err error) bool {
 // error, a missing primary, a write concern that was not met, a deadline. The rest is our bug. The driver's error is
 // not wrapped and a server's text not repeated, because both may quote stored values; codes and names tell enough.
 func (e *Engine) classify(ctx context.Context, what string, err error) error {
-	if cause := ctx.Err(); cause != nil {
+	cause := ctx.Err()
+	if end, ok := ctx.Deadline(); ok && cause == nil && mongo.IsTimeout(err) && time.Until(end) < deadlineSlack { //nolint:forbidigo // compares with the network's clock
+		cause = context.DeadlineExceeded // the socket noticed before the context did
+	}
+	if cause != nil {
 		return fmt.Errorf("%w: %s: %w", store.ErrUnavailable, what, cause)
 	}
 	var we mongo.WriteException

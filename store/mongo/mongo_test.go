@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"crypto/rand"
+	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +13,16 @@ import (
 	"github.com/trifecta-pay/trifecta/store/enginetest"
 	"github.com/trifecta-pay/trifecta/store/mongo/wiretest"
 )
+
+// Nearly all time goes into waiting for the driver to look for a primary (twice a second), so more tests than
+// processors run at once.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "24"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // realURL is a database of this test's own on a real server, dropped afterwards. It skips without one.
 func realURL(t *testing.T) string {

@@ -36,6 +36,8 @@ type Fault struct {
 	Collection string
 	// Skip lets so many pass first; Times is how many it then meets (0: one, below 0: all until Heal).
 	Skip, Times int
+	// Every, if above 1, meets only each so many-th of the commands that fit.
+	Every int
 
 	// Delay comes first.
 	Delay time.Duration
@@ -52,6 +54,8 @@ type Fault struct {
 	ElectGap time.Duration
 	// Forget drops the record of the write, so that its repetition is done again.
 	Forget bool
+
+	seen int
 }
 
 // Inject adds a fault. Of several that fit a command the oldest acts.
@@ -99,6 +103,9 @@ func (s *Server) fault(name, coll string) *Fault {
 		}
 		if f.Skip > 0 {
 			f.Skip--
+			continue
+		}
+		if f.seen++; f.Every > 1 && f.seen%f.Every != 0 {
 			continue
 		}
 		if f.Times > 0 {

@@ -32,7 +32,7 @@ func (s *Server) judge(req request, raw []byte) {
 	if isRead(req.name) && value(document(req.get("readConcern")), "level") != "majority" {
 		s.violation("%s in %s reads with %v, not majority", req.name, req.coll, req.get("readConcern"))
 	}
-	if p := document(req.get("$readPreference")); p != nil && value(p, "mode") != "primary" {
+	if p := document(req.get("$readPreference")); p != nil && value(p, "mode") != "primary" && req.name != "saslStart" {
 		s.violation("%s %s reads from %v", req.name, req.coll, value(p, "mode"))
 	}
 	for _, list := range []string{"updates", "deletes"} {
