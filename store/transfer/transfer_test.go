@@ -19,6 +19,8 @@ import (
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/faults"
 	"github.com/trifecta-pay/trifecta/store/mem"
+	"github.com/trifecta-pay/trifecta/store/mongo"
+	"github.com/trifecta-pay/trifecta/store/mongo/wiretest"
 	"github.com/trifecta-pay/trifecta/store/sqlite"
 	"github.com/trifecta-pay/trifecta/store/transfer"
 )
@@ -40,18 +42,35 @@ func newMem(t testing.TB) *mem.Engine {
 	return e
 }
 
-func newSQLite(t testing.TB, path string, readOnly bool) *sqlite.Engine {
+func newSQLite(t testing.TB, path string) *sqlite.Engine {
 	t.Helper()
-	e, err := sqlite.Open(t.Context(), sqlite.Options{Path: path, Collections: store.Collections(), ReadOnly: readOnly})
+	e, err := sqlite.Open(t.Context(), sqlite.Options{Path: path, Collections: store.Collections()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { closed(t, e) })
 	return e
+}
+
+// newMongo is an empty database of a set, with its indexes.
+func newMongo(t testing.TB, s *wiretest.Server) *mongo.Engine {
+	t.Helper()
+	e, err := mongo.Open(t.Context(), mongo.Options{URL: s.URL("shop"), Collections: store.Collections()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closed(t, e) })
+	if _, err := e.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func closed(t testing.TB, e store.Engine) {
+	t.Helper()
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // document draws a document that fits the collection: every field it may have, sometimes, and any version.
@@ -140,7 +159,9 @@ func TestCopiesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	targets := map[string]store.Engine{"mem": newMem(t), "sqlite": newSQLite(t, filepath.Join(t.TempDir(), "new.db"), false)}
+	targets := map[string]store.Engine{
+		"mem": newMem(t), "sqlite": newSQLite(t, filepath.Join(t.TempDir(), "new.db")), "mongo": newMongo(t, wiretest.Start(t, wiretest.Options{})),
+	}
 	for name, to := range targets {
 		from, err := sqlite.Open(t.Context(), sqlite.Options{Path: path, Collections: store.Collections(), ReadOnly: true})
 		if err != nil {
@@ -486,4 +507,44 @@ func TestForgottenIndexFields(t *testing.T) {
 	if err != nil || got.Version != 3 || len(got.Index) != 2 {
 		t.Errorf("%+v, %v", got, err)
 	}
+}
+
+// Promise: elections of a MongoDB target in the middle, with connections cut, cost a repetition at most; and a shop
+// comes back from MongoDB to a file as it went there.
+func TestThereAndBackThroughElections(t *testing.T) {
+	t.Parallel()
+	from, s := newMem(t), wiretest.Start(t, wiretest.Options{})
+	fill(t, from, 15, 6)
+	to := newMongo(t, s)
+	pages, tries := 0, 0
+	for ; ; tries++ {
+		if tries == 50 {
+			t.Fatal("it never got through")
+		}
+		o := options(from, to)
+		o.Owner = fmt.Sprint("try ", tries)
+		o.Progress = func(transfer.Progress) {
+			if pages++; pages%10 == 0 {
+				s.Elect(0)
+			}
+		}
+		_, err := transfer.Run(t.Context(), o)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(content(t, from), content(t, to)); diff != "" {
+		t.Errorf("there (-old +new):\n%s", diff)
+	}
+	back := newSQLite(t, filepath.Join(t.TempDir(), "back.db"))
+	if _, err := transfer.Run(t.Context(), options(to, back)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(content(t, from), content(t, back)); diff != "" {
+		t.Errorf("and back (-old +new):\n%s", diff)
+	}
+	t.Logf("%d pages, %d interruptions", pages, tries)
 }
