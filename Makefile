@@ -24,8 +24,8 @@ build: ## build bin/trifecta
 test: ## run all tests with the race detector, in random order (TESTFLAGS=… to change)
 	$(GO) test $(TESTFLAGS) ./...
 
-test-process: ## kill -9 storms, a webhook flood and two processes on one store, with real processes (about 2 minutes)
-	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 10m -run 'Kill|Flood|SecondProcess' ./cmd/e2e
+test-process: ## kill -9 storms, a webhook flood, two processes on one store and a killed migration, with real processes (about 2 minutes)
+	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 10m -run 'Kill|Flood|SecondProcess' ./cmd/e2e ./cmd/trifecta
 
 test-browser: ## pay in a real browser (needs chromium; SHOTS=DIR keeps screenshots)
 	$(GO) -C tools/browser test -count=1 -timeout 10m ./...

@@ -20,6 +20,8 @@ import (
 	"github.com/trifecta-pay/trifecta/providers/sandbox/paypalapi"
 	"github.com/trifecta-pay/trifecta/providers/sandbox/stripeapi"
 	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/mongo"
+	"github.com/trifecta-pay/trifecta/store/mongo/wiretest"
 	"github.com/trifecta-pay/trifecta/store/sqlite"
 )
 
@@ -377,5 +379,41 @@ func TestRegisterOtherVersion(t *testing.T) {
 	out := c.must("webhooks", "register", "--config", c.file)
 	if !madeSecret.MatchString(out) || !strings.Contains(out, "then remove "+old) {
 		t.Errorf("%s", out)
+	}
+}
+
+// Promise: doctor sees a database that has one copy only, and an index that somebody added.
+func TestDoctorMongo(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	c.healthy()
+	set := wiretest.Start(t, wiretest.Options{Members: 1})
+	colls := store.Collections()
+	for i := range colls {
+		if colls[i].Name == "payments" {
+			colls[i].Indexes = append(slices.Clone(colls[i].Indexes), store.Index{Name: "by_hand", Fields: []string{"reference"}})
+		}
+	}
+	e, err := mongo.Open(t.Context(), mongo.Options{URL: set.URL("shop"), Collections: colls})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.change("sqlite:"+filepath.Join(c.dir, "shop.db"), set.URL("shop"))
+	code, r := c.examine()
+	if code != 0 {
+		t.Errorf("exit code %d: %+v", code, r.Findings)
+	}
+	for check, says := range map[string]string{"store.replicas": "1 members", "store.indexes": "by_hand"} {
+		if !slices.ContainsFunc(r.Findings, func(f doctor.Finding) bool {
+			return f.Check == check && f.Mark == doctor.Warn && strings.Contains(f.What, says) && f.Fix != ""
+		}) {
+			t.Errorf("no warning %s that says %q: %+v", check, says, r.Findings)
+		}
 	}
 }
