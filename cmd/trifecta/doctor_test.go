@@ -231,6 +231,14 @@ func TestDoctorFindings(t *testing.T) {
 		fix   string
 	}{
 		{"a fault in the configuration", func(c *clinic) { c.change("mode: test, secret_key", "mode: live, secret_key") }, "config.valid", doctor.Fail, "test key in a live account", ""},
+		{"a secret file that everybody may read", func(c *clinic) {
+			file := filepath.Join(c.dir, "key")
+			if err := os.WriteFile(file, []byte(canary+"\n"), 0o600); err != nil {
+				c.t.Fatal(err)
+			}
+			chmod(c.t, file, 0o644)
+			c.change("secret_key: "+canary, "secret_key_file: "+file)
+		}, "config.valid", doctor.Fail, "0644", "chmod 600"},
 		{"a file that everybody may read", func(c *clinic) { chmod(c.t, c.file, 0o644) }, "config.file_mode", doctor.Warn, "0644", "chmod"},
 		{"refused credentials", func(c *clinic) {
 			c.meddle = func(w http.ResponseWriter, _ *http.Request) bool {

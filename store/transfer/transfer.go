@@ -132,6 +132,10 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	// A server that came to the source meanwhile may have changed what was compared.
+	if err := alive(ctx, o); err != nil {
+		return Report{}, err
+	}
 	if err := r.save(ctx, store.MigrationDone); err != nil {
 		return Report{}, err
 	}

@@ -398,6 +398,26 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Promise: a server that starts on the source in the middle is noticed before the target is declared complete.
+func TestServerCameMeanwhile(t *testing.T) {
+	t.Parallel()
+	from, to := newMem(t), newMem(t)
+	fill(t, from, 2, 1)
+	o, asked := options(from, to), 0
+	o.Alive = func(context.Context, store.Engine) ([]string, error) {
+		if asked++; asked > 4 { // two looks at both stores
+			return []string{"late-server"}, nil
+		}
+		return nil, nil
+	}
+	if _, err := transfer.Run(t.Context(), o); !errors.Is(err, transfer.ErrRefused) || !strings.Contains(err.Error(), "late-server") {
+		t.Errorf("error %v", err)
+	}
+	if err := store.CheckMigrated(t.Context(), to); !errors.Is(err, store.ErrMigrating) {
+		t.Errorf("the target counts as complete: %v", err)
+	}
+}
+
 // Promise: a plan writes nothing at all.
 func TestPlanWritesNothing(t *testing.T) {
 	t.Parallel()
