@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
@@ -28,6 +30,9 @@ type RelayOptions struct {
 	Clock    func() time.Time
 	Batch    int           // payments in one Step, at most 500; default 100
 	Poll     time.Duration // how soon to look again when there is nothing to do; default 1 s
+	// Parallel is how many payments are marked at once, so that a store that commits
+	// together what comes together can do so; default 1.
+	Parallel int
 	// Fed counts events fed, per Step and app; nil: nobody counts.
 	Fed func(app string, mode payment.Mode, events int)
 }
@@ -57,6 +62,7 @@ func NewRelay(o RelayOptions) (*Relay, error) {
 	if o.Poll <= 0 {
 		o.Poll = time.Second
 	}
+	o.Parallel = max(1, o.Parallel)
 	if o.Fed == nil {
 		o.Fed = func(string, payment.Mode, int) {}
 	}
@@ -183,11 +189,27 @@ func (r *Relay) round(ctx context.Context, t tenant, ids []string) (did int, mor
 // mark finishes marking, also what somebody else left, and returns what it could
 // not mark.
 func (r *Relay) mark(ctx context.Context, entries []Unmarked) (left []Unmarked, err error) {
+	failed := make([]error, len(entries))
+	if r.opts.Parallel == 1 {
+		for i, u := range entries {
+			failed[i] = r.opts.Marker.MarkFed(ctx, u.Payment, u.Events)
+		}
+	} else {
+		var all errgroup.Group
+		all.SetLimit(r.opts.Parallel)
+		for i, u := range entries {
+			all.Go(func() error {
+				failed[i] = r.opts.Marker.MarkFed(ctx, u.Payment, u.Events)
+				return nil // one that fails does not stop the others
+			})
+		}
+		_ = all.Wait()
+	}
 	var problems []error
-	for _, u := range entries {
-		if err := r.opts.Marker.MarkFed(ctx, u.Payment, u.Events); err != nil {
-			left = append(left, u)
-			problems = append(problems, fmt.Errorf("mark events of %s: %w", u.Payment, err))
+	for i, err := range failed {
+		if err != nil {
+			left = append(left, entries[i])
+			problems = append(problems, fmt.Errorf("mark events of %s: %w", entries[i].Payment, err))
 		}
 	}
 	return left, errors.Join(problems...)

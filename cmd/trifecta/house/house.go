@@ -197,7 +197,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 		return nil, err
 	}
 	feed := store.NewFeed(engine)
-	relay, err := outbox.NewRelay(outbox.RelayOptions{Payments: payments, Marker: service, Pages: feed, Clock: o.Clock})
+	relay, err := outbox.NewRelay(outbox.RelayOptions{Payments: payments, Marker: service, Pages: feed, Clock: o.Clock, Parallel: 8})
 	if err != nil {
 		return nil, fmt.Errorf("wire the feed: %w", err)
 	}
