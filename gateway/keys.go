@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -63,6 +64,40 @@ func (s *Service) AddKey(ctx context.Context, token string, k Key) error {
 		return storeError(err)
 	}
 	return nil
+}
+
+// ListKeys lists all keys, the newest first. None of them can be made again from
+// what is listed.
+func (s *Service) ListKeys(ctx context.Context) ([]Key, error) {
+	keys, err := s.opts.Keys.ListKeys(ctx)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	slices.SortFunc(keys, func(a, b Key) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(a.Hash, b.Hash))
+	})
+	return keys, nil
+}
+
+// RevokeKey ends a key, named by its id or by the part of it that is shown; it
+// opens nothing from then on. Revoking it again changes nothing.
+func (s *Service) RevokeKey(ctx context.Context, which string, by payment.Actor) (Key, error) {
+	keys, err := s.ListKeys(ctx)
+	if err != nil {
+		return Key{}, err
+	}
+	keys = slices.DeleteFunc(keys, func(k Key) bool { return which == "" || k.ID() != which && k.Prefix != which })
+	switch len(keys) {
+	case 0:
+		return Key{}, notFound()
+	case 1:
+		k, err := s.opts.Keys.RevokeKey(ctx, keys[0].Hash, by, s.now())
+		if err != nil {
+			return Key{}, storeError(err)
+		}
+		return k, nil
+	}
+	return Key{}, payment.NewError(payment.CodeConflict, "Several keys begin with this; name one by its id.")
 }
 
 // Authenticate says who holds a key. Keys are 256-bit random and looked up by

@@ -142,3 +142,68 @@ func TestRequestIdentity(t *testing.T) {
 		t.Errorf("another app's key: %+v, %v", q, err)
 	}
 }
+
+// Guards revocation: a revoked key opens nothing from the next request on, the others
+// go on, it says who ended it and when, and an ambiguous name ends none.
+func TestRevokedKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	ctx := t.Context()
+	by := payment.Actor{Type: "operator", ID: "tk_op_x"}
+	var tokens []string
+	for range 2 {
+		token, err := w.svc.NewKey(ctx, "shop", false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, token)
+	}
+	keys, err := w.svc.ListKeys(ctx)
+	if err != nil || len(keys) != 2 {
+		t.Fatalf("%d keys, %v", len(keys), err)
+	}
+	for _, k := range keys {
+		for _, token := range tokens {
+			if strings.Contains(k.ID(), token) || len(k.Prefix) > len(token)/3 {
+				t.Errorf("listed as %s, %s", k.ID(), k.Prefix)
+			}
+		}
+	}
+	sum := sha256.Sum256([]byte(tokens[0]))
+	revoked, err := w.svc.RevokeKey(ctx, gateway.Key{Hash: hex.EncodeToString(sum[:])}.ID(), by)
+	if err != nil || revoked.RevokedBy != by || !revoked.RevokedAt.Equal(w.now()) {
+		t.Fatalf("%+v, %v", revoked, err)
+	}
+	if _, err := w.svc.Authenticate(ctx, tokens[0]); payment.CodeOf(err) != payment.CodeUnauthenticated {
+		t.Errorf("a revoked key: %v", err)
+	}
+	if _, err := w.svc.Authenticate(ctx, tokens[1]); err != nil {
+		t.Errorf("the other key: %v", err)
+	}
+	if err := w.svc.AddKey(ctx, "tk_op_alone_0123456789012345678901234567890", gateway.Key{Operator: true}); err != nil {
+		t.Fatal(err)
+	}
+	if k, err := w.svc.RevokeKey(ctx, "tk_op_alone_01", by); err != nil || k.RevokedAt.IsZero() {
+		t.Errorf("by what is shown of it: %+v, %v", k, err)
+	}
+	again, err := w.svc.RevokeKey(ctx, revoked.ID(), payment.Actor{Type: "operator", ID: "another"})
+	if err != nil || again.RevokedBy != by {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+	for _, unknown := range []string{"", "tk_", "tk_test_nobody", "key_", "key_0123"} {
+		if _, err := w.svc.RevokeKey(ctx, unknown, by); payment.CodeOf(err) != payment.CodeNotFound {
+			t.Errorf("%q: %v, want not_found", unknown, err)
+		}
+	}
+	for _, token := range []string{"tk_op_same_beginning_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "tk_op_same_beginning_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"} {
+		if err := w.svc.AddKey(ctx, token, gateway.Key{Operator: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.svc.RevokeKey(ctx, "tk_op_same_beg", by); payment.CodeOf(err) != payment.CodeConflict {
+		t.Errorf("ambiguous: %v, want conflict", err)
+	}
+	if _, err := w.svc.Authenticate(ctx, "tk_op_same_beginning_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"); err != nil {
+		t.Errorf("an ambiguous name revoked a key: %v", err)
+	}
+}

@@ -142,13 +142,21 @@ type Key struct {
 	Operator  bool
 	Scopes    []string
 	CreatedAt time.Time
-	RevokedAt time.Time
+	RevokedAt time.Time     // zero: it opens
+	RevokedBy payment.Actor // who revoked it
 }
+
+// ID is how a key is named: it tells nothing of the key itself.
+func (k Key) ID() string { return "key_" + k.Hash[:min(len(k.Hash), 20)] }
 
 // Keys is the store of API keys.
 type Keys interface {
 	InsertKey(ctx context.Context, k Key) error // ErrExists is success for the same key
 	GetKey(ctx context.Context, hash string) (Key, error)
+	// ListKeys reads all keys, in no order.
+	ListKeys(ctx context.Context) ([]Key, error)
+	// RevokeKey marks a key as revoked; one that is already stays as it was.
+	RevokeKey(ctx context.Context, hash string, by payment.Actor, at time.Time) (Key, error)
 }
 
 // App is one product app.

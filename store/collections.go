@@ -34,7 +34,7 @@ func WritePoints() []WritePoint {
 		PointCursorTake, PointCursorSet,
 		PointClaim,
 		PointPaymentInsert, PointPaymentReplace, PointHistorySpill,
-		PointKeyInsert,
+		PointKeyInsert, PointKeyRevoke,
 		PointAlertRaise, PointAlertChange, PointAlertClear, PointAlertBox,
 		PointInboxInsert, PointInboxBody, PointInboxWake, PointInboxClaim, PointInboxSettle, PointInboxTold, PointInboxReplay,
 		PointInboxVariant, PointInboxPrune, PointInboxPruneBody,

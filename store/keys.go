@@ -4,12 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
-// PointKeyInsert names the write of an API key.
-const PointKeyInsert WritePoint = "api_key.insert"
+// Write points of API keys.
+const (
+	PointKeyInsert WritePoint = "api_key.insert"
+	PointKeyRevoke WritePoint = "api_key.revoke"
+)
 
 const keysName = "api_keys"
 
@@ -46,33 +51,74 @@ func (s *Keys) GetKey(ctx context.Context, hash string) (gateway.Key, error) {
 	if err != nil {
 		return gateway.Key{}, portError(err)
 	}
+	return keyOf(d)
+}
+
+func keyOf(d Doc) (gateway.Key, error) {
 	var r keyRecord
 	if err := json.Unmarshal(d.Body, &r); err != nil {
-		return gateway.Key{}, fmt.Errorf("store: key %.8s… can't be read: %w", hash, err)
+		return gateway.Key{}, fmt.Errorf("store: key %.8s… can't be read: %w", d.ID, err)
 	}
 	return r.Key, nil
 }
 
-// CountKeys counts the keys of each app, and of operators under "".
-func (s *Keys) CountKeys(ctx context.Context) (map[string]int, error) {
-	out := map[string]int{}
-	for after, more := "", true; more; {
+// ListKeys reads all keys, by digest. There are few: one an app, an operator or a
+// person.
+func (s *Keys) ListKeys(ctx context.Context) ([]gateway.Key, error) {
+	var out []gateway.Key
+	for after := ""; ; {
 		docs, next, err := s.e.Scan(ctx, keysName, after, MaxLimit)
 		if err != nil {
 			return nil, portError(err)
 		}
 		for _, d := range docs {
-			var r keyRecord
-			if err := json.Unmarshal(d.Body, &r); err != nil {
-				return nil, fmt.Errorf("store: key %.8s… can't be read: %w", d.ID, err)
+			k, err := keyOf(d)
+			if err != nil {
+				return nil, err
 			}
-			app := r.Key.App
-			if r.Key.Operator {
-				app = ""
-			}
-			out[app]++
+			out = append(out, k)
 		}
-		after, more = next, next != ""
+		if after = next; after == "" {
+			return out, nil
+		}
 	}
-	return out, nil
+}
+
+// RevokeKey marks a key as revoked, once; ErrNotFound.
+func (s *Keys) RevokeKey(ctx context.Context, hash string, by payment.Actor, at time.Time) (gateway.Key, error) {
+	d, err := Update(WithPoint(ctx, PointKeyRevoke), s.e, keysName, hash, func(d Doc) (Doc, error) {
+		k, err := keyOf(d)
+		if err != nil {
+			return Doc{}, err
+		}
+		if !k.RevokedAt.IsZero() {
+			return d, ErrUnchanged
+		}
+		k.RevokedAt, k.RevokedBy = at, by
+		if d.Body, err = json.Marshal(keyRecord{Schema: 1, Key: k}); err != nil {
+			return Doc{}, fmt.Errorf("store: encode key: %w", err)
+		}
+		return d, nil
+	})
+	if err != nil {
+		return gateway.Key{}, portError(err)
+	}
+	return keyOf(d)
+}
+
+// CountKeys counts the keys of each app that open something, and those of operators
+// under "".
+func (s *Keys) CountKeys(ctx context.Context) (map[string]int, error) {
+	keys, err := s.ListKeys(ctx)
+	out := map[string]int{}
+	for _, k := range keys {
+		switch {
+		case !k.RevokedAt.IsZero():
+		case k.Operator:
+			out[""]++
+		default:
+			out[k.App]++
+		}
+	}
+	return out, err
 }
