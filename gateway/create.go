@@ -187,7 +187,7 @@ func (s *Service) checkoutRequest(p *payment.Payment, n int, info providers.Info
 		ReturnURL: s.returnURL(p, n, "success"), CancelURL: s.returnURL(p, n, "cancel"),
 		ExpiresAt: expires.UTC().Truncate(time.Second), Reference: p.Request.Reference, Description: p.Request.Description, Locale: p.Request.Locale,
 		StatementDescriptor: p.Request.StatementDescriptor, BrandName: brand,
-		CustomerRef: p.Request.Customer.Ref, CustomerEmail: p.Request.Customer.Email, Metadata: p.Request.Metadata,
+		CustomerRef: p.Request.Customer.Ref, CustomerEmail: p.Request.Customer.KnownEmail(), Metadata: p.Request.Metadata,
 		AllowPromotionCodes: p.Request.AllowPromotionCodes, AutomaticTax: p.Request.AutomaticTax, Shipping: p.Request.Shipping,
 	}
 	for _, item := range p.Request.LineItems {

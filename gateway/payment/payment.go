@@ -191,6 +191,7 @@ func (p *Payment) Change(src Source, now time.Time, fn func(*Payment) error) (*P
 	}
 	next.settleDeadline(now)
 	next.addDue(now)
+	next.scrub()
 	if next.Equal(p) && !p.fresh() {
 		return p, nil
 	}
@@ -201,7 +202,8 @@ func (p *Payment) Change(src Source, now time.Time, fn func(*Payment) error) (*P
 	if before.Status != after.Status && settledStatus(after.Status) {
 		next.SettledBy = src.Layer
 	}
-	if before.Status != after.Status || !sameAmounts(before.Amounts, after.Amounts) || len(p.History) == 0 {
+	if before.Status != after.Status || !sameAmounts(before.Amounts, after.Amounts) || len(p.History) == 0 ||
+		next.erasures() > p.erasures() {
 		next.History = append(next.History, HistoryEntry{At: now, Source: src, Before: before, After: after, Version: p.Version + 1})
 	}
 	return next, nil

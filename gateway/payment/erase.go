@@ -1,0 +1,137 @@
+package payment
+
+import (
+	"slices"
+	"time"
+)
+
+// Erased stands where personal data stood before it was erased.
+const Erased = "[erased]"
+
+// DecisionErased says that the personal data of a payment was erased, and must not
+// come back with a later observation. Objects names what else than name and e-mail
+// address went (ErasedTexts).
+const DecisionErased DecisionKind = "personal_data_erased"
+
+// ErasedTexts in Decision.Objects: the app's own texts (description, metadata) are
+// erased too.
+const ErasedTexts = "texts"
+
+// erasedParams stand where the provider request of a settled operation stood.
+const erasedParams = `{"erased":true}`
+
+// replayable is how long an app may still repeat a creation that it never got an
+// answer to, which would bring its data back.
+const replayable = 24 * time.Hour
+
+// Erasure is an order to erase one customer's personal data.
+type Erasure struct {
+	ID     string
+	Texts  bool // description and metadata too
+	By     Actor
+	Reason string
+}
+
+// decisionID is the id under which the erasure stands in a payment's decisions.
+func (e Erasure) decisionID() string { return "erased/" + e.ID }
+
+// ErasedBy says whether this erasure has reached the payment.
+func (p *Payment) ErasedBy(erasure string) bool {
+	return slices.ContainsFunc(p.Facts.Decisions, func(d Decision) bool {
+		return d.ID == Erasure{ID: erasure}.decisionID()
+	})
+}
+
+// Erasable says whether nothing needs the customer's data any more: the payment is
+// over, everything told to a provider has its answer, every event has left for the
+// feed, and its creation can't be repeated with the data in it. A hold on the
+// customer's money, a conflict and an open checkout need it.
+func (p *Payment) Erasable(now time.Time) bool {
+	switch p.Status() {
+	case StatusSucceeded, StatusCanceled, StatusExpired, StatusFailed:
+	case StatusRequiresAction, StatusProcessing, StatusAuthorized, StatusConflicted:
+		return false
+	}
+	return p.Unfinished(0) == nil && len(p.Outbox) == 0 && (p.Answered || !now.Before(p.CreatedAt.Add(replayable)))
+}
+
+// Source is how the erasure stands in histories.
+func (e Erasure) Source() Source {
+	return Source{Layer: LayerAPI, Actor: e.By, Reason: "personal data erased: " + e.Reason}
+}
+
+// Erase decides, within a Change, that the customer's personal data is overwritten
+// with Erased, for good. Money, ids, references and history stay. It changes
+// nothing the second time, and is refused while the data is needed.
+func (p *Payment) Erase(e Erasure, now time.Time) error {
+	if p.ErasedBy(e.ID) {
+		return nil
+	}
+	if !p.Erasable(now) {
+		return NewError(CodeConflict, "The payment is not over yet; its customer's data is still needed.")
+	}
+	d := Decision{ID: e.decisionID(), Kind: DecisionErased, By: e.By, Reason: e.Reason, At: now}
+	if e.Texts {
+		d.Objects = []string{ErasedTexts}
+	}
+	p.decide(d)
+	return nil
+}
+
+// erasures counts the decisions to erase.
+func (p *Payment) erasures() int {
+	n := 0
+	for _, d := range p.Facts.Decisions {
+		if d.Kind == DecisionErased {
+			n++
+		}
+	}
+	return n
+}
+
+// scrub keeps erased what was erased: an observation may bring a payer's address
+// again.
+func (p *Payment) scrub() {
+	if p.erasures() == 0 {
+		return
+	}
+	c := &p.Request.Customer
+	overwrite(&c.Email)
+	overwrite(&c.Name)
+	for i := range p.Facts.Attempts {
+		overwrite(&p.Facts.Attempts[i].PayerEmail)
+	}
+	for i := range p.Facts.Payers {
+		p.Facts.Payers[i].EmailHash = ""
+	}
+	for i := range p.Facts.Declines {
+		p.Facts.Declines[i].EmailHash = ""
+	}
+	for i := range p.Operations {
+		if op := &p.Operations[i]; op.State.Settled() && len(op.Params) > 0 {
+			op.Params = []byte(erasedParams)
+		}
+	}
+	if slices.ContainsFunc(p.Facts.Decisions, func(d Decision) bool {
+		return d.Kind == DecisionErased && slices.Contains(d.Objects, ErasedTexts)
+	}) {
+		overwrite(&p.Request.Description)
+		for k := range p.Request.Metadata {
+			p.Request.Metadata[k] = Erased
+		}
+	}
+}
+
+func overwrite(text *string) {
+	if *text != "" {
+		*text = Erased
+	}
+}
+
+// KnownEmail is the customer's address, empty where it was erased.
+func (c Customer) KnownEmail() string {
+	if c.Email == Erased {
+		return ""
+	}
+	return c.Email
+}
