@@ -22,6 +22,7 @@ func Collections() []Collection {
 		ReplicaCollection(),
 		SettingsCollection(),
 		ShareCollection(),
+		ErasureCollection(),
 	}
 }
 
@@ -46,5 +47,7 @@ func WritePoints() []WritePoint {
 		PointReseal,
 		PointSettingsInsert, PointSettingsReplace,
 		PointShareTake, PointShareLeave,
+		PointPruneInbox, PointPruneAlerts, PointPruneFeed,
+		PointErasureInsert, PointErasureStep, PointErase, PointEraseBody,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/webhooks/outbox"
@@ -21,7 +22,10 @@ const feedName = "feed"
 
 // FeedCollection declares the pages of the apps' event feeds.
 func FeedCollection() Collection {
-	return Collection{Name: feedName, Indexes: []Index{{Name: "by_page", Fields: []string{"tenant", "page"}}}, Sealed: []string{"page.Events[].Object"}}
+	return Collection{Name: feedName, Indexes: []Index{
+		{Name: "by_page", Fields: []string{"tenant", "page"}},
+		{Name: "by_end", Fields: []string{"ended"}},
+	}, Sealed: []string{"page.Events[].Object"}}
 }
 
 // Feed keeps feed pages over an Engine. It implements outbox.Pages.
@@ -53,10 +57,17 @@ func feedDoc(p outbox.Page) (Doc, error) {
 	if err := enc.Encode(feedRecord{Schema: 1, Page: p}); err != nil {
 		return Doc{}, fmt.Errorf("store: encode feed page %d of %s: %w", p.N, p.App, err)
 	}
-	return Doc{
-		ID: feedID(p.App, p.Mode, p.N), Version: version, Body: body.Bytes(),
-		Index: map[string]any{"tenant": tenant(p.App, p.Mode), "page": p.N},
-	}, nil
+	index := map[string]any{"tenant": tenant(p.App, p.Mode), "page": p.N}
+	if p.Closed {
+		var ended time.Time // of its last event; they need not be in order of time
+		for _, e := range p.Events {
+			if e.CreatedAt.After(ended) {
+				ended = e.CreatedAt
+			}
+		}
+		index["ended"] = ended
+	}
+	return Doc{ID: feedID(p.App, p.Mode, p.N), Version: version, Body: body.Bytes(), Index: index}, nil
 }
 
 func feedOf(d Doc) (outbox.Page, error) {
@@ -73,8 +84,17 @@ func feedOf(d Doc) (outbox.Page, error) {
 
 // Last implements outbox.Pages.
 func (s *Feed) Last(ctx context.Context, app string, mode payment.Mode) (outbox.Page, bool, error) {
+	return s.outermost(ctx, app, mode, true)
+}
+
+// First implements outbox.Pages.
+func (s *Feed) First(ctx context.Context, app string, mode payment.Mode) (outbox.Page, bool, error) {
+	return s.outermost(ctx, app, mode, false)
+}
+
+func (s *Feed) outermost(ctx context.Context, app string, mode payment.Mode, last bool) (outbox.Page, bool, error) {
 	docs, _, err := s.e.Query(ctx, feedName, Query{
-		Index: "by_page", Where: []Filter{Where("tenant", Eq, tenant(app, mode))}, SortBy: "page", Desc: true, Limit: 1,
+		Index: "by_page", Where: []Filter{Where("tenant", Eq, tenant(app, mode))}, SortBy: "page", Desc: last, Limit: 1,
 	})
 	if err != nil || len(docs) == 0 {
 		return outbox.Page{}, false, err

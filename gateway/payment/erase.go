@@ -32,15 +32,24 @@ type Erasure struct {
 	Reason string
 }
 
-// decisionID is the id under which the erasure stands in a payment's decisions.
-func (e Erasure) decisionID() string { return "erased/" + e.ID }
-
-// ErasedBy says whether this erasure has reached the payment.
-func (p *Payment) ErasedBy(erasure string) bool {
-	return slices.ContainsFunc(p.Facts.Decisions, func(d Decision) bool {
-		return d.ID == Erasure{ID: erasure}.decisionID()
-	})
+// Erased says whether the customer's personal data was erased, and whether the
+// app's own texts were too.
+func (p *Payment) Erased() (personal, texts bool) {
+	for _, d := range p.Facts.Decisions {
+		if d.Kind == DecisionErased {
+			personal = true
+			texts = texts || slices.Contains(d.Objects, ErasedTexts)
+		}
+	}
+	return personal, texts
 }
+
+// ErasedBy says whether this very erasure was decided.
+func (p *Payment) ErasedBy(id string) bool {
+	return slices.ContainsFunc(p.Facts.Decisions, func(d Decision) bool { return d.ID == erasedID(id) })
+}
+
+func erasedID(erasure string) string { return "erased/" + erasure }
 
 // Erasable says whether nothing needs the customer's data any more: the payment is
 // over, everything told to a provider has its answer, every event has left for the
@@ -64,13 +73,13 @@ func (e Erasure) Source() Source {
 // with Erased, for good. Money, ids, references and history stay. It changes
 // nothing the second time, and is refused while the data is needed.
 func (p *Payment) Erase(e Erasure, now time.Time) error {
-	if p.ErasedBy(e.ID) {
+	if personal, texts := p.Erased(); personal && (texts || !e.Texts) {
 		return nil
 	}
 	if !p.Erasable(now) {
 		return NewError(CodeConflict, "The payment is not over yet; its customer's data is still needed.")
 	}
-	d := Decision{ID: e.decisionID(), Kind: DecisionErased, By: e.By, Reason: e.Reason, At: now}
+	d := Decision{ID: erasedID(e.ID), Kind: DecisionErased, By: e.By, Reason: e.Reason, At: now}
 	if e.Texts {
 		d.Objects = []string{ErasedTexts}
 	}
@@ -78,21 +87,18 @@ func (p *Payment) Erase(e Erasure, now time.Time) error {
 	return nil
 }
 
-// erasures counts the decisions to erase.
-func (p *Payment) erasures() int {
-	n := 0
-	for _, d := range p.Facts.Decisions {
-		if d.Kind == DecisionErased {
-			n++
-		}
-	}
-	return n
+// erasedMore says that more was erased than in old.
+func (p *Payment) erasedMore(old *Payment) bool {
+	personal, texts := p.Erased()
+	was, wereTexts := old.Erased()
+	return personal && !was || texts && !wereTexts
 }
 
 // scrub keeps erased what was erased: an observation may bring a payer's address
 // again.
 func (p *Payment) scrub() {
-	if p.erasures() == 0 {
+	personal, texts := p.Erased()
+	if !personal {
 		return
 	}
 	c := &p.Request.Customer
@@ -112,9 +118,7 @@ func (p *Payment) scrub() {
 			op.Params = []byte(erasedParams)
 		}
 	}
-	if slices.ContainsFunc(p.Facts.Decisions, func(d Decision) bool {
-		return d.Kind == DecisionErased && slices.Contains(d.Objects, ErasedTexts)
-	}) {
+	if texts {
 		overwrite(&p.Request.Description)
 		for k := range p.Request.Metadata {
 			p.Request.Metadata[k] = Erased

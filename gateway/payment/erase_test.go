@@ -122,7 +122,9 @@ func TestEraseWaits(t *testing.T) {
 		"refund unsettled":   func(p *Payment) { p.Outbox, p.Operations[0].State = nil, OpUnknown },
 		"creation unheard":   func(p *Payment) { p.Outbox, p.Answered = nil, false },
 		"a checkout is open": func(p *Payment) { p.Outbox, p.Facts.Attempts[0].State, p.Facts.Captures = nil, AttemptOpen, nil },
-		"a second capture":   func(p *Payment) { p.Outbox, p.Facts.Captures = nil, append(p.Facts.Captures, captured(1, "c2", 1000, 9)) },
+		"a second capture": func(p *Payment) {
+			p.Outbox, p.Facts.Captures = nil, append(p.Facts.Captures, captured(1, "c2", 1000, 9))
+		},
 	} {
 		p := personal(t)
 		edit(p)

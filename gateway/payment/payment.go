@@ -203,7 +203,7 @@ func (p *Payment) Change(src Source, now time.Time, fn func(*Payment) error) (*P
 		next.SettledBy = src.Layer
 	}
 	if before.Status != after.Status || !sameAmounts(before.Amounts, after.Amounts) || len(p.History) == 0 ||
-		next.erasures() > p.erasures() {
+		next.erasedMore(p) {
 		next.History = append(next.History, HistoryEntry{At: now, Source: src, Before: before, After: after, Version: p.Version + 1})
 	}
 	return next, nil

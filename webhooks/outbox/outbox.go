@@ -106,6 +106,9 @@ var ErrTaken = errors.New("outbox: the page was changed by somebody else")
 type Pages interface {
 	// Last reads the page with the greatest number; ok is false for an empty feed.
 	Last(ctx context.Context, app string, mode payment.Mode) (p Page, ok bool, err error)
+	// First reads the page with the smallest number that is still kept; ok is false for
+	// an empty feed.
+	First(ctx context.Context, app string, mode payment.Mode) (p Page, ok bool, err error)
 	// Page reads one page; ok is false where there is none.
 	Page(ctx context.Context, app string, mode payment.Mode, n int64) (p Page, ok bool, err error)
 	// InsertPage stores a new page; ErrTaken if it exists.

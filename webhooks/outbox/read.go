@@ -23,10 +23,11 @@ type Reader struct{ pages Pages }
 func NewReader(pages Pages) *Reader { return &Reader{pages: pages} }
 
 // Read returns up to limit (1..100) events after a cursor, oldest first; an empty
-// cursor is the beginning. next is always a cursor to resume from, also at the
+// cursor is the beginning of what is kept. next is always a cursor to resume from, also at the
 // end: pages only grow, so no cursor ever skips or repeats an event, whatever is
 // fed meanwhile. Errors are *payment.Error: malformed for a cursor that this feed
-// did not give out, store_unavailable.
+// did not give out, and for one whose events are no longer kept (going on with the
+// first kept page would lose events without a word); store_unavailable.
 func (r *Reader) Read(ctx context.Context, app string, mode payment.Mode, after string, limit int) (events []Event, next string, err error) {
 	at, err := decodeCursor(app, mode, after)
 	if err != nil {
@@ -34,9 +35,23 @@ func (r *Reader) Read(ctx context.Context, app string, mode payment.Mode, after 
 	}
 	limit = min(max(limit, 1), MaxRead)
 	for len(events) < limit {
-		page, _, err := r.pages.Page(ctx, app, mode, at.page)
+		page, found, err := r.pages.Page(ctx, app, mode, at.page)
 		if err != nil {
 			return nil, "", unavailable(err)
+		}
+		if !found {
+			first, kept, err := r.pages.First(ctx, app, mode)
+			switch {
+			case err != nil:
+				return nil, "", unavailable(err)
+			case !kept || first.N <= at.page: // there was no such page yet
+			case len(events) > 0: // dropped while we read: the next read says so
+				return events, at.cursor(app, mode), nil
+			case after != "":
+				return nil, "", expiredCursor()
+			default:
+				page, at.page = first, first.N
+			}
 		}
 		size := int64(len(page.Events))
 		if at.index > size {
@@ -112,6 +127,13 @@ func decodeCursor(app string, mode payment.Mode, text string) (position, error) 
 func badCursor() error {
 	e := payment.NewError(payment.CodeMalformed, "The cursor is not one we gave out for this list.")
 	e.Fields = []payment.FieldError{{Pointer: "?after", Rule: "must be the value of next in an earlier answer"}}
+	return e
+}
+
+func expiredCursor() error {
+	e := payment.NewError(payment.CodeMalformed,
+		"The events after this cursor are no longer kept. Bring your records up to date from GET /v1/payments, then read the feed without after.")
+	e.Fields = []payment.FieldError{{Pointer: "?after", Rule: "is older than what is kept of the feed; events in between are gone"}}
 	return e
 }
 

@@ -168,3 +168,44 @@ func TestFollowingReader(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// Guards against silent loss under retention: a reader whose cursor is older than what
+// is kept is told so, and never simply continued behind the gap; one without a cursor
+// begins with what is kept, and one at the end notices nothing.
+func TestCursorOlderThanTheFeed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	relay := r.relay()
+	for i := range 5 {
+		r.pay("shop", payment.ModeTest, fmt.Sprint("p", i), outbox.MaxPageEvents/2)
+		r.run(relay)
+	}
+	read := func(after string) ([]outbox.Event, string, error) {
+		return r.reader.Read(t.Context(), "shop", payment.ModeTest, after, outbox.MaxRead)
+	}
+	_, early, err := read("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := early
+	for range 4 {
+		if _, last, err = read(last); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := store.NewRetention(r.engine).Feed(t.Context(), now.Add(time.Hour), 100)
+	if err != nil || n != 2 {
+		t.Fatalf("%d pages dropped, %v", n, err)
+	}
+	_, _, err = read(early)
+	if payment.CodeOf(err) != payment.CodeMalformed || !strings.Contains(err.Error(), "no longer kept") {
+		t.Errorf("with an old cursor: %v", err)
+	}
+	events, _, err := read("")
+	if err != nil || len(events) == 0 || events[0].Sequence != 2*outbox.MaxPageEvents+1 {
+		t.Errorf("from the beginning: %d events, %v", len(events), err)
+	}
+	if events, next, err := read(last); err != nil || len(events) != 0 || next != last {
+		t.Errorf("at the end: %d events, %v", len(events), err)
+	}
+}

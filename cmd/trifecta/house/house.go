@@ -52,6 +52,8 @@ type House struct {
 	Reconciler *reconcile.Reconciler
 	Runs       *store.Runs
 	Resealer   *store.Resealer
+	Erasures   *store.Erasures
+	Eraser     *store.Eraser
 	engine     *store.SealedEngine
 	owned      bool // the engine is ours to close
 	presence   *presence
@@ -189,7 +191,6 @@ func wire(o Options, below store.Engine) (*House, error) {
 	}
 	h := &House{
 		Service: service, engine: engine, metrics: m, log: o.Logger, clock: o.Clock, Runs: store.NewRuns(engine),
-		Resealer: store.NewResealer(engine, o.Clock),
 		presence: newPresence(o, engine, run), runtime: runtime, shares: share, watch: newWatch(below, o.Wall), patience: patience,
 		bells: newBells(workerInbox, workerFeed),
 	}
@@ -207,8 +208,10 @@ func wire(o Options, below store.Engine) (*House, error) {
 		Worker{Name: "shares", Step: share.Step},
 		Worker{Name: "operations", Step: service.Operations(0).Step},
 		Worker{Name: workerInbox, Step: h.Inbox.Step}, // what was acknowledged is worked on, whatever the layers say
-		Worker{Name: workerFeed, Step: relay.Step},
-		Worker{Name: "seal", Step: h.Resealer.Step})
+		Worker{Name: workerFeed, Step: relay.Step})
+	if err := h.keepers(o); err != nil {
+		return nil, err
+	}
 	if err := h.tellAdmins(o, alerts); err != nil {
 		return nil, err
 	}
@@ -249,9 +252,7 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 		Payments: payments, Applier: h.Service, Accounts: registry.Accounts(), Leases: store.NewLeases(h.engine),
 		Cursors: store.NewSweepCursors(h.engine), Runs: h.Runs, Discrepancies: store.NewDiscrepancies(h.engine),
 		Orphans: orphans, Alerts: alerts, Clock: o.Clock, NewID: rand.Text, Logger: o.Logger, Pace: pace(registry),
-		Janitors: []func(context.Context) (int, error){func(ctx context.Context) (int, error) {
-			return h.Inbox.Prune(ctx, o.Clock().Add(-bodiesKept))
-		}},
+		KeepRuns: config.Days(o.Config.Retention.WithDefaults().Runs), Janitors: h.janitors(o),
 	})
 	if err != nil {
 		return fmt.Errorf("wire reconcile: %w", err)
@@ -284,9 +285,6 @@ func pace(registry *providers.Registry) func(context.Context, string) error {
 		return nil
 	}
 }
-
-// bodiesKept is how long raw webhook bodies are kept.
-const bodiesKept = 90 * 24 * time.Hour
 
 // Accounts makes the provider accounts of a configuration alone, for tools that need
 // nothing else.
