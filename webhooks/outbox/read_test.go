@@ -183,12 +183,12 @@ func TestCursorOlderThanTheFeed(t *testing.T) {
 	read := func(after string) ([]outbox.Event, string, error) {
 		return r.reader.Read(t.Context(), "shop", payment.ModeTest, after, outbox.MaxRead)
 	}
-	_, early, err := read("")
+	_, early, err := r.reader.Read(t.Context(), "shop", payment.ModeTest, "", 5)
 	if err != nil {
 		t.Fatal(err)
 	}
 	last := early
-	for range 4 {
+	for range 5 * outbox.MaxPageEvents / outbox.MaxRead {
 		if _, last, err = read(last); err != nil {
 			t.Fatal(err)
 		}
