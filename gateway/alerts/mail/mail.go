@@ -170,23 +170,15 @@ func (c *Channel) options(dialed func(net.Conn)) []gomail.Option {
 		config = c.o.TLSConfig.Clone()
 	}
 	config.ServerName = c.o.Host
-	opts := []gomail.Option{
-		gomail.WithPort(c.o.Port), gomail.WithTimeout(c.o.Timeout), gomail.WithTLSConfig(config), gomail.WithoutNoop(),
-		gomail.WithDialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
+	opts := []gomail.Option{gomail.WithPort(c.o.Port), gomail.WithTimeout(c.o.Timeout), gomail.WithTLSConfig(config), gomail.WithoutNoop()}
+	if c.o.TLS != Implicit { // there the library believes in TLS only if it dialed itself
+		opts = append(opts, gomail.WithDialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
+			if err == nil {
+				dialed(conn)
 			}
-			if c.o.TLS == Implicit {
-				secure := tls.Client(conn, config)
-				if err := secure.HandshakeContext(ctx); err != nil {
-					return nil, errors.Join(err, conn.Close())
-				}
-				conn = secure
-			}
-			dialed(conn)
-			return conn, nil
-		}),
+			return conn, err
+		}))
 	}
 	switch c.o.TLS {
 	case STARTTLS:
