@@ -98,7 +98,7 @@ func (d *Dispatcher) compose(ctx context.Context, it Item) (Message, error) {
 	if a.Count > 1 {
 		fact("Last seen", fmt.Sprintf("%s, %d times in all", a.LastSeen.UTC().Format(time.RFC1123), a.Count))
 	}
-	fact("Ends by itself", k.Resolves)
+	fact("Ends by itself when", k.Resolves)
 	fact("Acknowledge", "trifecta alerts ack "+a.ID)
 	return m, nil
 }

@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 func startDemo(t *testing.T, args ...string) *demo {
 	t.Helper()
 	free := "127.0.0.1:0"
-	cmd := exec.Command(binary, append([]string{"demo", "--addr", free, "--internal-addr", free, "--shop-addr", free, "--stripe-addr", free, "--paypal-addr", free}, args...)...)
+	cmd := exec.Command(binary, append([]string{"demo", "--addr", free, "--internal-addr", free, "--shop-addr", free, "--mail-addr", free, "--stripe-addr", free, "--paypal-addr", free}, args...)...)
 	d := &demo{log: &bytes.Buffer{}}
 	cmd.Stderr = d.log
 	out, err := cmd.StdoutPipe()

@@ -137,7 +137,7 @@ func (s *Shop) show(w http.ResponseWriter, r *http.Request) {
 		"Order": o, "Payment": p, "History": history.Data, "Token": s.opts.NewID(),
 		"Captured": p.Amounts.Captured.Amount, "Refunded": p.Amounts.Refunded.Amount, "Pending": p.Amounts.RefundPending.Amount,
 		"Refundable": p.Amounts.Refundable.Amount, "Capturable": p.Amounts.Capturable.Amount, "Disputed": p.Amounts.Disputed.Amount,
-		"Problem": r.URL.Query().Get("problem"),
+		"Problem": r.URL.Query().Get("problem"), "Inbox": s.opts.Inbox, "Disputable": s.opts.Dispute != nil && p.Amounts.Captured.Amount > 0 && p.Amounts.Disputed.Amount == 0,
 	})
 }
 
@@ -151,6 +151,10 @@ func (s *Shop) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path, body := "/v1/payments/"+o.PaymentID, map[string]any{}
+	if r.PathValue("action") == "dispute" && s.opts.Dispute != nil {
+		s.dispute(w, r, o)
+		return
+	}
 	switch r.PathValue("action") {
 	case "refund":
 		path += "/refunds"
@@ -176,4 +180,31 @@ func (s *Shop) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.Redirect(w, r, "/orders/"+o.ID, http.StatusSeeOther)
+}
+
+// dispute has the customer dispute what was captured: at the provider, where
+// customers do that. The shop only helps the demo along.
+func (s *Shop) dispute(w http.ResponseWriter, r *http.Request, o order) {
+	var funds struct {
+		Data []struct {
+			Type, Provider string
+			ProviderRef    string `json:"provider_ref"`
+		} `json:"data"`
+	}
+	if err := s.call(r.Context(), http.MethodGet, "/v1/payments/"+o.PaymentID+"/funds", "", nil, &funds); err != nil {
+		s.fail(w, r, http.StatusBadGateway, err.Error())
+		return
+	}
+	for _, f := range funds.Data {
+		if f.Type != "capture" {
+			continue
+		}
+		if err := s.opts.Dispute(r.Context(), f.Provider, f.ProviderRef); err != nil {
+			s.fail(w, r, http.StatusConflict, err.Error())
+			return
+		}
+		http.Redirect(w, r, "/orders/"+o.ID, http.StatusSeeOther)
+		return
+	}
+	s.fail(w, r, http.StatusConflict, "Nothing was captured, so there is nothing to dispute.")
 }

@@ -31,6 +31,10 @@ type Options struct {
 	Clock   func() time.Time
 	NewID   func() string
 	Logger  *slog.Logger
+	// Dispute plays a customer who disputes a capture, by the provider's own id of
+	// it; nil: nobody does. Inbox is where the alert about it can be read.
+	Dispute func(ctx context.Context, provider, capture string) error
+	Inbox   string
 }
 
 // order is what the shop remembers: what was bought, and which payment it is

@@ -90,6 +90,7 @@ const (
 	maxHeader  = 140
 	maxSection = 550
 	maxLines   = 20
+	maxURL     = 300
 )
 
 // escape makes foreign text inert (Slack docs, "Formatting text": these three
@@ -121,7 +122,10 @@ func payload(m alerts.Message) post {
 	p.Blocks = append(p.Blocks, section("What it means", m.Means), section("What to do", m.Do))
 	var links []string
 	for _, l := range m.Links {
-		links = append(links, "<"+strings.NewReplacer("<", "%3C", ">", "%3E", "|", "%7C", "&", "&amp;").Replace(l.URL)+"|"+escape(l.Text)+">")
+		if len(l.URL) > maxURL {
+			continue
+		}
+		links = append(links, "<"+strings.NewReplacer("<", "%3C", ">", "%3E", "|", "%7C", "&", "&amp;").Replace(l.URL)+"|"+escape(cut(l.Text, 60))+">")
 	}
 	if len(links) > 0 {
 		p.Blocks = append(p.Blocks, block{Type: "section", Text: &text{Type: "mrkdwn", Text: strings.Join(links, " · "), Verbatim: true}})
