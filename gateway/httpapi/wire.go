@@ -359,11 +359,16 @@ type alertWire struct {
 	Dispute   *string   `json:"dispute"`
 	Account   *string   `json:"account"`
 	Message   string    `json:"message"`
+	// ResolvedBy is operator or gone, null in other states.
+	ResolvedBy   *string    `json:"resolved_by"`
+	ResolvedAt   *time.Time `json:"resolved_at"`
+	SnoozedUntil *time.Time `json:"snoozed_until"`
 }
 
 func alertOf(a gateway.AlertRecord) alertWire {
 	return alertWire{
 		ID: a.ID, Kind: a.Kind, Severity: a.Severity, State: a.State, Count: a.Count, FirstSeen: a.FirstSeen.UTC(), LastSeen: a.LastSeen.UTC(),
 		Payment: opt(a.Payment), Dispute: opt(a.Dispute), Account: opt(a.Account), Message: a.Message,
+		ResolvedBy: opt(a.ResolvedBy), ResolvedAt: optTime(a.ResolvedAt), SnoozedUntil: optTime(a.SnoozedUntil),
 	}
 }
