@@ -107,7 +107,9 @@ func (b *Inbox) each(n int, fn func(i int)) {
 	}
 }
 
-// work does one group: claim, read, settle.
+// work does one group: claim, read, settle. Where another process has the first
+// event already, it is about to read the payment for the whole group: the rest is
+// left to it, and stays due should it die.
 func (b *Inbox) work(ctx context.Context, g *group) (did int, err error) {
 	if ctx.Err() != nil {
 		return 0, nil //nolint:nilerr // stopping: everything stays due
@@ -117,11 +119,13 @@ func (b *Inbox) work(ctx context.Context, g *group) (did int, err error) {
 	}
 	var problems []error
 	claimed := g.events[:0:0]
-	for _, m := range g.events {
+	for i, m := range g.events {
 		r, ok, err := b.claim(ctx, m.Record)
 		switch {
 		case err != nil:
 			problems = append(problems, err)
+		case !ok && i == 0:
+			return 0, errors.Join(problems...)
 		case !ok: // somebody else's by now
 		case r.Tries > b.opts.MaxTries: // each try ended without a word: it may be what kills us
 			problems = append(problems, b.settle(ctx, r, func(r Record, now time.Time) Record {
