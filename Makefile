@@ -10,7 +10,7 @@ LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
 GOFUMPT  := $(GO) tool -modfile=tools/go.mod gofumpt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-process test-browser test-tools sim bench lint docs fmt fmt-check docs-check ci clean
+.PHONY: help demo build test test-process test-wire test-mongo test-browser test-tools sim bench lint docs fmt fmt-check docs-check ci clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,14 @@ test: ## run all tests with the race detector, in random order (TESTFLAGS=… to
 
 test-process: ## kill -9 storms, a webhook flood, two processes on one store and a killed migration, with real processes (about 2 minutes)
 	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 10m -run 'Kill|Flood|SecondProcess' ./cmd/e2e ./cmd/trifecta
+
+test-wire: ## the suites of the store and of the whole house on a stand-in that speaks MongoDB's wire protocol
+	TRIFECTA_TEST_ENGINE=wire TRIFECTA_FAULT_MATRIX=1 $(GO) test -count=1 -timeout 10m ./store ./store/mongo/... ./store/transfer/... ./cmd/e2e
+
+test-mongo: ## the same, kill -9 storms and two replicas on a real MongoDB (needs TRIFECTA_TEST_MONGODB_URI)
+	@[ -n "$$TRIFECTA_TEST_MONGODB_URI" ] || { echo "make test-mongo needs a real server: TRIFECTA_TEST_MONGODB_URI=mongodb://HOSTS/?replicaSet=NAME (it makes and drops databases named trifecta_test_…)" >&2; exit 1; }
+	$(GO) test -count=1 -timeout 20m ./store ./store/mongo/... ./store/transfer/... ./cmd/e2e
+	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 20m -run Kill ./cmd/e2e
 
 test-browser: ## pay in a real browser (needs chromium; SHOTS=DIR keeps screenshots)
 	$(GO) -C tools/browser test -count=1 -timeout 10m ./...

@@ -9,7 +9,7 @@ import (
 
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/faults"
-	"github.com/trifecta-pay/trifecta/store/mem"
+	"github.com/trifecta-pay/trifecta/store/storetest"
 )
 
 var errLost = fmt.Errorf("connection reset: %w", store.ErrUnavailable)
@@ -19,11 +19,7 @@ var now = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 func newMem(t *testing.T) store.Engine {
 	t.Helper()
-	e, err := mem.New(append(store.Collections(), store.Collection{Name: "docs"}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return storetest.Open(t, storetest.Mem, append(store.Collections(), store.Collection{Name: "docs"}))
 }
 
 func named(t *testing.T) context.Context { return store.WithPoint(t.Context(), "test") }

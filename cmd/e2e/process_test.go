@@ -18,6 +18,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/mongo/wiretest"
+	"github.com/trifecta-pay/trifecta/store/storetest"
 )
 
 // binaries are built once for all tests that run real processes.
@@ -103,7 +107,7 @@ func (p *process) kill() {
 type pair struct {
 	t              *testing.T
 	stripe, paypal string
-	config         string
+	config, store  string
 	api            string
 	key            string
 	serve          *process
@@ -130,6 +134,7 @@ func startPair(t *testing.T, more ...string) *pair {
 	pr := &pair{t: t, client: &http.Client{Timeout: 20 * time.Second}}
 	pr.stripe, pr.paypal = found[0], found[1]
 	dir := t.TempDir()
+	pr.store = storetest.New(t, storetest.SQLite, store.Collections(), wiretest.Options{}).URL
 	addr := freeAddr(t)
 	pr.api = "http://" + addr
 	pr.control(http.MethodPost, pr.stripe+"/_sandbox/webhooks/endpoints", object{"url": pr.api + "/webhooks/stripe/stripe-eu", "secret": "whsec_0123456789abcdef0123456789"})
@@ -140,7 +145,7 @@ func startPair(t *testing.T, more ...string) *pair {
 	}
 	pr.config = filepath.Join(dir, "trifecta.yaml")
 	text := fmt.Sprintf(`public_url: %s
-store: sqlite:%s
+store: %s
 http: {addr: "%s", internal_addr: "127.0.0.1:0"}
 accounts:
   - {name: stripe-eu, provider: stripe, mode: test, secret_key: sk_test_process, webhook_secrets: [whsec_0123456789abcdef0123456789], api_base: "%s"}
@@ -148,7 +153,7 @@ accounts:
 apps:
   - {name: shop, mode: test}
 test_clock: %s
-`, pr.api, filepath.Join(dir, "shop.db"), addr, pr.stripe, pr.paypal, filepath.Join(dir, "ca.pem"), strings.TrimPrefix(pr.paypal, "http://"), pr.stripe)
+`, pr.api, pr.store, addr, pr.stripe, pr.paypal, filepath.Join(dir, "ca.pem"), strings.TrimPrefix(pr.paypal, "http://"), pr.stripe)
 	text += strings.Join(more, "\n") + "\n"
 	if err := os.WriteFile(pr.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -319,6 +324,9 @@ func TestKilledDuringCreate(t *testing.T) {
 // Two processes on one SQLite store: the second is refused and says why.
 func TestSecondProcessRefused(t *testing.T) {
 	t.Parallel()
+	if storetest.Engine(storetest.SQLite) != storetest.SQLite {
+		t.Skip("only a file belongs to one process")
+	}
 	pr := startPair(t)
 	bin, err := binaries()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,7 +27,8 @@ import (
 	"github.com/trifecta-pay/trifecta/providers/sandbox/paypalapi"
 	"github.com/trifecta-pay/trifecta/providers/sandbox/stripeapi"
 	"github.com/trifecta-pay/trifecta/store"
-	"github.com/trifecta-pay/trifecta/store/sqlite"
+	"github.com/trifecta-pay/trifecta/store/mongo/wiretest"
+	"github.com/trifecta-pay/trifecta/store/storetest"
 )
 
 const (
@@ -47,7 +47,8 @@ type town struct {
 	paypal *httptest.Server
 	api    *httptest.Server
 	house  *house.House
-	store  store.Engine // as it is kept: what is personal stands sealed in it
+	store  store.Engine     // as it is kept: what is personal stands sealed in it
+	wire   *wiretest.Server // what the store is, if it is that
 	logs   *safeBuffer
 	calls  *counter
 	client *http.Client
@@ -89,7 +90,10 @@ const sealKey = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
 func start(t *testing.T, layers config.Layers, edit ...func(*config.Config)) *town {
 	t.Helper()
 	dir := t.TempDir()
-	tn := &town{t: t, logs: &safeBuffer{}}
+	kept := storetest.New(t, storetest.SQLite, store.Collections(), wiretest.Options{Secrets: []string{
+		"sk_test_canary_51e2e", "canary-paypal-secret", "whsec_0123456789", appKey, otherKey, operatorKey, sealKey,
+	}})
+	tn := &town{t: t, logs: &safeBuffer{}, wire: kept.Wire}
 	log := slog.New(slog.NewTextHandler(tn.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	tn.world = sandbox.NewWorld(sandbox.Options{
 		Wall: time.Now, Seed: 1, Client: &http.Client{Timeout: 10 * time.Second}, Logger: log,
@@ -119,7 +123,7 @@ func start(t *testing.T, layers config.Layers, edit ...func(*config.Config)) *to
 	paypalHook := tn.world.AddEndpoint(sandbox.Endpoint{API: "paypal", URL: public + "/webhooks/paypal/paypal-e2e", WebhookID: "WH-E2E0123456789"})
 	paypalHost := tn.paypal.Listener.Addr().String()
 	cfg := config.Config{
-		PublicURL: public, Store: config.NewSecret("sqlite:" + filepath.Join(dir, "trifecta.db")),
+		PublicURL: public, Store: config.NewSecret(kept.URL),
 		HTTP: config.HTTP{Addr: "127.0.0.1:0", InternalAddr: "127.0.0.1:0"},
 		Accounts: []config.Account{
 			{
@@ -145,10 +149,7 @@ func start(t *testing.T, layers config.Layers, edit ...func(*config.Config)) *to
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	_, file := cfg.StoreURL()
-	if tn.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: file.Reveal(), Collections: store.Collections()}); err != nil {
-		t.Fatal(err)
-	}
+	tn.store = storetest.OpenAt(t, cfg.Store.Reveal(), store.Collections())
 	tn.calls = &counter{next: &http.Transport{MaxIdleConnsPerHost: 64}}
 	tn.house, err = house.Build(t.Context(), house.Options{Config: cfg, Clock: tn.world.Now, Wall: time.Now, Logger: log, Transport: tn.calls, Engine: tn.store})
 	if err != nil {
@@ -173,7 +174,7 @@ func start(t *testing.T, layers config.Layers, edit ...func(*config.Config)) *to
 
 func (tn *town) stop() {
 	tn.api.Close()
-	if err := errors.Join(tn.house.Close(), tn.store.Close()); err != nil {
+	if err := tn.house.Close(); err != nil {
 		tn.t.Error(err)
 	}
 	tn.stripe.Close()

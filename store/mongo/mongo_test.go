@@ -1,13 +1,11 @@
 package mongo
 
 import (
-	"context"
 	"crypto/rand"
 	"flag"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/enginetest"
@@ -22,20 +20,6 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	os.Exit(m.Run())
-}
-
-// realURL is a database of this test's own on a real server, dropped afterwards. It skips without one.
-func realURL(t *testing.T) string {
-	t.Helper()
-	uri := os.Getenv("TRIFECTA_TEST_MONGODB_URI")
-	if uri == "" {
-		t.Skip("TRIFECTA_TEST_MONGODB_URI is not set")
-	}
-	url, err := WithDatabase(uri, "t_"+strings.ToLower(rand.Text()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return url
 }
 
 func openAt(t testing.TB, url string, colls []store.Collection, more ...func(*Options)) *Engine {
@@ -85,23 +69,5 @@ func TestConformanceInSmallBatches(t *testing.T) {
 	})
 	enginetest.Run(t, func(t *testing.T, colls []store.Collection) store.Engine {
 		return migrated(t, s.URL("t_"+strings.ToLower(rand.Text())), colls)
-	})
-}
-
-// Guards: a real MongoDB means the same. This is the test that the release rests on.
-func TestConformanceRealServer(t *testing.T) {
-	t.Parallel()
-	realURL(t)
-	enginetest.Run(t, func(t *testing.T, colls []store.Collection) store.Engine {
-		url := realURL(t)
-		e := migrated(t, url, colls)
-		t.Cleanup(func() { // before the Engine closes
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			defer cancel()
-			if err := e.db.Drop(ctx); err != nil {
-				t.Error(err)
-			}
-		})
-		return e
 	})
 }

@@ -52,7 +52,7 @@ type Options struct {
 	Collections []store.Collection
 	// Timeout bounds each method, whatever the caller's context allows. 0: 8 s. Migrate has an hour.
 	Timeout time.Duration
-	// SelectionTimeout bounds the search for a primary. 0: 3 s.
+	// SelectionTimeout bounds the search for a primary. 0: what the URL says (serverSelectionTimeoutMS), or 3 s.
 	SelectionTimeout time.Duration
 	// AppName is what the server's logs call us. "": trifecta.
 	AppName string
@@ -154,6 +154,9 @@ func settings(o Options) (*options.ClientOptions, error) {
 	}
 	journaled := true
 	selection, name := o.SelectionTimeout, o.AppName
+	if selection <= 0 && opts.ServerSelectionTimeout != nil {
+		selection = *opts.ServerSelectionTimeout
+	}
 	if selection <= 0 {
 		selection = defaultSelection
 	}

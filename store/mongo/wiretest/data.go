@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -334,4 +335,11 @@ func number(v any) int64 {
 func isOperators(v any) bool {
 	d, ok := v.(bson.D)
 	return ok && len(d) > 0 && strings.HasPrefix(d[0].Key, "$")
+}
+
+// Databases are the names of those that hold a collection, sorted.
+func (s *Server) Databases() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.dbs))
 }
