@@ -1,0 +1,199 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// terminate sends SIGTERM and says how long the process took to end.
+func (p *process) terminate(t *testing.T) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(15 * time.Second):
+		t.Fatalf("still running after 15 s: %s", p.logs)
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d: %s", code, p.logs)
+	}
+	return time.Since(begun)
+}
+
+var internalAddr = regexp.MustCompile(`"internal":"([^"]+)"`)
+
+// ready asks the gateway's internal listener; code 0 means that nobody answered.
+func (pr *pair) ready() (code int, status string, failing []string) {
+	m := internalAddr.FindStringSubmatch(pr.serve.logs.String())
+	if m == nil {
+		pr.t.Fatal("the log names no internal address")
+	}
+	resp, err := (&http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + m[1] + "/readyz")
+	if err != nil {
+		return 0, "", nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var body struct {
+		Status string
+		Checks []struct {
+			Name string
+			OK   bool
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
+		pr.t.Errorf("readyz: %v", err)
+	}
+	for _, c := range body.Checks {
+		if !c.OK {
+			failing = append(failing, c.Name)
+		}
+	}
+	return resp.StatusCode, body.Status, failing
+}
+
+// untilReady waits for the process's own word that it is ready.
+func (pr *pair) untilReady() {
+	pr.t.Helper()
+	for range 100 {
+		if code, _, _ := pr.ready(); code == http.StatusOK {
+			return
+		}
+		time.Sleep(50 * time.Millisecond) // another process is starting
+	}
+	_, _, failing := pr.ready()
+	pr.t.Fatalf("never ready: %v", failing)
+}
+
+// SIGTERM while customers are paying: whoever is answered is answered well, whoever
+// is not finds the door closed, every 2xx is durable, and the process ends in time.
+func TestStoppedUnderLoad(t *testing.T) {
+	pr := startPair(t)
+	pr.untilReady()
+	pr.control(http.MethodPut, pr.stripe+"/_sandbox/faults", object{"api": object{"latency_ms": []int{100, 600}}})
+	var mu sync.Mutex
+	codes := map[int]int{}
+	var ids []string
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for c := range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				code, out := pr.ask(http.MethodPost, "/v1/payments", fmt.Sprintf("load-%d-%d", c, i), order(1999, "usd", "provider", []string{"stripe", "paypal"}[i%2]))
+				mu.Lock()
+				codes[code]++
+				if code/100 == 2 {
+					id, _ := out["id"].(string)
+					ids = append(ids, id)
+				}
+				mu.Unlock()
+				if code == 0 {
+					time.Sleep(20 * time.Millisecond) // nobody is there any more
+				}
+			}
+		})
+	}
+	time.Sleep(1500 * time.Millisecond) // customers are at it
+	took := pr.serve.terminate(t)
+	close(stop)
+	wg.Wait()
+	t.Logf("ended after %s; answers by status (0: nobody there): %v", took.Round(time.Millisecond), codes)
+	if took > 10*time.Second {
+		t.Errorf("it took %s to end", took)
+	}
+	if codes[http.StatusCreated] == 0 || codes[0] == 0 {
+		t.Errorf("the test saw too little: %v", codes)
+	}
+	for code, n := range codes {
+		if code != 0 && code/100 != 2 {
+			t.Errorf("%d answers with %d", n, code)
+		}
+	}
+	pr.control(http.MethodDelete, pr.stripe+"/_sandbox/faults", nil)
+	pr.start()
+	for _, id := range ids {
+		if code, _ := pr.ask(http.MethodGet, "/v1/payments/"+id, "", nil); code != http.StatusOK {
+			t.Errorf("the acknowledged payment %s is gone: %d", id, code)
+		}
+	}
+}
+
+// SIGTERM while a provider hangs: the process is not ready from that moment on, takes
+// no new connection, tells its waiting customer that the outcome is unknown, and ends
+// in time. Afterwards the payment is found out, with one checkout at the provider.
+func TestStoppedWhileProviderHangs(t *testing.T) {
+	pr := startPair(t)
+	pr.untilReady()
+	pr.control(http.MethodPut, pr.stripe+"/_sandbox/faults", object{"api": object{"latency_ms": []int{30_000, 30_000}}})
+	type answer struct {
+		code int
+		out  object
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		code, out := pr.ask(http.MethodPost, "/v1/payments", "k", order(1999, "usd", "provider", "stripe"))
+		answered <- answer{code, out}
+	}()
+	time.Sleep(700 * time.Millisecond) // the provider has it and is silent
+	stopped := make(chan time.Duration, 1)
+	go func() { stopped <- pr.serve.terminate(t) }()
+	time.Sleep(500 * time.Millisecond) // the signal has arrived
+	if code, status, failing := pr.ready(); code != http.StatusServiceUnavailable || strings.Join(failing, " ") != "running" {
+		t.Errorf("while it stops: %d %q %v", code, status, failing)
+	}
+	if _, err := (&http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Get(pr.api + "/healthz"); err == nil {
+		t.Error("a new connection is accepted while it stops")
+	}
+	got, took := <-answered, <-stopped
+	t.Logf("ended after %s, the waiting customer got %d", took.Round(time.Millisecond), got.code)
+	if took > 10*time.Second {
+		t.Errorf("it took %s to end", took)
+	}
+	if got.code != http.StatusAccepted || got.out["status"] != "processing" {
+		t.Errorf("the waiting customer got %d %v", got.code, got.out)
+	}
+	pr.control(http.MethodDelete, pr.stripe+"/_sandbox/faults", nil)
+	pr.start()
+	pr.advance(60)
+	code, out := pr.insist("/v1/payments", "k", order(1999, "usd", "provider", "stripe"))
+	if code != http.StatusCreated || out["id"] != got.out["id"] || out["status"] != "requires_action" {
+		t.Errorf("after the restart: %d %v", code, out)
+	}
+	if n := pr.sessions(); n != 1 {
+		t.Errorf("%d sessions at the provider, want 1", n)
+	}
+}
+
+// sessions counts the checkout sessions at the Stripe sandbox.
+func (pr *pair) sessions() int {
+	pr.t.Helper()
+	req, err := http.NewRequestWithContext(pr.t.Context(), http.MethodGet, pr.stripe+"/v1/checkout/sessions?limit=100", nil)
+	if err != nil {
+		pr.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer sk_test_count")
+	resp, err := pr.client.Do(req)
+	if err != nil {
+		pr.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var list struct{ Data []any }
+	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
+		pr.t.Fatal(err)
+	}
+	return len(list.Data)
+}
