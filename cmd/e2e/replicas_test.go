@@ -1,105 +1,356 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/trifecta-pay/trifecta/store/storetest"
+	"github.com/trifecta-pay/trifecta/cmd/trifecta/house"
+	"github.com/trifecta-pay/trifecta/config"
+	"github.com/trifecta-pay/trifecta/gateway/httpapi/apitest"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
 )
 
-// replica starts another gateway on the same store.
-func (pr *pair) replica() *pair {
-	pr.t.Helper()
-	text, err := os.ReadFile(pr.config)
-	if err != nil {
-		pr.t.Fatal(err)
-	}
-	addr := freeAddr(pr.t)
-	was := strings.TrimPrefix(pr.api, "http://")
-	other := *pr
-	other.api = "http://" + addr
-	other.config = filepath.Join(filepath.Dir(pr.config), "replica.yaml")
-	changed := strings.Replace(string(text), fmt.Sprintf("addr: %q", was), fmt.Sprintf("addr: %q", addr), 1)
-	if changed == string(text) {
-		pr.t.Fatalf("the configuration does not listen on %s", was)
-	}
-	if err := os.WriteFile(other.config, []byte(changed), 0o600); err != nil {
-		pr.t.Fatal(err)
-	}
-	other.serve, _ = launch(pr.t, regexp.MustCompile(`"msg":"(ready)"`), "serve", "--config", other.config)
-	return &other
+var allLayers = config.Layers{Return: true, Webhook: true, Reconcile: true}
+
+// twins are two processes on one store behind one address: whoever asks, customer,
+// app or provider, lands at either. The second can be killed.
+type twins struct {
+	*town
+	second *house.House
+	direct http.Handler // the second alone
+	turn   atomic.Int64
+	dead   atomic.Bool
+	// strike counts the second's calls down; with the answer to the last of them it dies.
+	strike atomic.Int64
+	calls2 atomic.Int64
 }
 
-// Two gateways on one store share the work: each customer is asked of either, the
-// webhooks come to one, and that one is killed three times. Afterwards the books
-// are equal and both say the same.
-func TestKillOneOfTwoReplicas(t *testing.T) {
-	if storetest.Engine(storetest.SQLite) == storetest.SQLite {
-		t.Skip("an SQLite file belongs to one process: TRIFECTA_TEST_ENGINE=wire, or a real MongoDB")
+var errKilled = errors.New("the process was killed")
+
+// RoundTrip carries the second's provider calls. A call that has reached the
+// provider when it is killed has its effect, and nobody ever learns.
+func (tw *twins) RoundTrip(r *http.Request) (*http.Response, error) {
+	if tw.dead.Load() {
+		return nil, errKilled
 	}
-	one := startPair(t)
-	two := one.replica()
-	const payments = 40
-	var mu sync.Mutex
-	var ids []string
-	work := make(chan int)
+	tw.calls2.Add(1)
+	resp, err := tw.calls.next.RoundTrip(r)
+	if tw.strike.Add(-1) == 0 {
+		tw.dead.Store(true)
+	}
+	if tw.dead.Load() {
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return nil, errKilled
+	}
+	return resp, err
+}
+
+func (tw *twins) reach() error {
+	if tw.dead.Load() {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, errKilled)
+	}
+	return nil
+}
+
+func startTwins(t *testing.T, edit ...func(*config.Config)) *twins {
+	t.Helper()
+	var cfg config.Config
+	tw := &twins{town: start(t, allLayers, append(edit, func(c *config.Config) { cfg = *c })...)}
+	engine := faults.Wrap(tw.store, faults.Options{
+		Points: store.WritePoints(),
+		Write:  func(store.WritePoint, faults.When) error { return tw.reach() },
+		Read:   func(string) error { return tw.reach() },
+	})
+	log := slog.New(slog.NewTextHandler(tw.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var err error
+	tw.second, err = house.Build(t.Context(), house.Options{Config: cfg, Clock: tw.world.Now, Wall: time.Now, Logger: log, Transport: tw, Engine: engine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := tw.second.Close(); err != nil && !tw.dead.Load() {
+			t.Error(err)
+		}
+	})
+	first := tw.api.Config.Handler
+	tw.direct = apitest.Validate(t, tw.second.Public)
+	tw.api.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tw.turn.Add(1)%2 == 0 && !tw.dead.Load() {
+			tw.direct.ServeHTTP(w, r)
+			return
+		}
+		first.ServeHTTP(w, r)
+	})
+	tw.settle = tw.both
+	return tw
+}
+
+// together runs the workers of processes and the provider's deliveries side by
+// side, as they run in life, until nobody finds work.
+func (tn *town) together(ctx context.Context, houses ...func(context.Context) error) {
+	tn.t.Helper()
+	deliveries := func(ctx context.Context) error {
+		for {
+			if did, _, err := tn.world.StepDeliveries(ctx); err != nil || did == 0 {
+				return err
+			}
+		}
+	}
+	for range 3 { // what one had in its hands when the others looked
+		var wg sync.WaitGroup
+		for _, work := range append(houses, deliveries) {
+			wg.Go(func() {
+				if err := work(ctx); err != nil {
+					tn.t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// both runs the workers of both processes.
+func (tw *twins) both(ctx context.Context) {
+	tw.t.Helper()
+	quiesce := func(h *house.House, mayDie bool) func(context.Context) error {
+		return func(ctx context.Context) error {
+			if mayDie && tw.dead.Load() {
+				return nil
+			}
+			if err := h.Quiesce(ctx); err != nil && !(mayDie && tw.dead.Load()) {
+				return err
+			}
+			return nil
+		}
+	}
+	tw.together(ctx, quiesce(tw.house, false), quiesce(tw.second, true))
+}
+
+// insist repeats a request with its key, as a careful app does, until it has an
+// outcome. Time passes meanwhile: leases of the dead end.
+func (tn *town) insist(path, idem string, body any) (int, object) {
+	for range 40 {
+		code, _, out := tn.do(http.MethodPost, path, appKey, idem, body)
+		running := code == http.StatusConflict && out["code"] == "idempotency_in_progress"
+		if code != http.StatusServiceUnavailable && code != http.StatusAccepted && !running {
+			return code, out
+		}
+		tn.advance(5 * time.Second)
+	}
+	return 0, nil
+}
+
+// trade is one customer's story: order, pay, every third comes back, every fifth
+// gets some of it back.
+func (tn *town) trade(i int) string {
+	provider := []string{"stripe", "paypal"}[i%2]
+	code, p := tn.insist("/v1/payments", fmt.Sprintf("order-%d", i), order(1000+int64(i), "usd", "provider", provider))
+	if code != http.StatusCreated {
+		tn.t.Errorf("order %d: %d %v", i, code, p)
+		return ""
+	}
+	id, target := text(tn.t, p, "id"), ""
+	if provider == "stripe" {
+		target = tn.pay(p, good)
+	} else {
+		target = tn.approve(p, object{})
+	}
+	if i%3 == 0 {
+		tn.browse(target)
+	}
+	return id
+}
+
+// trades lets n customers trade, four at a time, and returns their payments.
+func (tn *town) trades(n int, each func(done int)) []string {
+	ids, work := make([]string, n), make(chan int)
 	var wg sync.WaitGroup
-	for w := range 4 {
+	for range 4 {
 		wg.Go(func() {
 			for i := range work {
-				at := one
-				if (i+w)%2 == 0 {
-					at = two
-				}
-				if id := at.shop(i); id != "" {
-					mu.Lock()
-					ids = append(ids, id)
-					mu.Unlock()
-				}
+				ids[i] = tn.trade(i)
 			}
 		})
 	}
-	go func() {
-		for i := range payments {
-			work <- i
-		}
-		close(work)
-	}()
-	for range 3 {
-		time.Sleep(400 * time.Millisecond) // customers are paying
-		one.serve.kill()
-		one.start()
-		one.advance(25)
+	for i := range n {
+		work <- i
+		each(i)
 	}
+	close(work)
 	wg.Wait()
-	var report string
-	var err error
-	for range 120 {
-		one.advance(600)
-		time.Sleep(250 * time.Millisecond) // the gateways follow that clock by polling
-		if report, err = two.checkbooks(); err == nil {
-			break
+	return ids
+}
+
+// wantSettled looks into all three books: ours, the provider's, the app's feed.
+func (tn *town) wantSettled(ids []string) {
+	tn.t.Helper()
+	events := tn.feed()
+	for i, id := range ids {
+		if id == "" {
+			continue
+		}
+		if p := tn.get(id); p["status"] != "succeeded" || amount(tn.t, p, "captured") != 1000+int64(i) {
+			tn.t.Errorf("payment %d: %v, %v", i, p["status"], p["amounts"])
+		}
+		tn.wantLedger(id, "capture", 1000+int64(i))
+		if n := events[id]; n != 1 {
+			tn.t.Errorf("payment %d stands %d times as succeeded in the feed", i, n)
 		}
 	}
-	if err != nil {
-		t.Fatalf("the books differ: %v\n%s\n%s\n%s", err, report, one.serve.logs, two.serve.logs)
-	}
-	t.Log(strings.TrimSpace(report))
-	if len(ids) != payments {
-		t.Errorf("%d of %d payments were acknowledged in the end", len(ids), payments)
-	}
-	for _, id := range ids {
-		a, p := one.ask(http.MethodGet, "/v1/payments/"+id, "", nil)
-		b, q := two.ask(http.MethodGet, "/v1/payments/"+id, "", nil)
-		if a != http.StatusOK || b != http.StatusOK || p["status"] != q["status"] {
-			t.Errorf("payment %s: %d %v at one, %d %v at the other", id, a, p["status"], b, q["status"])
+}
+
+// feed reads the whole feed, which must count without gaps or repetitions, and
+// counts the successes of each payment.
+func (tn *town) feed() map[string]int {
+	tn.t.Helper()
+	succeeded, seen, after, sequence := map[string]int{}, map[any]bool{}, "", 0.0
+	for range 200 {
+		path := "/v1/events?limit=50"
+		if after != "" {
+			path += "&after=" + after
 		}
+		page := tn.must(http.StatusOK, http.MethodGet, path, "", nil)
+		data, _ := page["data"].([]any)
+		if len(data) == 0 {
+			return succeeded
+		}
+		after = text(tn.t, page, "next")
+		for _, d := range data {
+			e, _ := d.(object)
+			if sequence++; e["sequence"] != sequence || seen[e["id"]] {
+				tn.t.Errorf("event %v has sequence %v, want %v", e["id"], e["sequence"], sequence)
+			}
+			seen[e["id"]] = true
+			body, _ := e["data"].(object)
+			o, _ := body["object"].(object)
+			if e["type"] == "payment.succeeded" {
+				succeeded[fmt.Sprint(o["id"])]++
+			}
+		}
+	}
+	tn.t.Error("the feed does not end")
+	return succeeded
+}
+
+// Promise: with two processes on one store, customers, apps and webhooks landing at
+// either, and one of them killed in the middle of a provider call, nobody is
+// charged twice, every payment is settled, and the feed has no gap.
+func TestTwoReplicasOneKilled(t *testing.T) {
+	t.Parallel()
+	for _, strike := range []int64{1, 14, 37} { // in a creation, and later in whatever it does then
+		t.Run(fmt.Sprintf("in call %d", strike), func(t *testing.T) {
+			t.Parallel()
+			tw := startTwins(t)
+			tw.sandbox(tw.stripe, "/_sandbox/faults", object{"webhooks": object{"duplicate": 0.3, "delay_ms": []int{0, 20000}, "reorder": true}}, http.StatusOK)
+			const n = 24
+			ids := tw.trades(n, func(done int) {
+				if done == n/3 {
+					tw.strike.Store(strike)
+				}
+				if done%4 == 3 {
+					tw.advance(2 * time.Second)
+				}
+			})
+			tw.advance(3 * time.Minute)
+			if !tw.dead.Load() {
+				t.Fatalf("the second process was never killed; it made %d calls", tw.calls2.Load())
+			}
+			tw.advance(15 * time.Minute)
+			tw.wantSettled(ids)
+		})
+	}
+}
+
+// Promise: two processes do the work of one: the calls made to the providers for
+// each payment stay nearly the same, though both look at the same queues.
+func TestReplicasShareTheWork(t *testing.T) {
+	t.Parallel()
+	const n = 30
+	run := func(tn *town) {
+		ids := tn.trades(n, func(int) {})
+		tn.quiesce(t.Context())
+		for range 6 {
+			tn.advance(5 * time.Minute)
+		}
+		tn.wantSettled(ids)
+	}
+	one := start(t, allLayers)
+	one.settle = func(ctx context.Context) {
+		one.together(ctx, func(ctx context.Context) error { return one.house.Quiesce(ctx) })
+	}
+	run(one)
+	tw := startTwins(t)
+	run(tw.town)
+	alone, together := one.calls.n.Load(), tw.calls.n.Load()+tw.calls2.Load()
+	t.Logf("%d payments: %d provider calls by one process (%d.%02d each), %d by two (%d.%02d each), of which the second made %d",
+		n, alone, alone/n, alone%n*100/n, together, together/n, together%n*100/n, tw.calls2.Load())
+	if tw.calls2.Load() < together/10 {
+		t.Errorf("the second process made only %d of %d calls", tw.calls2.Load(), together)
+	}
+	if together > alone*120/100 {
+		t.Errorf("two processes made %d calls where one makes %d", together, alone)
+	}
+}
+
+// Promise: what an operator pauses at one process is paused at the other within two
+// seconds, and what is let go on goes on; nobody who had begun to pay notices.
+func TestSettingsReachTheOtherReplica(t *testing.T) {
+	t.Parallel()
+	tw := startTwins(t)
+	at := func(second bool) { // who answers the next request
+		if (tw.turn.Load()%2 == 1) != second {
+			tw.turn.Add(1)
+		}
+	}
+	create := func(second bool, key string, more ...string) (int, object) {
+		at(second)
+		code, header, out := tw.do(http.MethodPost, "/v1/payments", appKey, key, order(1999, "usd", more...))
+		if code == http.StatusServiceUnavailable && header.Get("Retry-After") == "" {
+			t.Error("a refusal without Retry-After")
+		}
+		return code, out
+	}
+	change := func(version int, section any) {
+		t.Helper()
+		at(false)
+		code, _, out := tw.do(http.MethodPut, "/v1/settings", operatorKey, "", object{"version": version, "reason": "incident 7", "settings": object{"payments": section}})
+		if code != http.StatusOK {
+			t.Fatalf("change of settings: %d %v", code, out)
+		}
+	}
+	code, begun := create(true, "begun", "provider", "stripe")
+	if code != http.StatusCreated {
+		t.Fatalf("before the pause: %d %v", code, begun)
+	}
+	change(0, object{"paused_accounts": object{"stripe-e2e": object{"reason": "incident 7"}}})
+	if code, out := create(false, "k1", "provider", "stripe"); code != http.StatusServiceUnavailable || out["code"] != "provider_unavailable" {
+		t.Errorf("at the process that was told: %d %v", code, out)
+	}
+	tw.advance(2 * time.Second)
+	code, out := create(true, "k1", "provider", "stripe")
+	if code != http.StatusServiceUnavailable || out["code"] != "provider_unavailable" || strings.Contains(fmt.Sprint(out), "incident 7") {
+		t.Errorf("at the other after two seconds: %d %v", code, out)
+	}
+	if code, out := create(true, "k2", "provider", "paypal"); code != http.StatusCreated {
+		t.Errorf("the other account: %d %v", code, out)
+	}
+	tw.pay(begun, good)
+	tw.advance(time.Minute)
+	tw.wantStatus(text(t, begun, "id"), "succeeded")
+	change(1, nil)
+	tw.advance(2 * time.Second)
+	if code, out := create(true, "k1", "provider", "stripe"); code != http.StatusCreated {
+		t.Errorf("after the pause: %d %v", code, out)
 	}
 }

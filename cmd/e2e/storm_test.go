@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/store/storetest"
+)
+
+// replica starts another gateway on the same store.
+func (pr *pair) replica() *pair {
+	pr.t.Helper()
+	text, err := os.ReadFile(pr.config)
+	if err != nil {
+		pr.t.Fatal(err)
+	}
+	addr := freeAddr(pr.t)
+	was := strings.TrimPrefix(pr.api, "http://")
+	other := *pr
+	other.api = "http://" + addr
+	other.config = filepath.Join(filepath.Dir(pr.config), "replica.yaml")
+	changed := strings.Replace(string(text), fmt.Sprintf("addr: %q", was), fmt.Sprintf("addr: %q", addr), 1)
+	if changed == string(text) {
+		pr.t.Fatalf("the configuration does not listen on %s", was)
+	}
+	if err := os.WriteFile(other.config, []byte(changed), 0o600); err != nil {
+		pr.t.Fatal(err)
+	}
+	other.serve, _ = launch(pr.t, regexp.MustCompile(`"msg":"(ready)"`), "serve", "--config", other.config)
+	return &other
+}
+
+// Two gateways on one store share the work: each customer is asked of either, the
+// webhooks come to one, and that one is killed three times. Afterwards the books
+// are equal and both say the same.
+func TestKillOneOfTwoReplicas(t *testing.T) {
+	if storetest.Engine(storetest.SQLite) == storetest.SQLite {
+		t.Skip("an SQLite file belongs to one process: TRIFECTA_TEST_ENGINE=wire, or a real MongoDB")
+	}
+	one := startPair(t)
+	two := one.replica()
+	const payments = 40
+	var mu sync.Mutex
+	var ids []string
+	work := make(chan int)
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range work {
+				at := one
+				if (i+w)%2 == 0 {
+					at = two
+				}
+				if id := at.shop(i); id != "" {
+					mu.Lock()
+					ids = append(ids, id)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	go func() {
+		for i := range payments {
+			work <- i
+		}
+		close(work)
+	}()
+	for range 3 {
+		time.Sleep(400 * time.Millisecond) // customers are paying
+		one.serve.kill()
+		one.start()
+		one.advance(25)
+	}
+	wg.Wait()
+	var report string
+	var err error
+	for range 120 {
+		one.advance(600)
+		time.Sleep(250 * time.Millisecond) // the gateways follow that clock by polling
+		if report, err = two.checkbooks(); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatalf("the books differ: %v\n%s\n%s\n%s", err, report, one.serve.logs, two.serve.logs)
+	}
+	t.Log(strings.TrimSpace(report))
+	if len(ids) != payments {
+		t.Errorf("%d of %d payments were acknowledged in the end", len(ids), payments)
+	}
+	for _, id := range ids {
+		a, p := one.ask(http.MethodGet, "/v1/payments/"+id, "", nil)
+		b, q := two.ask(http.MethodGet, "/v1/payments/"+id, "", nil)
+		if a != http.StatusOK || b != http.StatusOK || p["status"] != q["status"] {
+			t.Errorf("payment %s: %d %v at one, %d %v at the other", id, a, p["status"], b, q["status"])
+		}
+	}
+}
