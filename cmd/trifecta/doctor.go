@@ -34,7 +34,7 @@ this machine's clock, the webhook registrations at the providers (our URL, switc
 on, the API version and the events we need), the store (answers, takes a write, has
 its indexes), keys and secrets, and whether public_url leads here.
 
-It changes nothing. With SQLite it can run beside the server, and then leaves the
+It changes no record. With SQLite it can run beside the server, and then leaves the
 store alone.
 
 Exit code: 0 when nothing failed, warnings or not; 1 when something failed; 2 with
@@ -75,7 +75,10 @@ func (p program) examine(ctx context.Context, file string) (report doctor.Report
 		Progress: func(check string) { _, _ = fmt.Fprintln(p.err, "checking", check, "…") },
 	}
 	if o.Config, o.ConfigErr = config.Load(config.Options{File: file, Environ: p.environ}); o.ConfigErr != nil {
-		return doctor.Run(ctx, o), nil
+		if o.Config, err = config.Load(config.Options{File: file, Environ: p.environ, Unregistered: true}); err != nil {
+			return doctor.Run(ctx, o), nil // it tells the faults
+		}
+		o.Usable = true
 	}
 	log := p.logger(true, slog.LevelWarn)
 	if clock, _, err := clockOf(ctx, o.Config, log); err == nil {
@@ -85,7 +88,9 @@ func (p program) examine(ctx context.Context, file string) (report doctor.Report
 	}
 	o.Accounts, o.AccountsErr = house.Accounts(house.Options{Config: o.Config, Clock: o.Clock, Wall: time.Now, Logger: log})
 	o.Progress("store.open")
-	o.Engine, o.StoreErr = house.OpenStore(ctx, o.Config.Store, false)
+	if o.Absent = absent(o.Config.Store); !o.Absent {
+		o.Engine, o.StoreErr = house.OpenStore(ctx, o.Config.Store, false)
+	}
 	if house.InUse(o.StoreErr) {
 		o.InUse, o.StoreErr = true, nil
 	}

@@ -293,8 +293,16 @@ func TestDoctorFindings(t *testing.T) {
 		}, "secrets.rotation", doctor.Warn, "rotation", "Remove the old one"},
 		{"a layer that is off", func(c *clinic) { c.text += "layers: {reconcile: false}\n"; c.write() }, "layers", doctor.Warn, "reconcile", "Remove layers.reconcile"},
 		{"an app without a key", func(c *clinic) { c.text += "  - {name: second, mode: test}\n"; c.write() }, "api_keys", doctor.Warn, "no API key", "apikey create"},
-		{"no operator", func(c *clinic) { c.change("shop.db", "empty.db") }, "api_keys", doctor.Warn, "operator key", "--operator"},
-		{"a store that can't be opened", func(c *clinic) { c.change("sqlite:"+c.dir, "sqlite:/proc/nowhere") }, "store.open", doctor.Fail, "open the store", "Check the address"},
+		{"no operator", func(c *clinic) {
+			c.change("shop.db", "fresh.db")
+			c.must("apikey", "create", "--config", c.file, "--app", "shop")
+		}, "api_keys", doctor.Warn, "operator key", "--operator"},
+		{"a store that isn't there", func(c *clinic) { c.change("shop.db", "nope.db") }, "store.open", doctor.Warn, "no such file yet", "check the path"},
+		{"a store that can't be opened", func(c *clinic) { c.change("shop.db", "trifecta.yaml") }, "store.open", doctor.Fail, "not a database", "Check the address"},
+		{"webhooks that were never registered", func(c *clinic) {
+			c.text = madeSecret.ReplaceAllString(c.text, "webhook_secrets: []")
+			c.write()
+		}, "config.valid", doctor.Fail, "is missing", "webhooks register"},
 		{"a database that is away", func(c *clinic) { c.change("sqlite:"+filepath.Join(c.dir, "shop.db"), "mongodb://127.0.0.1:9/shop") }, "store.open", doctor.Fail, "unavailable", "has a primary"},
 		{"a store that is half migrated", func(c *clinic) { halfMigrated(c.t, filepath.Join(c.dir, "shop.db")) }, "store.migration", doctor.Fail, "not finished", "Finish the migration"},
 		{"nobody at public_url", func(c *clinic) { c.public.Close() }, "public_url", doctor.Warn, "nobody answers", "DNS"},

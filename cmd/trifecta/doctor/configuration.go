@@ -15,7 +15,9 @@ import (
 // configuration looks at what the configuration says by itself.
 func (c *checkup) configuration(ctx context.Context) {
 	cfg := c.Config
-	c.add(groupConfig, "config.valid", c.File, OK, fmt.Sprintf("valid: %d accounts, %d apps, %s mode", len(cfg.Accounts), len(cfg.Apps), modeOf(cfg)), "")
+	if c.ConfigErr == nil {
+		c.add(groupConfig, "config.valid", c.File, OK, fmt.Sprintf("valid: %d accounts, %d apps, %s mode", len(cfg.Accounts), len(cfg.Apps), modeOf(cfg)), "")
+	}
 	c.fileMode()
 	if len(cfg.Apps) == 0 {
 		c.add(groupConfig, "apps", "", Warn, "no app is configured, so nobody can make a payment", "Add your shop under apps")

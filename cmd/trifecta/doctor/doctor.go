@@ -5,10 +5,12 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/config"
@@ -34,6 +36,8 @@ const (
 	groupWebhooks = "webhooks"
 )
 
+var groups = []string{groupConfig, groupStore, groupAccounts, groupWebhooks}
+
 // Finding is one thing that was looked at.
 type Finding struct {
 	Group string `json:"group"`
@@ -58,14 +62,18 @@ type Report struct {
 type Options struct {
 	Config    config.Config
 	ConfigErr error
-	File      string // the configuration file, may be empty
+	// Usable says that Config can be looked at although there is a ConfigErr: only what
+	// registering webhooks gives is missing.
+	Usable bool
+	File   string // the configuration file, may be empty
 	// Accounts are the configured ones; AccountsErr is why there are none.
 	Accounts    *providers.Registry
 	AccountsErr error
-	// Engine is the open store; nil if another process has it (InUse) or StoreErr says
-	// why not.
+	// Engine is the open store; nil if another process has it (InUse), it is Absent, or
+	// StoreErr says why not.
 	Engine   store.Engine
 	InUse    bool
+	Absent   bool // it is an SQLite file that isn't there
 	StoreErr error
 	// Clock is the program's: the machine's, or the sandbox's with test_clock.
 	Clock func() time.Time
@@ -94,22 +102,31 @@ func Run(ctx context.Context, o Options) Report {
 		o.Progress = func(string) {}
 	}
 	c := &checkup{Options: o}
-	if o.ConfigErr != nil {
+	c.all(ctx)
+	slices.SortStableFunc(c.report.Findings, func(a, b Finding) int {
+		return cmp.Compare(slices.Index(groups, a.Group), slices.Index(groups, b.Group))
+	})
+	return c.report
+}
+
+func (c *checkup) all(ctx context.Context) {
+	if c.ConfigErr != nil {
 		c.faults()
-		return c.report
+	}
+	if c.ConfigErr != nil && !c.Usable {
+		return
 	}
 	c.configuration(ctx)
 	c.store(ctx)
-	if o.AccountsErr != nil {
-		c.add(groupAccounts, "accounts", "", Fail, o.AccountsErr.Error(), "Put right what the message names")
-		return c.report
+	if c.AccountsErr != nil {
+		c.add(groupAccounts, "accounts", "", Fail, c.AccountsErr.Error(), "Put right what the message names")
+		return
 	}
-	for _, a := range o.Config.Accounts {
-		if account, ok := o.Accounts.Account(a.Name); ok {
+	for _, a := range c.Config.Accounts {
+		if account, ok := c.Accounts.Account(a.Name); ok {
 			c.account(ctx, a, account)
 		}
 	}
-	return c.report
 }
 
 // add notes a finding.
@@ -133,7 +150,7 @@ func (c *checkup) bounded(ctx context.Context, what string, fn func(context.Cont
 	return fn(ctx)
 }
 
-// faults turns a refused configuration into findings. Nothing else can be looked at.
+// faults turns a refused configuration into findings.
 func (c *checkup) faults() {
 	var all *config.Error
 	if !errors.As(c.ConfigErr, &all) {
@@ -141,9 +158,15 @@ func (c *checkup) faults() {
 		return
 	}
 	for _, f := range all.Faults {
-		fix := f.Fix
-		f.Fix = ""
-		c.add(groupConfig, "config.valid", f.Path, Fail, f.String(), fix)
+		path, fix := f.Path, f.Fix
+		if c.Usable {
+			fix = "Run trifecta webhooks register --config FILE, and add what it prints"
+		}
+		f.Path, f.Fix = "", ""
+		c.add(groupConfig, "config.valid", path, Fail, f.String(), fix)
+	}
+	if c.Usable {
+		return
 	}
 	c.add(groupConfig, "config.rest", "", Warn, "nothing else was looked at", "Put the configuration right, then run this again")
 }

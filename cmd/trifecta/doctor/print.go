@@ -29,7 +29,7 @@ func (r Report) Print(w io.Writer) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%d looked at, %d failures, %d warnings\n", len(r.Findings), r.Failures, r.Warnings)
+	_, err := fmt.Fprintf(w, "\n%d findings, %d failures, %d warnings\n", len(r.Findings), r.Failures, r.Warnings)
 	return err
 }
 

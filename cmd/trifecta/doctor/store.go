@@ -17,6 +17,9 @@ func (c *checkup) store(ctx context.Context) {
 	case c.InUse:
 		c.add(groupStore, "store.open", name, OK, "a running process has it, so it was not looked into", "")
 		return
+	case c.Absent:
+		c.add(groupStore, "store.open", name, Warn, "there is no such file yet", "If this shop is new, trifecta apikey create makes it; otherwise check the path")
+		return
 	case c.StoreErr != nil:
 		c.add(groupStore, "store.open", name, Fail, c.StoreErr.Error(), "Check the address, the network and the credentials, and that the database is up and has a primary")
 		return
