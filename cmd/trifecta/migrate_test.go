@@ -354,6 +354,7 @@ func TestMigrateKilledTwice(t *testing.T) {
 	if code := third.wait(); code != 0 || !strings.Contains(third.output(), "is unchanged") {
 		t.Fatalf("exit code %d:\n%s", code, third.output())
 	}
+	t.Logf("%s", third.output())
 	if after := sum(t, old); after != before {
 		t.Error("the old file was changed")
 	}

@@ -48,7 +48,7 @@ func (p program) register(ctx context.Context, cfg config.Config, only string) e
 	if err != nil {
 		return err
 	}
-	accounts, err := house.Accounts(house.Options{Config: cfg, Clock: clock, Wall: time.Now, Logger: p.logger(true, slog.LevelWarn)})
+	accounts, err := house.Accounts(house.Options{Config: cfg, Clock: clock, Wall: time.Now, Logger: p.logger(true, slog.LevelWarn)}) //nolint:contextcheck // making adapters calls nobody
 	if err != nil {
 		return err
 	}
