@@ -38,14 +38,19 @@ func (pr *pair) replica() *pair {
 }
 
 // Two gateways on one store share the work: each customer is asked of either, the
-// webhooks come to one, and that one is killed three times. Afterwards the books
-// are equal and both say the same.
+// webhooks come to one, dropped, doubled, late and out of order, and each in turn is
+// killed. Afterwards the books are equal, both say the same, and the feed has no gap.
 func TestKillOneOfTwoReplicas(t *testing.T) {
 	if storetest.Engine(storetest.SQLite) == storetest.SQLite {
 		t.Skip("an SQLite file belongs to one process: TRIFECTA_TEST_ENGINE=wire, or a real MongoDB")
 	}
 	one := startPair(t)
 	two := one.replica()
+	one.control(http.MethodPut, one.stripe+"/_sandbox/faults", object{
+		"seed":     7,
+		"webhooks": object{"drop": 0.2, "duplicate": 0.3, "delay_ms": []int{0, 2000}, "reorder": true},
+		"api":      object{"timeout_after_effect": 0.03, "timeout_ms": 50, "latency_ms": []int{20, 200}},
+	})
 	const payments = 40
 	var mu sync.Mutex
 	var ids []string
@@ -72,13 +77,15 @@ func TestKillOneOfTwoReplicas(t *testing.T) {
 		}
 		close(work)
 	}()
-	for range 3 {
+	for n := range 6 {
 		time.Sleep(400 * time.Millisecond) // customers are paying
-		one.serve.kill()
-		one.start()
+		victim := []*pair{one, two}[n%2]
+		victim.serve.kill()
+		victim.start()
 		one.advance(25)
 	}
 	wg.Wait()
+	one.control(http.MethodDelete, one.stripe+"/_sandbox/faults", nil)
 	var report string
 	var err error
 	for range 120 {
@@ -100,6 +107,53 @@ func TestKillOneOfTwoReplicas(t *testing.T) {
 		b, q := two.ask(http.MethodGet, "/v1/payments/"+id, "", nil)
 		if a != http.StatusOK || b != http.StatusOK || p["status"] != q["status"] {
 			t.Errorf("payment %s: %d %v at one, %d %v at the other", id, a, p["status"], b, q["status"])
+		}
+	}
+	two.wantWholeFeed(payments)
+	for _, pr := range []*pair{one, two} {
+		if took := pr.serve.terminate(t); took > 10*time.Second {
+			t.Errorf("it took %s to end", took)
+		}
+	}
+}
+
+// wantWholeFeed reads the feed to its end: it counts without gaps or repetitions, and
+// tells of the success of so many payments, each once.
+func (pr *pair) wantWholeFeed(payments int) {
+	pr.t.Helper()
+	succeeded, after, sequence := map[string]int{}, "", 0.0
+	for range 500 {
+		path := "/v1/events?limit=100"
+		if after != "" {
+			path += "&after=" + after
+		}
+		code, page := pr.ask(http.MethodGet, path, "", nil)
+		if code == 0 || code == http.StatusServiceUnavailable {
+			continue
+		}
+		data, _ := page["data"].([]any)
+		if len(data) == 0 {
+			break
+		}
+		after, _ = page["next"].(string)
+		for _, d := range data {
+			e, _ := d.(object)
+			if sequence++; e["sequence"] != sequence {
+				pr.t.Errorf("event %v has sequence %v, want %v", e["id"], e["sequence"], sequence)
+			}
+			body, _ := e["data"].(object)
+			o, _ := body["object"].(object)
+			if e["type"] == "payment.succeeded" {
+				succeeded[fmt.Sprint(o["id"])]++
+			}
+		}
+	}
+	if len(succeeded) != payments {
+		pr.t.Errorf("the feed tells of %d payments that succeeded, want %d", len(succeeded), payments)
+	}
+	for id, n := range succeeded {
+		if n != 1 {
+			pr.t.Errorf("payment %s succeeded %d times in the feed", id, n)
 		}
 	}
 }
