@@ -64,6 +64,8 @@ type Config struct {
 	BrandName string
 	// Alerts says who is told of alerts.
 	Alerts Alerts
+	// Risk are the rules against fraud that differ from the default ones.
+	Risk []RiskRule
 }
 
 // HTTP has the two listeners.

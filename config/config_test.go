@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -205,6 +206,14 @@ func TestRefusals(t *testing.T) {
 		{"bad port", stripeTest, "", "http: {addr: ':99999'}\n", "http.addr", "port"},
 		{"same address twice", stripeTest, "", "http: {addr: ':1', internal_addr: ':1'}\n", "http.internal_addr", "same"},
 		{"long brand", stripeTest, "", "brand_name: " + strings.Repeat("x", 128) + "\n", "brand_name", "127"},
+
+		{"unknown rule", stripeTest, "", "risk: [{rule: magic}]\n", "risk[0].rule", "no rule"},
+		{"rule of an unknown app", stripeTest, "", "risk: [{rule: review, app: nobody}]\n", "risk[0].app", "no configured app"},
+		{"unknown action", stripeTest, "", "risk: [{rule: review, actions: [shoot]}]\n", "risk[0].actions", "is not"},
+		{"acting on an account", stripeTest, "", "risk: [{rule: dispute_rate, actions: [refund]}]\n", "risk[0].actions", "observe and alert"},
+		{"window that is none", stripeTest, "", "risk: [{rule: decline_velocity, window: 3 weeks}]\n", "risk[0].window", "length of time"},
+		{"window too long", stripeTest, "", "risk: [{rule: decline_velocity, window: 181d}]\n", "risk[0].window", "180d"},
+		{"negative threshold", stripeTest, "", "risk: [{rule: decline_velocity, threshold: -1}]\n", "risk[0].threshold", "10000"},
 
 		{"origin over http", allLive, "[https://shop", "[http://shop", "apps[0].return_origins[0]", "is http"},
 		{"loopback origin in production", allLive, "[https://shop.example.com]", "['http://127.0.0.1']", "apps[0].return_origins[0]", "is http"},
@@ -504,7 +513,7 @@ func TestUnreadableFiles(t *testing.T) {
 // shapes are the types of the file, all of them.
 func shapes() []reflect.Type {
 	return []reflect.Type{
-		reflect.TypeFor[raw](), reflect.TypeFor[rawHTTP](), reflect.TypeFor[rawAccount](), reflect.TypeFor[rawApp](), reflect.TypeFor[rawLayers](),
+		reflect.TypeFor[raw](), reflect.TypeFor[rawHTTP](), reflect.TypeFor[rawAccount](), reflect.TypeFor[rawApp](), reflect.TypeFor[rawLayers](), reflect.TypeFor[rawRisk](),
 		reflect.TypeFor[rawEncryption](), reflect.TypeFor[rawKey](), reflect.TypeFor[rawRetention](),
 		reflect.TypeFor[rawAlerts](), reflect.TypeFor[rawAlertChannel](), reflect.TypeFor[rawAlertRoute](), reflect.TypeFor[rawAlertEscalation](), reflect.TypeFor[rawQuietHours](),
 	}
@@ -600,5 +609,26 @@ func TestUnregistered(t *testing.T) {
 	missing := strings.Replace(text, "    secret_key: sk_live_abc123\n", "", 1)
 	if _, err := Load(Options{File: write(t, "t.yaml", missing, 0o600), Unregistered: true}); err == nil {
 		t.Error("a missing key was accepted")
+	}
+}
+
+// Promise: a rule that acts on customers does nothing before somebody says so.
+func TestRiskRulesAreDryUntilToldOtherwise(t *testing.T) {
+	t.Parallel()
+	cfg, err := load(t, stripeTest+`risk:
+  - {rule: decline_velocity, window: 30d, actions: [block]}
+  - {rule: decline_velocity, window: 12h, dry_run: false}
+  - {rule: fraud_warning, confirm: true}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []RiskRule{
+		{Rule: "decline_velocity", Window: 30 * 24 * time.Hour, Actions: []string{"block"}, DryRun: true},
+		{Rule: "decline_velocity", Window: 12 * time.Hour},
+		{Rule: "fraud_warning", Confirm: true},
+	}
+	if !reflect.DeepEqual(cfg.Risk, want) {
+		t.Errorf("got %+v", cfg.Risk)
 	}
 }

@@ -52,6 +52,7 @@ type raw struct {
 	AllowSQLiteLive bool         `yaml:"allow_sqlite_live" env:"ALLOW_SQLITE_LIVE"`
 	BrandName       string       `yaml:"brand_name" env:"BRAND_NAME"`
 	Alerts          rawAlerts    `yaml:"alerts" envPrefix:"ALERTS_"`
+	Risk            []rawRisk    `yaml:"risk" envPrefix:"RISK_"`
 
 	Encryption         rawEncryption `yaml:"encryption" envPrefix:"ENCRYPTION_"`
 	AllowPlaintextLive bool          `yaml:"allow_plaintext_live" env:"ALLOW_PLAINTEXT_LIVE"`
@@ -189,7 +190,7 @@ func (l *loader) overlayEnv(r *raw) {
 	})
 }
 
-var structured = regexp.MustCompile(`^TRIFECTA_(ACCOUNTS|APPS|ENCRYPTION_KEYS|ALERTS_CHANNELS|ALERTS_ROUTES|ALERTS_ESCALATIONS)_(\d+)_(.+)$|^TRIFECTA_(LAYERS|ENCRYPTION|RETENTION|ALERTS_QUIET_HOURS)_(.+)$`)
+var structured = regexp.MustCompile(`^TRIFECTA_(ACCOUNTS|APPS|RISK|ENCRYPTION_KEYS|ALERTS_CHANNELS|ALERTS_ROUTES|ALERTS_ESCALATIONS)_(\d+)_(.+)$|^TRIFECTA_(LAYERS|ENCRYPTION|RETENTION|ALERTS_QUIET_HOURS)_(.+)$`)
 
 // unknownVariables refuses misspelt variables of the groups, where a typing
 // mistake would silently leave a layer on or a secret out. Others are left
@@ -202,6 +203,7 @@ func (l *loader) unknownVariables(ours map[string]string, r *raw) {
 		"ACCOUNTS": {reflect.TypeFor[rawAccount](), len(r.Accounts)},
 		"APPS":     {reflect.TypeFor[rawApp](), len(r.Apps)},
 		"LAYERS":   {reflect.TypeFor[rawLayers](), 0},
+		"RISK":     {reflect.TypeFor[rawRisk](), len(r.Risk)},
 
 		"ENCRYPTION_KEYS":    {reflect.TypeFor[rawKey](), len(r.Encryption.Keys)},
 		"ENCRYPTION":         {reflect.TypeFor[rawEncryption](), 0},
@@ -273,6 +275,7 @@ func (l *loader) resolve(r *raw) Config {
 		at := fmt.Sprintf("encryption.keys[%d].", i)
 		cfg.Encryption.Keys = append(cfg.Encryption.Keys, EncryptionKey{ID: k.ID, Key: l.secret(at+"key", k.Key, at+"key_file", k.KeyFile)})
 	}
+	cfg.Risk = l.riskRules(r.Risk)
 	for _, a := range r.Apps {
 		cfg.Apps = append(cfg.Apps, App(a))
 	}

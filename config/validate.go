@@ -55,6 +55,7 @@ func validate(c Config) []Fault {
 		v.origins(at, a)
 	}
 	v.alerts()
+	v.risk()
 	return v.list
 }
 

@@ -18,6 +18,9 @@ func (s *Service) Capture(ctx context.Context, r Request, id string, amount int6
 	if amount < 0 || amount > payment.MaxMinor {
 		return Answer{}, payment.Invalid("/amount", "must be from 1 to %d minor units", payment.MaxMinor)
 	}
+	if err := s.refuseBlocked(ctx, p); err != nil && p.Operation(r.id("op")) == nil {
+		return Answer{}, withPayment(err, p)
+	}
 	if winner, ok := p.Facts.Winner(); ok && !final {
 		if account, found := s.opts.Providers.Account(winner.Account); found && !account.Info().PartialCapture {
 			return Answer{}, s.unsupported(p.Mode, "/final", "false is not supported by "+account.Info().Provider)
@@ -89,6 +92,9 @@ func (s *Service) command(ctx context.Context, r Request, p *payment.Payment, op
 		}
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "requested"}
+	if r.Reason != "" {
+		src.Reason = r.Reason
+	}
 	ordered, err := s.change(ctx, p.ID, src, func(c *payment.Payment) error {
 		if again := c.Operation(opID); again != nil && again.State != payment.OpFailed {
 			return inProgress(c) // the same request was faster

@@ -34,6 +34,9 @@ func (s *Service) Create(ctx context.Context, r Request, in CreateInput) (Answer
 	if err != nil {
 		return Answer{}, err
 	}
+	if err := s.refuseBlocked(ctx, draft); err != nil {
+		return Answer{}, err
+	}
 	created, opID, owner, err := s.begin(ctx, draft, account, r, app)
 	if err != nil {
 		return Answer{}, err
@@ -277,6 +280,9 @@ func creation(p *payment.Payment) *payment.Operation {
 func (s *Service) retryCreate(ctx context.Context, r Request, in CreateInput, app App, p *payment.Payment) (Answer, error) {
 	draft, account, err := s.draft(p.ID, r, in, app)
 	if err != nil {
+		return Answer{}, err
+	}
+	if err := s.refuseBlocked(ctx, draft); err != nil {
 		return Answer{}, err
 	}
 	var opID string

@@ -17,6 +17,7 @@ type Request struct {
 	Path        string // path with ids filled in, such as /v1/payments/pay_x/refunds
 	Key         string // Idempotency-Key, 1 to 255 printable ASCII characters
 	Fingerprint string // see Fingerprint
+	Reason      string // why, for the history; empty: because it was requested
 }
 
 // CheckKey says whether an Idempotency-Key is usable.

@@ -118,6 +118,9 @@ func nextDue(p *payment.Payment, now time.Time, tried map[string]bool) *payment.
 // nil with an error if nothing could be stored. An operation that somebody else
 // holds or that is settled already is left alone, without an error.
 func (s *Service) drive(ctx context.Context, id, opID string, src payment.Source) (*payment.Payment, error) {
+	if p, passed, err := s.gate(ctx, id, opID); err != nil || !passed {
+		return p, err
+	}
 	owner := s.opts.Token()
 	started := false
 	p, err := s.change(ctx, id, workerSource, func(p *payment.Payment) error {

@@ -66,6 +66,9 @@ func (s *Service) Choose(ctx context.Context, id, token, provider string) (strin
 	if p.Status() != payment.StatusRequiresAction {
 		return "", p, payment.NewError(payment.CodeConflict, "This payment is %s.", p.Status())
 	}
+	if err := s.refuseBlocked(ctx, p); err != nil {
+		return "", p, err
+	}
 	if live, ok := p.Facts.Live(); ok {
 		fact, known := p.Facts.AttemptFact(live.N)
 		if known && live.Provider == provider && fact.URL != "" && p.Unfinished(live.N) == nil && !p.Facts.Exhausted(live.N) {

@@ -173,10 +173,14 @@ type Caller struct {
 	KeyID    string
 	Operator bool
 	Scopes   []string
+	Risk     string // id of the decision that acts, for the risk worker only
 }
 
 // Actor is the caller in histories.
 func (c Caller) Actor() payment.Actor {
+	if c.Risk != "" {
+		return payment.Actor{Type: payment.ActorRisk, ID: c.Risk}
+	}
 	if c.Operator {
 		return payment.Actor{Type: "operator", ID: c.KeyID}
 	}

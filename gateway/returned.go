@@ -91,7 +91,7 @@ func declinedNow(p *payment.Payment, n int) bool {
 	for i := len(p.Operations) - 1; i >= 0; i-- {
 		op := p.Operations[i]
 		if op.N == n && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize) {
-			return op.State == payment.OpFailed && op.Code == payment.CodeDeclined
+			return op.State == payment.OpFailed && op.Code == payment.CodeDeclined && op.Failure.Code != DeclineBlocked
 		}
 	}
 	return false

@@ -30,6 +30,7 @@ type Options struct {
 	// Lease is how long one worker holds an operation; it must exceed the longest
 	// provider call. Default 20 s.
 	Lease  time.Duration
+	Risk   *RiskOptions // nil: no rules against fraud, no blocks
 	Logger *slog.Logger
 	// Pauses are read for every new checkout, so it must cost nothing. nil: none.
 	Pauses func() Pauses
@@ -239,6 +240,8 @@ func notFound() error {
 func storeError(err error) error {
 	var known *payment.Error
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &known):
 		return err
 	case errors.Is(err, ErrNotFound):

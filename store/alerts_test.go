@@ -381,6 +381,17 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 		note(err)
 		_, err = s.History(ctx, "pay_001")
 		note(err)
+		rules := store.NewRisk(r)
+		_, err = rules.Signaling(ctx, now, 1)
+		note(err)
+		_, err = rules.DueDecisions(ctx, now, 1)
+		note(err)
+		for _, app := range []string{"", "shop"} {
+			_, _, err = rules.Decisions(ctx, gateway.DecisionFilter{App: app})
+			note(err)
+			_, _, err = rules.ListBlocks(ctx, gateway.BlockFilter{App: app})
+			note(err)
+		}
 		for _, f := range []store.AlertFilter{{}, {State: "open"}, {Payment: "p"}, {Payment: "p", State: "open"}} {
 			_, _, err = alerts.List(ctx, f)
 			note(err)
@@ -390,7 +401,7 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 		if err := errors.Join(problems...); err != nil {
 			t.Error(err)
 		}
-		for _, c := range []store.Collection{store.PaymentCollection(), store.HistoryCollection(), store.AlertCollection()} {
+		for _, c := range []store.Collection{store.PaymentCollection(), store.HistoryCollection(), store.AlertCollection(), store.RiskDecisionCollection(), store.RiskBlockCollection()} {
 			used := map[string]bool{}
 			for _, q := range r.made[c.Name] {
 				plan, err := store.NewPlan(c, q)

@@ -54,6 +54,12 @@ func Keepings() []Keeping {
 		{replicasName, never, "while the process runs", EraseNothing},
 		{settingsName, "texts of operators' reasons", forEver, EraseTexts},
 		{sharesName, never, "while processes run", EraseNothing},
+		// Whoever was banned must not come back by asking to be forgotten: the digest of an address, a card's
+		// fingerprint and a payer's id stay.
+		{riskSubjectsName, "apps' customer ids, digests of e-mail addresses, card fingerprints, payer ids", forEver, EraseNothing},
+		{riskTalliesName, never, forEver, EraseNothing},
+		{riskDecisionsName, "the same, and texts of operators' reasons", forEver, EraseTexts},
+		{riskBlocksName, "the same, and texts of operators' reasons", forEver, EraseTexts},
 		{erasuresName, "until it is done: the address and names searched for", forEver, EraseNothing},
 	}
 }

@@ -37,6 +37,7 @@ func PaymentCollection() Collection {
 		{Name: "by_work", Fields: []string{"work_at"}},
 		{Name: "by_sync", Fields: []string{"sync_at"}},
 		{Name: "by_unfed", Fields: []string{"unfed_since"}},
+		{Name: "by_signal", Fields: []string{"signal_at"}},
 	}, Sealed: []string{
 		"payment.Request.Customer.Email", "payment.Request.Customer.Name", "payment.Request.Description", "payment.Request.Metadata",
 		"payment.Request.ReturnURL", "payment.Request.CancelURL", // apps put tokens of their own into them
@@ -104,7 +105,7 @@ func paymentDoc(p *payment.Payment) (Doc, error) {
 	index := map[string]any{
 		"tenant": tenant(p.App, p.Mode), "created": p.CreatedAt, "status": string(p.Status()),
 		"reference": p.Request.Reference, "customer": p.Request.Customer.Ref,
-		"work_at": p.WorkAt(), "sync_at": p.NextSyncAt, "refs": paymentRefs(p),
+		"work_at": p.WorkAt(), "sync_at": p.NextSyncAt, "refs": paymentRefs(p), "signal_at": p.SignalAt,
 	}
 	if winner, ok := p.Facts.Winner(); ok {
 		index["provider"] = winner.Provider

@@ -32,9 +32,10 @@ type createBody struct {
 }
 
 type customerBody struct {
-	Ref   string `json:"ref,omitempty"`
-	Email string `json:"email,omitempty"`
-	Name  string `json:"name,omitempty"`
+	Ref     string `json:"ref,omitempty"`
+	Email   string `json:"email,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Trusted bool   `json:"trusted,omitempty"`
 }
 
 type itemBody struct {
@@ -105,6 +106,7 @@ func bindCustomer(o *object, b *createBody) {
 	co.str("ref", &b.Customer.Ref)
 	co.str("email", &b.Customer.Email)
 	co.str("name", &b.Customer.Name)
+	co.boolean("trusted", &b.Customer.Trusted)
 	co.done()
 }
 
@@ -116,7 +118,7 @@ func (b createBody) input() gateway.CreateInput {
 		AutomaticTax: b.AutomaticTax, Shipping: b.Shipping, ExpiresIn: b.ExpiresIn,
 	}
 	if b.Customer != nil {
-		in.Customer = payment.Customer{Ref: b.Customer.Ref, Email: b.Customer.Email, Name: b.Customer.Name}
+		in.Customer = payment.Customer{Ref: b.Customer.Ref, Email: b.Customer.Email, Name: b.Customer.Name, Trusted: b.Customer.Trusted}
 	}
 	for _, item := range b.LineItems {
 		in.LineItems = append(in.LineItems, payment.LineItem{Name: item.Name, Quantity: item.Quantity, UnitAmount: item.UnitAmount, SKU: item.SKU})

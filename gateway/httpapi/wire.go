@@ -52,6 +52,8 @@ type customerWire struct {
 	Ref   *string `json:"ref"`
 	Email *string `json:"email"`
 	Name  *string `json:"name"`
+	// Trusted is only written where it is true.
+	Trusted bool `json:"trusted,omitempty"`
 }
 
 type checkoutWire struct {
@@ -173,7 +175,7 @@ func paymentOf(p *payment.Payment, checkout string) paymentWire {
 		w.Metadata = map[string]string{}
 	}
 	if c := p.Request.Customer; c != (payment.Customer{}) {
-		w.Customer = &customerWire{ID: opt(c.ID), Ref: opt(c.Ref), Email: opt(c.Email), Name: opt(c.Name)}
+		w.Customer = &customerWire{ID: opt(c.ID), Ref: opt(c.Ref), Email: opt(c.Email), Name: opt(c.Name), Trusted: c.Trusted}
 	}
 	if winner, ok := p.Facts.Winner(); ok {
 		w.Provider, w.Account = opt(winner.Provider), opt(winner.Account)

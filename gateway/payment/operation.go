@@ -70,7 +70,7 @@ type Operation struct {
 // request of its own) nobody waits for: it was promised and must be done.
 func (o Operation) Ordered() bool {
 	decided := o.By.Type == "operator" && o.Fingerprint == ""
-	return o.By.Type != "worker" && !decided
+	return o.By.Type != "worker" && o.By.Type != ActorRisk && !decided
 }
 
 // run names this run of the operation in decisions.
@@ -132,9 +132,13 @@ const (
 	LayerAPI       Layer = "api"
 )
 
+// ActorRisk is the actor type of what a rule against fraud decided; the id is the
+// decision's.
+const ActorRisk = "risk"
+
 // Actor is who caused a change.
 type Actor struct {
-	Type string // api_key | operator | customer | webhook | job | worker
+	Type string // api_key | operator | customer | webhook | job | worker | risk
 	ID   string // key id, event id, run id ...
 }
 

@@ -31,6 +31,9 @@ type Customer struct {
 	Ref   string // the app's own customer id
 	Email string
 	Name  string
+	// Trusted says that the app knows this customer well: what looks like fraud is
+	// told to people, and nothing is done by itself.
+	Trusted bool `json:",omitempty"`
 }
 
 // LineItem is one line of the order. UnitAmount is in minor units.
@@ -80,6 +83,8 @@ type Payment struct {
 	Outbox      []Event
 	EventSeq    int64
 	Alerts      []Alert
+	Signals     []Signal  `json:",omitempty"`
+	SignalAt    time.Time `json:",omitzero"` // when the signals are to be handled next; zero: none
 	History     []HistoryEntry
 	SettledBy   Layer
 	NextSyncAt  time.Time // zero: settled for good
@@ -118,6 +123,7 @@ func (p *Payment) Clone() *Payment {
 		c.Outbox[i].Body = slices.Clone(c.Outbox[i].Body)
 	}
 	c.Alerts = slices.Clone(p.Alerts)
+	c.Signals = slices.Clone(p.Signals)
 	c.History = slices.Clone(p.History) // entries are never changed
 	return &c
 }
@@ -199,11 +205,14 @@ func (p *Payment) Change(src Source, now time.Time, fn func(*Payment) error) (*P
 	next.UpdatedAt = now
 	next.tell(p, before, after, now)
 	next.alert(p, before, after, now)
+	next.signal(p, now)
 	if before.Status != after.Status && settledStatus(after.Status) {
 		next.SettledBy = src.Layer
 	}
-	if before.Status != after.Status || !sameAmounts(before.Amounts, after.Amounts) || len(p.History) == 0 ||
-		next.erasedMore(p) {
+	switch noted := len(next.History) - len(p.History); {
+	case noted > 0: // a note made in this very write tells what else the write changed
+		next.History[len(next.History)-1].After = after
+	case before.Status != after.Status || !sameAmounts(before.Amounts, after.Amounts) || len(p.History) == 0, next.erasedMore(p):
 		next.History = append(next.History, HistoryEntry{At: now, Source: src, Before: before, After: after, Version: p.Version + 1})
 	}
 	return next, nil

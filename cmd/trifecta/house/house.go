@@ -185,6 +185,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 		Clock: o.Clock, Token: rand.Text, PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
 		Render: httpapi.NewRenderer(o.Config.PublicURL), ReturnLayer: o.Config.Layers.Return, Logger: o.Logger,
 		Pauses: pauses.Get,
+		Risk:   &gateway.RiskOptions{Store: store.NewRisk(engine), Policy: policies(o.Config)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("wire the gateway: %w", err)
@@ -207,6 +208,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 		Worker{Name: "settings", Step: runtime.Step},
 		Worker{Name: "shares", Step: share.Step},
 		Worker{Name: "operations", Step: service.Operations(0).Step},
+		Worker{Name: "risk", Step: service.Risk().Step},
 		Worker{Name: workerInbox, Step: h.Inbox.Step}, // what was acknowledged is worked on, whatever the layers say
 		Worker{Name: workerFeed, Step: relay.Step})
 	if err := h.keepers(o); err != nil {

@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/gateway/risk"
+)
+
+// Decline codes of what a block of ours refuses.
+const (
+	DeclineBlocked = "blocked"
+	DeclineHeld    = "held"
+)
+
+// blocking finds the block in force against whoever pays this, by every name they are
+// known under, in the app and across apps. A block goes before a hold.
+func (s *Service) blocking(ctx context.Context, p *payment.Payment) (risk.Block, bool, error) {
+	if s.opts.Risk == nil {
+		return risk.Block{}, false, nil
+	}
+	var ids []string
+	for _, r := range risk.Identities(p) {
+		ids = append(ids, risk.BlockID(p.App, p.Mode, r), risk.BlockID(risk.AnyApp, "", r))
+	}
+	found, err := s.opts.Risk.Store.Blocks(ctx, ids)
+	if err != nil {
+		return risk.Block{}, false, storeError(err)
+	}
+	var out risk.Block
+	ok := false
+	for _, b := range found {
+		if b.In(s.now()) && (!ok || b.Effect == risk.EffectBlock && out.Effect != risk.EffectBlock) {
+			out, ok = b, true
+		}
+	}
+	return out, ok, nil
+}
+
+// refuseBlocked is the check before anything is asked of a provider for a customer.
+func (s *Service) refuseBlocked(ctx context.Context, p *payment.Payment) error {
+	b, blocked, err := s.blocking(ctx, p)
+	if err != nil || !blocked {
+		return err
+	}
+	e := payment.NewError(payment.CodeConflict, "Nothing was done: this customer is blocked (%s).", b.ID)
+	e.DeclineCode = DeclineBlocked
+	if b.Effect == risk.EffectHold {
+		e.Message, e.DeclineCode = "Nothing was done: this customer is held until somebody has looked ("+b.ID+").", DeclineHeld
+	}
+	return e
+}
+
+// gated says whether an operation takes money and was certainly never sent: only then
+// may a block still stop it. One that was sent must be settled.
+func gated(op *payment.Operation) bool {
+	return op != nil && op.Tries == 0 && !op.State.Settled() && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize)
+}
+
+// gate keeps a blocked customer's approval from being captured. A block ends the
+// operation like a decline; a hold puts it off. passed is false where it must not run.
+func (s *Service) gate(ctx context.Context, id, opID string) (p *payment.Payment, passed bool, err error) {
+	if s.opts.Risk == nil {
+		return nil, true, nil
+	}
+	if p, err = s.load(ctx, id); err != nil {
+		return nil, false, err
+	}
+	if !gated(p.Operation(opID)) {
+		return nil, true, nil
+	}
+	b, blocked, err := s.blocking(ctx, p)
+	if err != nil {
+		return nil, false, err
+	}
+	if !blocked {
+		return nil, true, nil
+	}
+	src := payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: payment.ActorRisk, ID: b.Decision}, Reason: "not captured: the customer is " + word(b)}
+	p, err = s.change(ctx, id, src, func(c *payment.Payment) error {
+		op := c.Operation(opID)
+		if !gated(op) {
+			return nil
+		}
+		if b.Effect == risk.EffectHold {
+			op.NextAt = s.now().Add(heldLook)
+			return nil
+		}
+		c.Settle(opID, payment.Outcome{
+			State: payment.OpFailed, Declined: true, Code: payment.CodeDeclined,
+			Failure: payment.Failure{Code: DeclineBlocked, DeclineCode: DeclineBlocked, Message: "The payment was declined."},
+		}, nil, s.now())
+		return nil
+	})
+	return p, false, err
+}
+
+// word is what somebody under a block is.
+func word(b risk.Block) string {
+	if b.Effect == risk.EffectHold {
+		return DeclineHeld
+	}
+	return DeclineBlocked
+}

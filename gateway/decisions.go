@@ -1,0 +1,165 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/gateway/risk"
+)
+
+// riskOff answers where no rules against fraud are wired.
+func (s *Service) riskOff() error {
+	if s.opts.Risk == nil {
+		return payment.NewError(payment.CodeUnsupported, "Rules against fraud are switched off here.")
+	}
+	return nil
+}
+
+// Decisions reads what the rules decided, newest first: an app its own, an operator all.
+func (s *Service) Decisions(ctx context.Context, c Caller, f DecisionFilter) ([]risk.Decision, string, error) {
+	if err := s.riskOff(); err != nil {
+		return nil, "", err
+	}
+	if !c.Operator {
+		f.App, f.Mode = c.App, c.Mode
+	}
+	list, next, err := s.opts.Risk.Store.Decisions(ctx, f)
+	return list, next, storeError(err)
+}
+
+// Decision reads one decision of the caller's.
+func (s *Service) Decision(ctx context.Context, c Caller, id string) (risk.Decision, error) {
+	if err := s.riskOff(); err != nil {
+		return risk.Decision{}, err
+	}
+	d, err := s.opts.Risk.Store.Decision(ctx, id)
+	if err != nil {
+		return risk.Decision{}, storeError(err)
+	}
+	if !c.Operator && (d.App != c.App || d.Mode != c.Mode) {
+		return risk.Decision{}, notFound()
+	}
+	return d, nil
+}
+
+// ConfirmDecision lets a decision act that only said what it would do. One that has
+// acted already is marked as looked at.
+func (s *Service) ConfirmDecision(ctx context.Context, r Request, id, reason string) (risk.Decision, error) {
+	return s.judge(ctx, r, id, reason, func(d *risk.Decision) error {
+		switch d.State {
+		case risk.DryRun, risk.Proposed:
+			d.State, d.NextAt, d.Tries = risk.Pending, s.now(), 0
+		case risk.Reversed:
+			return payment.NewError(payment.CodeConflict, "This decision was reversed.")
+		case risk.Pending, risk.Applied, risk.Failed:
+		}
+		return nil
+	})
+}
+
+// ReverseDecision takes a decision back: its block is lifted, what it has not done yet
+// it will not do, and what the rules saw until now counts no more. Money given back and
+// payments canceled stay so: the steps say which.
+func (s *Service) ReverseDecision(ctx context.Context, r Request, id, reason string) (risk.Decision, error) {
+	return s.judge(ctx, r, id, reason, func(d *risk.Decision) error {
+		d.State, d.NextAt = risk.Reversed, s.now()
+		for i := range d.Steps {
+			if d.Steps[i].State == risk.StepPending {
+				d.Steps[i].State, d.Steps[i].Note, d.Steps[i].At = risk.StepSkipped, "reversed before it was done", s.now()
+			}
+		}
+		return nil
+	})
+}
+
+// judge is an operator's word on a decision, and the first visit after it.
+func (s *Service) judge(ctx context.Context, r Request, id, reason string, fn func(*risk.Decision) error) (risk.Decision, error) {
+	switch {
+	case !r.Caller.Operator:
+		return risk.Decision{}, payment.NewError(payment.CodeForbidden, "Judging a decision needs an operator key.")
+	case reason == "":
+		return risk.Decision{}, payment.Invalid("/reason", "is required")
+	}
+	if _, err := s.Decision(ctx, r.Caller, id); err != nil {
+		return risk.Decision{}, err
+	}
+	var refused error
+	d, err := s.opts.Risk.Store.ChangeDecision(ctx, id, func(old risk.Decision) (risk.Decision, bool) {
+		if old.Fingerprints[r.id("judge")] == r.Fingerprint && r.Fingerprint != "" {
+			refused = nil
+			return old, false // this very request was here
+		}
+		next := old.Clone()
+		if refused = fn(&next); refused != nil {
+			return old, false
+		}
+		next.Judged(r.id("judge"), r.Fingerprint, r.Caller.Actor(), reason, s.now())
+		return next, true
+	})
+	switch {
+	case refused != nil:
+		return risk.Decision{}, refused
+	case err != nil:
+		return risk.Decision{}, storeError(err)
+	}
+	return s.visited(ctx, d), nil
+}
+
+// visited is a decision after a first visit. What the visit could not do, a worker does
+// later, so its error is not the caller's.
+func (s *Service) visited(ctx context.Context, d risk.Decision) risk.Decision {
+	if !d.Open() {
+		return d
+	}
+	done, err := s.visit(context.WithoutCancel(ctx), d.ID)
+	if err != nil {
+		s.log.WarnContext(ctx, "decision will be carried out later", "decision", d.ID, "error", err)
+		return d
+	}
+	return done
+}
+
+// takeBack ends what a reversed decision still does.
+func (s *Service) takeBack(ctx context.Context, d risk.Decision) (risk.Decision, error) {
+	now := s.now()
+	_, refs := d.Barred()
+	for _, ref := range refs {
+		_, err := s.opts.Risk.Store.ChangeBlock(ctx, emptyBlock(d, ref), func(b risk.Block) (risk.Block, bool) {
+			if b.Decision != d.ID {
+				return b, false
+			}
+			return b.Lift(d.ByReason, d.By, d.ID, now)
+		})
+		if err != nil {
+			return d, storeError(err)
+		}
+	}
+	if err := s.forget(ctx, d.App, d.Mode, d.Subject, d.ByAt); err != nil {
+		return d, err
+	}
+	return s.changeDecision(ctx, d.ID, func(c *risk.Decision) {
+		if c.State == risk.Reversed {
+			c.NextAt = time.Time{}
+		}
+	})
+}
+
+// forget makes the rules count anew for a subject that somebody looked at.
+func (s *Service) forget(ctx context.Context, app string, mode payment.Mode, ref risk.Ref, now time.Time) error {
+	for _, a := range s.opts.Apps {
+		if app != risk.AnyApp && (a.Name != app || a.Mode != mode) {
+			continue
+		}
+		empty := risk.NewSubject(a.Name, a.Mode, ref)
+		if _, err := s.opts.Risk.Store.Subject(ctx, empty.ID); errors.Is(err, ErrNotFound) {
+			continue
+		}
+		_, err := s.opts.Risk.Store.ChangeSubject(ctx, empty, func(old risk.Subject) (risk.Subject, bool) { return old.Clear(now) })
+		if err != nil {
+			return storeError(err)
+		}
+	}
+	return nil
+}
