@@ -23,7 +23,7 @@ type Pause struct {
 	Reason string `json:"reason"`
 }
 
-// Names of the settings section that holds Pauses.
+// PausesSection names the settings section that holds Pauses.
 const PausesSection = "payments"
 
 // PausesKeys are the keys of that section.

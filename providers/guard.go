@@ -85,7 +85,7 @@ func (a *Account) Info() Info { return a.inner.Info() }
 func (a *Account) call(ctx context.Context, op string, timeout time.Duration, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	defer context.AfterFunc(a.opts.Stopping, cancel)()
+	defer context.AfterFunc(a.opts.Stopping, cancel)() //nolint:contextcheck // the process's own end cuts a call besides its caller's
 	start := a.opts.Clock()
 	err := a.limited(ctx, op, func() error { return a.classified(op, fn(ctx)) })
 	class := Class("ok")

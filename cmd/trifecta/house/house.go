@@ -60,6 +60,7 @@ type House struct {
 	shares     *shares
 	watch      *watch
 	patience   patience
+	base       context.Context // outlives whatever ends, for the farewell
 	runtime    *settings.Settings
 	metrics    *metrics
 	workers    []Worker // always running
@@ -97,7 +98,7 @@ func Build(ctx context.Context, o Options) (*House, error) {
 	case err != nil:
 		return nil, err
 	}
-	h.owned = owned
+	h.owned, h.base = owned, context.WithoutCancel(ctx)
 	for _, w := range h.workers {
 		h.watch.expect(w.Name)
 	}
@@ -386,7 +387,7 @@ const farewell = time.Second
 // Close says that this process is gone and closes the store. Nothing may be
 // running any more.
 func (h *House) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	ctx, cancel := context.WithTimeout(h.base, farewell)
 	defer cancel()
 	h.Cut()
 	err := errors.Join(h.shares.leave(ctx), h.presence.leave(ctx))

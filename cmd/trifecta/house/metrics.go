@@ -85,6 +85,6 @@ func (m *metrics) alertSent(channel, result string) {
 // shared tells how much of each account's rate budget is this process's.
 func (m *metrics) shared(accounts []*providers.Account) {
 	for _, a := range accounts {
-		m.slice.WithLabelValues(a.Info().Account).Set(float64(a.PerSecondMilli()) / 1000) //nolint:forbidigo // calls, not money
+		m.slice.WithLabelValues(a.Info().Account).Set(float64(a.PerSecondMilli()) / 1000)
 	}
 }
