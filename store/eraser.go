@@ -108,7 +108,8 @@ func (e *Erasure) mine(p *payment.Payment) bool {
 	if e.Ref != "" && p.Request.Customer.Ref == e.Ref {
 		return true
 	}
-	return e.Email != "" && strings.EqualFold(p.Request.Customer.Email, e.Email) || p.ErasedBy(e.ID)
+	return p.ErasedBy(e.ID) || e.Email != "" && (strings.EqualFold(p.Request.Customer.Email, e.Email) ||
+		slices.ContainsFunc(p.Facts.Attempts, func(a payment.AttemptFact) bool { return strings.EqualFold(a.PayerEmail, e.Email) }))
 }
 
 // find has one batch of payments erased. What they hold is remembered before it is overwritten: the proof looks for it.
@@ -255,7 +256,7 @@ func (r *Eraser) sweep(ctx context.Context, e *Erasure) error {
 	if err != nil {
 		return err
 	}
-	n := newNeedles(e.Emails, e.Names)
+	n := newNeedles(e.Email, e.Emails, e.Names)
 	for _, d := range docs {
 		erased, err := r.eraseDoc(ctx, e, k, d, n, who)
 		if err != nil {
@@ -307,7 +308,7 @@ func (r *Eraser) prove(ctx context.Context, e *Erasure) error {
 	if err != nil {
 		return err
 	}
-	n := newNeedles(e.Emails, e.Names)
+	n := newNeedles(e.Email, e.Emails, e.Names)
 	for _, d := range docs {
 		if d.ID == e.ID && coll == erasuresName {
 			continue // what it looks for stands in it until it is done
@@ -346,13 +347,26 @@ func (e *Erasure) judge(c *EraseCount, coll string, d Doc, n needles, who map[st
 	for _, u := range unitsOf(coll, d) {
 		c.Scanned++
 		m := u.mention(n)
-		owner := who[u.payment]
 		switch {
 		case !m.any():
-		case owner == nil && m.email, owner != nil && e.mine(owner), owner != nil && m.email && owner.App == e.App && owner.Mode == e.Mode:
+		case e.theirs(m, who[u.payment]):
 			c.Left++
 		default:
 			c.Elsewhere++
 		}
 	}
+}
+
+// theirs says whether what was found is the customer's data: an address anywhere it belongs to nobody else, and in the
+// app whatever names the address that was asked for. Two customers may share a name, and may pay with the same PayPal
+// account: then the other's record is the other's.
+func (e *Erasure) theirs(m mention, owner *payment.Payment) bool {
+	if owner == nil {
+		return m.email
+	}
+	if e.mine(owner) {
+		return true
+	}
+	ours := owner.App == e.App && owner.Mode == e.Mode
+	return ours && (m.asked || m.email && owner.Request.Customer.Ref == "")
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -254,8 +255,15 @@ func TestEraserWaitsAndTellsWhatIsLeft(t *testing.T) {
 func TestEveryCollectionSaysWhatItKeeps(t *testing.T) {
 	t.Parallel()
 	var kept, declared []string
+	page, err := os.ReadFile("../docs/privacy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range store.Keepings() {
 		kept = append(kept, k.Collection)
+		if row := fmt.Sprintf("| `%s` | %s | %s | %s |", k.Collection, k.Personal, k.Kept, k.Erase); !strings.Contains(string(page), row) {
+			t.Errorf("docs/privacy.md lacks the row\n%s", row)
+		}
 		if k.Personal == "" || k.Kept == "" || k.Erase == "" {
 			t.Errorf("%+v is not finished", k)
 		}

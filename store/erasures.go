@@ -59,17 +59,19 @@ type EraseCount struct {
 
 // Erasure is one order to erase a customer.
 type Erasure struct {
-	ID     string
-	App    string
-	Mode   payment.Mode
-	Ref    string // the app's id of the customer; or
-	Email  string // their address. Empty when done
-	Texts  bool   // descriptions and metadata too
-	Reason string
-	By     payment.Actor
-	At     time.Time
-	DoneAt time.Time // done or incomplete
-	State  string
+	ID    string
+	App   string
+	Mode  payment.Mode
+	Ref   string // the app's id of the customer; or
+	Email string // their address. Empty when done
+	// ByEmail says that Email was given, also when it is gone.
+	ByEmail bool
+	Texts   bool // descriptions and metadata too
+	Reason  string
+	By      payment.Actor
+	At      time.Time
+	DoneAt  time.Time // done or incomplete
+	State   string
 
 	Found   int64    // payments of the customer
 	Pending int64    // of these, not over yet
@@ -136,7 +138,7 @@ func NewErasures(e Engine) *Erasures { return &Erasures{e: e} }
 func (s *Erasures) Order(ctx context.Context, e Erasure) (Erasure, error) {
 	e.State, e.Phase, e.DueAt = ErasureRunning, phaseFind, e.At
 	if e.Email != "" {
-		e.Emails = []string{e.Email}
+		e.Emails, e.ByEmail = []string{e.Email}, true
 	}
 	d, err := erasureDoc(e)
 	if err != nil {

@@ -12,11 +12,13 @@ import (
 // needles are the texts by which a customer is looked for, each in the spellings in which it may stand inside other
 // texts: plain, in a URL, and escaped in JSON. Everything is compared without regard to case.
 type needles struct {
-	emails, names [][]byte
+	asked, emails, names [][]byte
 }
 
-func newNeedles(emails, names []string) needles {
-	return needles{emails: spellings(emails), names: spellings(names)}
+// newNeedles looks for the address that was asked for, "" if none, and for those and the names that the customer's
+// payments held.
+func newNeedles(asked string, emails, names []string) needles {
+	return needles{asked: spellings([]string{asked}), emails: spellings(emails), names: spellings(names)}
 }
 
 func spellings(texts []string) [][]byte {
@@ -37,12 +39,14 @@ func spellings(texts []string) [][]byte {
 	return out
 }
 
-// mention says what of the customer stands somewhere.
-type mention struct{ email, name bool }
+// mention says what of the customer stands somewhere; asked: the very address that was asked for.
+type mention struct{ asked, email, name bool }
 
 func (m mention) any() bool { return m.email || m.name }
 
-func (m mention) with(o mention) mention { return mention{m.email || o.email, m.name || o.name} }
+func (m mention) with(o mention) mention {
+	return mention{m.asked || o.asked, m.email || o.email, m.name || o.name}
+}
 
 // minNeedle is the shortest text that is looked for, in bytes: fewer stand everywhere.
 const minNeedle = 3
@@ -75,7 +79,7 @@ func (n needles) text(s string) mention {
 func (n needles) bytes(b []byte) mention {
 	lower := asciiLower(b)
 	in := func(needle []byte) bool { return bytes.Contains(lower, needle) }
-	return mention{email: slices.ContainsFunc(n.emails, in), name: slices.ContainsFunc(n.names, in)}
+	return mention{asked: slices.ContainsFunc(n.asked, in), email: slices.ContainsFunc(n.emails, in), name: slices.ContainsFunc(n.names, in)}
 }
 
 // json looks into every member and text of a JSON value.

@@ -14,8 +14,8 @@ import (
 )
 
 func (p program) apikey() *cobra.Command {
-	cmd := &cobra.Command{Use: "apikey", Short: "Make API keys for your apps and for operators"}
-	cmd.AddCommand(p.apikeyCreate())
+	cmd := &cobra.Command{Use: "apikey", Short: "Make, list and revoke API keys for your apps and for operators"}
+	cmd.AddCommand(p.apikeyCreate(), p.apikeyList(), p.apikeyRevoke())
 	return cmd
 }
 

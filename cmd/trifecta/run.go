@@ -54,7 +54,7 @@ Start here:
   trifecta doctor    checks a configuration and everything it names, before you serve`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(p.demo(), p.serve(), p.sandbox(), p.apikey(), p.reconcile(), p.webhooks(), p.alerts(), p.migrate(), p.doctor(), p.settings(), p.version())
+	root.AddCommand(p.demo(), p.serve(), p.sandbox(), p.apikey(), p.reconcile(), p.webhooks(), p.alerts(), p.migrate(), p.doctor(), p.settings(), p.erase(), p.encryption(), p.version())
 	return root
 }
 

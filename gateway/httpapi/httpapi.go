@@ -48,6 +48,9 @@ type Options struct {
 	Events   Events
 	Runs     Runs
 	Settings Settings
+	// Encryption and Erasures are for operators who look after what is kept.
+	Encryption Encryption
+	Erasures   Erasures
 	// RatePerSecond bounds the requests of one API key; default 200. Burst is how
 	// many may come at once; default twice that.
 	RatePerSecond int
@@ -145,6 +148,13 @@ func (a *api) routes(e *gin.Engine) {
 	v1.POST("/risk/dry_run", a.operator, a.post, a.do(a.dryRun))
 	v1.GET("/reconcile/runs", a.operator, a.do(a.listRuns))
 	v1.POST("/reconcile/runs", a.operator, a.post, a.do(a.startRun))
+	v1.GET("/api_keys", a.operator, a.do(a.listKeys))
+	v1.DELETE("/api_keys/:id", a.operator, a.do(a.revokeKey))
+	v1.GET("/encryption", a.operator, a.do(a.getEncryption))
+	v1.POST("/encryption/rotate", a.operator, a.post, a.do(a.rotateEncryption))
+	v1.GET("/erasures", a.operator, a.do(a.listErasures))
+	v1.POST("/erasures", a.operator, a.post, a.do(a.orderErasure))
+	v1.GET("/erasures/:id", a.operator, a.do(a.getErasure))
 	v1.GET("/settings", a.operator, a.do(a.getSettings))
 	v1.PUT("/settings", a.operator, a.put, a.do(a.putSettings))
 }

@@ -108,7 +108,7 @@ func docsOf(doc *openapi3.T) docsData {
 	slices.Sort(paths)
 	for _, path := range paths {
 		item := doc.Paths.Value(path)
-		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodGet} {
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodGet, http.MethodDelete} {
 			op := item.GetOperation(method)
 			if op == nil {
 				continue

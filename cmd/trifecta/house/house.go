@@ -52,6 +52,7 @@ type House struct {
 	Reconciler *reconcile.Reconciler
 	Runs       *store.Runs
 	Resealer   *store.Resealer
+	apps       []gateway.App
 	Erasures   *store.Erasures
 	Eraser     *store.Eraser
 	engine     *store.SealedEngine
@@ -192,7 +193,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 		return nil, fmt.Errorf("wire the gateway: %w", err)
 	}
 	h := &House{
-		Service: service, engine: engine, metrics: m, log: o.Logger, clock: o.Clock, Runs: store.NewRuns(engine),
+		apps: apps, Service: service, engine: engine, metrics: m, log: o.Logger, clock: o.Clock, Runs: store.NewRuns(engine),
 		presence: newPresence(o, engine, run), runtime: runtime, shares: share, watch: newWatch(below, o.Wall), patience: patience,
 		bells: newBells(workerInbox, workerFeed),
 	}
@@ -222,7 +223,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 		Service: service, Clock: o.Clock, NewID: func() string { return "req_" + rand.Text() }, Logger: o.Logger,
 		PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
 		Alerts: alertDesk{alerts, o.Clock}, Events: feedDesk{outbox.NewReader(feed)}, Runs: runDesk{h.Reconciler, h.Runs},
-		Settings: settingsDesk{runtime},
+		Settings: settingsDesk{runtime}, Encryption: encryptionDesk{h.Resealer}, Erasures: erasureDesk{h},
 	}
 	if o.Config.Layers.Webhook {
 		api.Webhooks = h.Inbox
