@@ -3,7 +3,10 @@ package alerts
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -142,5 +145,40 @@ func TestKindsTable(t *testing.T) {
 			t.Errorf("kind %+v", k)
 		}
 		seen[k.Name] = true
+	}
+}
+
+// Guards that nothing is raised that the published table does not explain: every kind that stands in the program.
+func TestRaisedKindsAreListed(t *testing.T) {
+	t.Parallel()
+	patterns := []*regexp.Regexp{
+		regexp.MustCompile(`Kind:\s*"([a-z_]+)",\s*Severity`), regexp.MustCompile(`a\.Kind(?:, a\.Severity)?(?:, a\.Payment)? = "([a-z_]+)"`),
+		regexp.MustCompile(`w\.set\(ctx, a, "([a-z_]+)"`), regexp.MustCompile(`\tKind[A-Z][a-z]+\s+= "([a-z_]+)" //`),
+	}
+	found := map[string]bool{}
+	for _, root := range []string{"..", "../../reconcile", "../../webhooks", "../../cmd/trifecta"} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || filepath.Dir(path) == "../alerts" {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, p := range patterns {
+				for _, m := range p.FindAllStringSubmatch(string(text), -1) {
+					found[m[1]] = true
+					if KindOf(m[1]).Title == "Alert of kind "+m[1] {
+						t.Errorf("%s: the kind %s is not in the table", path, m[1])
+					}
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, k := range []string{"conflicted_payment", "operation_stuck", "late_money", "webhook_dead", "orphan_money", "sweep_failing", "provider_outage", "provider_mismatch", "dispute_opened"} {
+		if !found[k] {
+			t.Errorf("the search does not find %s any more", k)
+		}
 	}
 }

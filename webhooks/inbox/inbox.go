@@ -108,6 +108,8 @@ type Metrics struct {
 	// malformed, unverifiable, too_large, unsupported_media_type, not_found,
 	// method_not_allowed, busy, off, store_unavailable.
 	Received func(provider, result string)
+	// Forged counts webhooks of an account whose signature is wrong.
+	Forged func(account string)
 	// Processed counts worked events by result (done, retried, learned, parked,
 	// dead, lost) with their age since they were received.
 	Processed func(provider, result string, age time.Duration)
@@ -186,6 +188,9 @@ func New(o Options) (*Inbox, error) {
 	}
 	if o.Metrics.Received == nil {
 		o.Metrics.Received = func(string, string) {}
+	}
+	if o.Metrics.Forged == nil {
+		o.Metrics.Forged = func(string) {}
 	}
 	if o.Metrics.Processed == nil {
 		o.Metrics.Processed = func(string, string, time.Duration) {}

@@ -155,6 +155,7 @@ func (b *Inbox) verify(r *http.Request, v providers.Verifier, account *providers
 	event, err := v.Verify(ctx, r.Header, body, connect, b.opts.Wall())
 	switch {
 	case errors.Is(err, providers.ErrSignature):
+		b.opts.Metrics.Forged(account.Info().Account)
 		return event, badBody("forged")
 	case errors.Is(err, providers.ErrMalformed):
 		return event, badBody("malformed")

@@ -95,8 +95,10 @@ func alertRules(c config.Alerts) alerts.Rules {
 	return r
 }
 
-// tellAdmins wires the workers that bring alerts to people.
+// tellAdmins wires the workers that raise alerts about the house itself, and
+// those that bring alerts to people.
 func (h *House) tellAdmins(o Options, kept *store.Alerts) error {
+	h.workers = append(h.workers, Worker{Name: "watch", Step: h.metrics.watch.Step})
 	d, err := Dispatcher(o, kept, h.metrics.alertSent)
 	if err != nil {
 		return err

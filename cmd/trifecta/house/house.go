@@ -160,11 +160,11 @@ func seal(cfg config.Config, engine store.Engine) (*store.SealedEngine, error) {
 }
 
 func wire(o Options, below store.Engine) (*House, error) {
-	m := newMetrics()
 	engine, err := seal(o.Config, below)
 	if err != nil {
 		return nil, err
 	}
+	m := newMetrics(watcher(o, engine))
 	run := rand.Text() // names this process run
 	share := newShares(o, engine, run)
 	patience := newPatience()
@@ -293,7 +293,7 @@ func pace(registry *providers.Registry) func(context.Context, string) error {
 // Accounts makes the provider accounts of a configuration alone, for tools that need
 // nothing else.
 func Accounts(o Options) (*providers.Registry, error) {
-	return accounts(o, newMetrics(), nil, context.Background())
+	return accounts(o, newMetrics(watcher(o, nil)), nil, context.Background())
 }
 
 // accounts makes an adapter and its guard for every configured account. Until

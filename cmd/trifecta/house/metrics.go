@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	lookout "github.com/trifecta-pay/trifecta/gateway/alerts/watch"
 	"github.com/trifecta-pay/trifecta/providers"
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
 )
@@ -20,11 +21,13 @@ type metrics struct {
 	steps     *prometheus.CounterVec
 	lastStep  *prometheus.GaugeVec
 	notices   *prometheus.CounterVec
+	watch     *lookout.Watch // hears of the same things
 	slice     *prometheus.GaugeVec
 }
 
-func newMetrics() *metrics {
+func newMetrics(w *lookout.Watch) *metrics {
 	m := &metrics{
+		watch:    w,
 		registry: prometheus.NewRegistry(),
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "trifecta_provider_request_seconds", Help: "Provider calls by account, operation and outcome class.",
@@ -59,11 +62,13 @@ func newMetrics() *metrics {
 func (m *metrics) provider(account string) func(string, providers.Class, time.Duration) {
 	return func(op string, class providers.Class, took time.Duration) {
 		m.calls.WithLabelValues(account, op, string(class)).Observe(took.Seconds())
+		m.watch.Observe(account, string(class))
 	}
 }
 
 func (m *metrics) inbox() inbox.Metrics {
 	return inbox.Metrics{
+		Forged:   m.watch.Forged,
 		Received: func(provider, result string) { m.received.WithLabelValues(provider, result).Inc() },
 		Processed: func(provider, result string, age time.Duration) {
 			m.processed.WithLabelValues(provider, result).Observe(age.Seconds())

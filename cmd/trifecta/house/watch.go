@@ -1,0 +1,87 @@
+package house
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/config"
+	"github.com/trifecta-pay/trifecta/gateway"
+	lookout "github.com/trifecta-pay/trifecta/gateway/alerts/watch"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/reconcile"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/webhooks/inbox"
+)
+
+// watcher wires what watches the house itself. It is made before the accounts,
+// because it hears how their calls end, and reads the stores only when stepped.
+func watcher(o Options, engine store.Engine) *lookout.Watch {
+	payments, kept, runs, events := store.NewPayments(engine), store.NewAlerts(engine), store.NewRuns(engine), store.NewInbox(engine)
+	var accounts []lookout.Account
+	for _, a := range o.Config.Accounts {
+		accounts = append(accounts, lookout.Account{
+			Name: a.Name, Mode: payment.Mode(a.Mode), SecretExpires: a.SecretExpires,
+			WantWebhooks: o.Config.Layers.Webhook, WantReconciled: o.Config.Layers.Reconcile && canBeSwept(a),
+		})
+	}
+	return lookout.New(lookout.Options{
+		Notify: kept, Accounts: accounts, Clock: o.Clock, Payment: payments.Get,
+		LastWebhook: func(ctx context.Context, account string) (time.Time, error) {
+			last, _, err := events.List(ctx, inbox.Filter{Account: account, Limit: 1})
+			if err != nil || len(last) == 0 {
+				return time.Time{}, err
+			}
+			return last[0].ReceivedAt, nil
+		},
+		Settled: func(ctx context.Context, account string, since time.Time) ([]lookout.Settled, error) {
+			return settled(ctx, payments, account, since)
+		},
+		LastSweep: func(ctx context.Context, account string) (begun, good time.Time, err error) {
+			return lastSweep(ctx, runs, account)
+		},
+		Alerts: func(ctx context.Context, state, after string) ([]gateway.AlertRecord, string, error) {
+			return kept.List(ctx, store.AlertFilter{State: state, Limit: 100, After: after})
+		},
+	})
+}
+
+// canBeSwept says whether the account's provider has lists: all that there are do.
+func canBeSwept(a config.Account) bool {
+	return a.Provider == config.ProviderStripe || a.Provider == config.ProviderPayPal
+}
+
+// settled lists the latest payments with money of an account.
+func settled(ctx context.Context, payments *store.Payments, account string, since time.Time) ([]lookout.Settled, error) {
+	found, _, err := payments.List(ctx, gateway.Filter{Status: payment.StatusSucceeded, CreatedFrom: since, Limit: 100})
+	if err != nil {
+		return nil, fmt.Errorf("latest payments: %w", err)
+	}
+	var out []lookout.Settled
+	for _, p := range found {
+		if winner, ok := p.Facts.Winner(); ok && winner.Account == account {
+			out = append(out, lookout.Settled{Created: p.CreatedAt, By: p.SettledBy})
+		}
+	}
+	return out, nil
+}
+
+// lastSweep looks through the latest runs of an account.
+func lastSweep(ctx context.Context, runs *store.Runs, account string) (begun, good time.Time, err error) {
+	found, _, err := runs.List(ctx, store.RunFilter{Account: account, Limit: 20})
+	if err != nil {
+		return begun, good, fmt.Errorf("latest runs: %w", err)
+	}
+	for _, r := range found {
+		if r.Job != reconcile.JobSweep {
+			continue
+		}
+		if begun.IsZero() {
+			begun = r.StartedAt
+		}
+		if r.State == reconcile.RunDone && r.ErrorCount == 0 {
+			return begun, r.StartedAt, nil
+		}
+	}
+	return begun, good, nil
+}

@@ -1,0 +1,316 @@
+// Package watch sees what no single payment can show, and raises alerts about
+// it: a provider that does not answer, webhooks that are forged or stay away, a
+// layer that stands still, a credential that runs out. It also ends alerts whose
+// cause is gone.
+//
+// It must not: tell anybody (gateway/alerts does), call a provider, or change a
+// payment.
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/alerts"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// Account is a configured account.
+type Account struct {
+	Name           string
+	Mode           payment.Mode
+	SecretExpires  time.Time // zero: nobody said
+	WantWebhooks   bool
+	WantReconciled bool
+}
+
+// Options are what a Watch looks at. All are required.
+type Options struct {
+	Notify   gateway.Notify
+	Accounts []Account
+	Clock    func() time.Time
+	// LastWebhook is when the account's last verified webhook came; zero for never.
+	LastWebhook func(ctx context.Context, account string) (time.Time, error)
+	// Settled lists the latest payments with money of an account, made since then.
+	Settled func(ctx context.Context, account string, since time.Time) ([]Settled, error)
+	// LastSweep is when the account's last sweep began, and when the last one began
+	// that ended without an error; zero for never.
+	LastSweep func(ctx context.Context, account string) (begun, good time.Time, err error)
+	// Alerts reads alerts in one state, the last seen first, in pages.
+	Alerts func(ctx context.Context, state, after string) (found []gateway.AlertRecord, next string, err error)
+	// Payment reads a payment; gateway.ErrNotFound.
+	Payment func(ctx context.Context, id string) (*payment.Payment, error)
+}
+
+// Settled is one payment with money: when it was made, and the layer that found
+// the money.
+type Settled struct {
+	Created time.Time
+	By      payment.Layer
+}
+
+// How often and how long things are looked at.
+const (
+	checkEvery     = time.Minute
+	raiseEvery     = 10 * time.Minute // an incident that goes on is seen again this often
+	outageAfter    = 3 * time.Minute
+	outageCalls    = 3
+	forgedCount    = 20
+	forgedWithin   = time.Hour
+	silentPayments = 3
+	silentWindow   = 2 * time.Hour
+	sweepMissed    = time.Hour
+	standsFor      = 10 * time.Minute // how long a layer must look dead: longer than it takes to catch up after a pause
+	warnBefore     = 21 * 24 * time.Hour
+	critBefore     = 3 * 24 * time.Hour
+)
+
+// Watch is the watcher. Its Observe and Forged methods are for any goroutine;
+// Step is one worker's.
+type Watch struct {
+	o       Options
+	started time.Time
+	next    time.Time
+	bad     map[string]time.Time // since when a layer has looked dead
+	mu      sync.Mutex
+	calls   map[string]*calls
+	forged  map[string]*forged
+}
+
+// calls is how an account's provider has answered lately.
+type calls struct {
+	failures     int // in a row
+	failingSince time.Time
+	lastFailure  time.Time
+	lastGood     time.Time
+	refused      int // in a row: our credentials
+	cleared      bool
+}
+
+type forged struct {
+	began, last time.Time
+	count       int
+}
+
+// New makes a Watch.
+func New(o Options) *Watch {
+	return &Watch{o: o, started: o.Clock(), bad: map[string]time.Time{}, calls: map[string]*calls{}, forged: map[string]*forged{}}
+}
+
+// Observe notes how one provider call ended: class is a providers.Class, or "ok".
+func (w *Watch) Observe(account, class string) {
+	now := w.o.Clock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.calls[account]
+	if c == nil {
+		c = &calls{}
+		w.calls[account] = c
+	}
+	switch class {
+	case "unknown", "not_done":
+		if c.failures == 0 {
+			c.failingSince = now
+		}
+		c.failures++
+		c.lastFailure = now
+		return
+	case "misconfigured": // it answers, and says that we are nobody
+		c.refused++
+	default:
+		c.refused = 0
+	}
+	c.failures, c.lastGood = 0, now
+}
+
+// Forged notes a webhook with a wrong signature.
+func (w *Watch) Forged(account string) {
+	now := w.o.Clock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.forged[account]
+	if f == nil || now.Sub(f.began) > forgedWithin {
+		f = &forged{began: now}
+		w.forged[account] = f
+	}
+	f.count++
+	f.last = now
+}
+
+// Step looks at everything once a minute.
+func (w *Watch) Step(ctx context.Context) (did int, next time.Time, err error) {
+	now := w.o.Clock()
+	if now.Before(w.next) {
+		return 0, w.next, nil
+	}
+	w.next = now.Add(checkEvery)
+	var errs []error
+	for _, a := range w.o.Accounts {
+		for _, check := range []func(context.Context, Account, time.Time) error{w.outage, w.forgeries, w.silence, w.missed, w.expiry} {
+			if err := check(ctx, a, now); err != nil {
+				errs = append(errs, fmt.Errorf("watch %s: %w", a.Name, err))
+			}
+		}
+	}
+	did, err = w.causes(ctx, now)
+	if err = errors.Join(append(errs, err)...); err != nil {
+		w.next = now // what failed is looked at again
+		return did, now.Add(checkEvery / 4), err
+	}
+	return did, w.next, nil
+}
+
+// set raises or ends one alert of an account. Its moments are rounded, so that
+// replicas count one sighting once; what begins anew within the same ten minutes
+// is seen with the next.
+func (w *Watch) set(ctx context.Context, a Account, kind, severity, message string, on bool, now time.Time) error {
+	id := payment.DeriveID("inc", kind, a.Name)
+	if !on {
+		return w.o.Notify.Clear(ctx, id, now)
+	}
+	seen := now.Truncate(raiseEvery)
+	return w.o.Notify.Raise(ctx, gateway.AlertRecord{
+		ID: id, Mode: a.Mode, Account: a.Name, Kind: kind, Severity: severity, State: "open", Message: message, Count: 1, FirstSeen: seen, LastSeen: seen,
+	})
+}
+
+// outage: every call has failed for minutes. The first good call of this process
+// also ends what an earlier one raised.
+func (w *Watch) outage(ctx context.Context, a Account, now time.Time) error {
+	w.mu.Lock()
+	c := w.calls[a.Name]
+	if c == nil {
+		w.mu.Unlock()
+		return nil
+	}
+	state := *c
+	w.mu.Unlock()
+	switch {
+	case state.failures >= outageCalls && state.lastFailure.Sub(state.failingSince) >= outageAfter:
+		w.note(a.Name, false)
+		return w.set(ctx, a, "provider_outage", alerts.Critical, fmt.Sprintf("All of the last %d calls failed, since %s.", state.failures, state.failingSince.UTC().Format(time.RFC3339)), true, now)
+	case state.refused >= outageCalls:
+		w.note(a.Name, false)
+		return w.set(ctx, a, "credentials_refused", alerts.Critical, fmt.Sprintf("The provider refused our credentials in %d calls in a row.", state.refused), true, now)
+	case state.failures > 0 || state.refused > 0 || state.cleared || state.lastGood.IsZero():
+		return nil
+	}
+	if err := errors.Join(w.set(ctx, a, "provider_outage", "", "", false, now), w.set(ctx, a, "credentials_refused", "", "", false, now)); err != nil {
+		return err
+	}
+	w.note(a.Name, true)
+	return nil
+}
+
+func (w *Watch) note(account string, cleared bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls[account].cleared = cleared
+}
+
+// forgeries: many wrong signatures within an hour; over after an hour without.
+func (w *Watch) forgeries(ctx context.Context, a Account, now time.Time) error {
+	w.mu.Lock()
+	f := forged{}
+	if known := w.forged[a.Name]; known != nil {
+		f = *known
+	}
+	over := f.count > 0 && now.Sub(f.last) > forgedWithin
+	if over {
+		delete(w.forged, a.Name)
+	}
+	w.mu.Unlock()
+	if over {
+		return w.set(ctx, a, "webhook_forged", "", "", false, now)
+	}
+	if f.count < forgedCount {
+		return nil
+	}
+	return w.set(ctx, a, "webhook_forged", alerts.Warning, fmt.Sprintf("%d webhooks with a wrong signature since %s.", f.count, f.began.UTC().Format(time.RFC3339)), true, now)
+}
+
+// stands says whether something has looked dead for long enough to say so.
+func (w *Watch) stands(key string, dead bool, now time.Time) bool {
+	if !dead {
+		delete(w.bad, key)
+		return false
+	}
+	since, ok := w.bad[key]
+	if !ok {
+		w.bad[key] = now
+	}
+	return ok && now.Sub(since) >= standsFor
+}
+
+// silence: payments of an account are found by the other layers only, and not one
+// webhook has come since the first of them.
+func (w *Watch) silence(ctx context.Context, a Account, now time.Time) error {
+	if !a.WantWebhooks {
+		return nil
+	}
+	settled, err := w.o.Settled(ctx, a.Name, now.Add(-silentWindow))
+	if err != nil {
+		return err
+	}
+	last, err := w.o.LastWebhook(ctx, a.Name)
+	if err != nil {
+		return err
+	}
+	first := now
+	dead := len(settled) >= silentPayments
+	for _, s := range settled {
+		if s.Created.Before(first) {
+			first = s.Created
+		}
+		dead = dead && s.By != payment.LayerWebhook
+	}
+	dead = dead && !last.After(first)
+	if w.stands("silence/"+a.Name, dead, now) {
+		return w.set(ctx, a, "webhook_silence", alerts.Critical, fmt.Sprintf("%d payments since %s were found by other layers, and no webhook came.", len(settled), first.UTC().Format(time.RFC3339)), true, now)
+	}
+	if dead || last.IsZero() {
+		return nil
+	}
+	return w.set(ctx, a, "webhook_silence", "", "", false, last)
+}
+
+// missed: no sweep of an account has begun for an hour.
+func (w *Watch) missed(ctx context.Context, a Account, now time.Time) error {
+	if !a.WantReconciled {
+		return nil
+	}
+	begun, _, err := w.o.LastSweep(ctx, a.Name)
+	if err != nil {
+		return err
+	}
+	since := begun
+	if since.Before(w.started) {
+		since = w.started
+	}
+	dead := now.Sub(since) > sweepMissed
+	if w.stands("missed/"+a.Name, dead, now) {
+		return w.set(ctx, a, "reconcile_missed", alerts.Critical, fmt.Sprintf("No sweep of %s has begun since %s.", a.Name, since.UTC().Format(time.RFC3339)), true, now)
+	}
+	if dead || begun.IsZero() {
+		return nil
+	}
+	return w.set(ctx, a, "reconcile_missed", "", "", false, begun)
+}
+
+// expiry: the day that the configuration names comes near. Told once a day, so it
+// counts days.
+func (w *Watch) expiry(ctx context.Context, a Account, now time.Time) error {
+	if a.SecretExpires.IsZero() || now.Before(a.SecretExpires.Add(-warnBefore)) {
+		return w.set(ctx, a, "secret_expiring", "", "", false, now)
+	}
+	severity := alerts.Warning
+	if !now.Before(a.SecretExpires.Add(-critBefore)) {
+		severity = alerts.Critical
+	}
+	day := now.UTC().Truncate(24 * time.Hour)
+	return w.set(ctx, a, "secret_expiring", severity, fmt.Sprintf("The configuration says that a credential of %s runs out on %s.", a.Name, a.SecretExpires.UTC().Format(time.DateOnly)), true, day)
+}
