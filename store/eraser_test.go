@@ -158,7 +158,7 @@ func TestEraserErasesAndProves(t *testing.T) {
 				t.Parallel()
 				raw := newMem(t)
 				writes := 0
-				var below store.Engine = raw
+				below := raw
 				if failing {
 					below = faults.Wrap(raw, faults.Options{Points: store.WritePoints(), Write: func(_ store.WritePoint, when faults.When) error {
 						if writes++; writes > 60 && writes%3 == 0 {
