@@ -83,6 +83,8 @@ func effect(seen payment.Facts, p *payment.Payment, op payment.Operation) (strin
 				return a.Key.ID, true
 			}
 		}
+	case payment.OpAcceptDispute, payment.OpSaveEvidence, payment.OpSubmitEvidence:
+		return disputeEffect(seen, op)
 	case payment.OpCreate, payment.OpClose:
 	}
 	return "", false

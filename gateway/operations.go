@@ -73,7 +73,7 @@ func (o *Operations) work(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	p = o.s.relayAlerts(ctx, p)
+	p = o.s.relayCases(ctx, o.s.relayAlerts(ctx, p))
 	_, err = o.s.runDue(ctx, p, workerSource)
 	return err
 }
@@ -151,8 +151,8 @@ func (s *Service) plan(p *payment.Payment, op payment.Operation, now time.Time) 
 		return payment.PlanCall // fails as misconfigured, visibly
 	}
 	plan := op.Plan(now, account.Info().KeyLife(op.Kind))
-	if plan == payment.PlanLookUp && (op.Kind == payment.OpClose || op.Kind == payment.OpVoid) {
-		return payment.PlanRenew // both read first and do nothing twice
+	if plan == payment.PlanLookUp && (op.Kind == payment.OpClose || op.Kind == payment.OpVoid || op.Kind == payment.OpSaveEvidence) {
+		return payment.PlanRenew // they read first and do nothing twice, or write the same again
 	}
 	return plan
 }
@@ -314,6 +314,8 @@ func (s *Service) call(ctx context.Context, op payment.Operation, account *provi
 		return account.Refund(ctx, providers.RefundRequest{
 			Attempt: a, Capture: op.Target, Amount: op.Amount, Reason: op.Reason, Operation: op.ID,
 		}, op.Key)
+	case payment.OpAcceptDispute, payment.OpSaveEvidence, payment.OpSubmitEvidence:
+		return s.callDispute(ctx, op, account, a)
 	}
 	return providers.Result{}, &providers.Error{Class: providers.Refused, Op: string(op.Kind), Code: "unknown_operation"}
 }

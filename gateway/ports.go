@@ -164,6 +164,7 @@ type App struct {
 	Name          string
 	Mode          payment.Mode
 	ReturnOrigins []string
+	Disputes      DisputePolicy
 }
 
 // Caller is who asks: one app in one mode, or an operator.

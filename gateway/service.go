@@ -14,8 +14,11 @@ import (
 
 // Options are what the use cases need. All are required unless a default is named.
 type Options struct {
-	Payments  Payments
-	Keys      Keys
+	Payments Payments
+	Keys     Keys
+	// Disputes keeps dispute records and evidence. nil: no records are kept, and
+	// disputes can't be answered.
+	Disputes  Disputes
 	Notify    Notify
 	Providers *providers.Registry
 	Apps      []App
@@ -53,6 +56,9 @@ func New(opts Options) (*Service, error) {
 	}
 	if opts.Pauses == nil {
 		opts.Pauses = func() Pauses { return Pauses{} }
+	}
+	if opts.Disputes == nil {
+		opts.Disputes = noDisputes{}
 	}
 	return &Service{opts: opts, log: opts.Logger}, nil
 }
@@ -109,7 +115,7 @@ func (s *Service) save(ctx context.Context, p *payment.Payment, src payment.Sour
 		}
 		return nil, storeError(err)
 	}
-	return s.relayAlerts(ctx, next), nil
+	return s.relayCases(ctx, s.relayAlerts(ctx, next)), nil
 }
 
 // adjust is the write that changes nothing about a payment, only our bookkeeping of
@@ -137,6 +143,9 @@ func (s *Service) adjust(ctx context.Context, id string, fn func(*payment.Paymen
 // events, the next sync, and history that has grown out of the document.
 func (s *Service) finish(ctx context.Context, p *payment.Payment, version int64, now time.Time) (*payment.Payment, error) {
 	p.Version = version
+	if _, off := s.opts.Disputes.(noDisputes); off {
+		p.Cases = nil
+	}
 	for i := range p.Outbox {
 		if p.Outbox[i].Body != nil {
 			continue

@@ -139,10 +139,51 @@ func (pl *placing) row(ctx context.Context, row row) error {
 	if err != nil || done {
 		return err
 	}
+	if row.item.Object.Kind == "dispute" && claimed == nil {
+		if done, err := pl.dispute(ctx, row); err != nil || done {
+			return err
+		}
+	}
 	if !row.item.Paid {
 		return nil // no money moved, and nobody of ours knows it
 	}
 	return pl.stray(ctx, row, row.item.Hint, claimed)
+}
+
+// dispute keeps a dispute that no payment is known to hold as a record of its own,
+// whether or not it took money, unless tracing it leads to a payment.
+func (pl *placing) dispute(ctx context.Context, row row) (done bool, err error) {
+	account := pl.account.Info().Account
+	if pl.r.opts.Disputes == nil || row.item.Hint.PaymentID == "" && slices.Contains(pl.r.opts.IgnoreForeign, account) {
+		return false, nil
+	}
+	pl.w.run.Calls += 2
+	traced, err := pl.account.Trace(ctx, row.item.Object)
+	switch c := providers.ClassOf(err); {
+	case err == nil:
+		p, err := pl.known(ctx, traced.Refs)
+		if err != nil {
+			return false, err
+		}
+		if p != nil {
+			return true, pl.judge(ctx, row, p)
+		}
+		if _, done, err := pl.claimed(ctx, row, traced); err != nil || done {
+			return true, err
+		}
+	case c != providers.NotFound && c != providers.Refused:
+		return false, fmt.Errorf("trace: %w", err)
+	}
+	kept, err := pl.r.opts.Disputes.OrphanDispute(ctx, account, row.item.Object.ID, pl.w.src)
+	switch {
+	case providers.ClassOf(err) == providers.NotFound:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("keep the dispute: %w", err)
+	case kept:
+		pl.w.run.Orphans++
+	}
+	return kept, nil
 }
 
 // claimed reads the payment that an object's metadata names. done says that the
@@ -255,6 +296,11 @@ func (pl *placing) stray(ctx context.Context, row row, hint providers.Hint, clai
 	}
 	if claim != nil && (row.tries+1 < patience || claim.Unfinished(0, payment.OpCreate) != nil) {
 		return errNotShown
+	}
+	if d := pl.r.opts.Disputes; d != nil && row.item.Object.Kind == "dispute" {
+		if _, err := d.OrphanDispute(ctx, pl.account.Info().Account, row.item.Object.ID, pl.w.src); err != nil && providers.ClassOf(err) != providers.NotFound {
+			return fmt.Errorf("keep the dispute: %w", err)
+		}
 	}
 	return pl.r.orphan(ctx, pl.w, pl.account, row.item, hint.PaymentID)
 }

@@ -87,6 +87,13 @@ type Discrepancies interface {
 	Record(ctx context.Context, d Discrepancy) (stored Discrepancy, created bool, err error)
 }
 
+// Disputes keeps disputes that no payment explains, with their money, up to date.
+type Disputes interface {
+	// OrphanDispute reads a dispute at its provider and keeps it; kept is false where
+	// the provider shows none.
+	OrphanDispute(ctx context.Context, account, id string, src payment.Source) (kept bool, err error)
+}
+
 // Orphans keep provider objects that belong to no payment, whichever layer found
 // them.
 type Orphans interface {

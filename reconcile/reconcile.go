@@ -39,6 +39,9 @@ type Options struct {
 	// IgnoreForeign names accounts that others use too: money there that nothing
 	// connects with us is left alone. Default: none, every such cent is reported.
 	IgnoreForeign []string
+	// Disputes keeps disputes that no payment explains. Default: they are orphans like
+	// any other money.
+	Disputes Disputes
 	// LookBack is how far the very first sweep of a list looks back. Default 24 h.
 	LookBack time.Duration
 	// SweepEvery is the time from one sweep of a list to the next. Default 5 min.

@@ -132,6 +132,12 @@ func (a *api) routes(e *gin.Engine) {
 	v1.GET("/payments/:id/funds", read, a.do(a.listFunds))
 	v1.GET("/refunds/:id", read, a.do(a.getRefund))
 
+	dispute := a.scope(gateway.ScopeDisputesWrite)
+	v1.GET("/disputes", read, a.do(a.listDisputes))
+	v1.GET("/disputes/:id", read, a.do(a.getDispute))
+	v1.POST("/disputes/:id/accept", dispute, a.post, a.do(a.acceptDispute))
+	v1.POST("/disputes/:id/evidence", dispute, a.postUpTo(maxEvidenceBody), a.do(a.giveEvidence))
+
 	v1.GET("/alerts", read, a.do(a.listAlerts))
 	v1.POST("/alerts/:id/ack", write, a.post, a.do(a.ackAlert))
 	v1.POST("/alerts/:id/snooze", write, a.post, a.do(a.snoozeAlert))

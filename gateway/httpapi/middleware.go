@@ -180,18 +180,27 @@ func (a *api) operator(c *gin.Context) {
 }
 
 // post checks what every POST under /v1 must bring, and reads its body.
-func (a *api) post(c *gin.Context) {
+func (a *api) post(c *gin.Context) { a.postUpTo(maxBody)(c) }
+
+// postUpTo is post for a route with a limit of its own, in bytes.
+func (a *api) postUpTo(limit int64) gin.HandlerFunc {
+	return func(c *gin.Context) { a.readPost(c, limit) }
+}
+
+func (a *api) readPost(c *gin.Context, limit int64) {
 	if err := gateway.CheckKey(c.GetHeader("Idempotency-Key")); err != nil {
 		a.fail(c, err)
 		return
 	}
-	a.put(c)
+	a.readInto(c, limit)
 }
 
 // put reads the body of a request that needs no Idempotency-Key: it names the
 // version that it replaces.
-func (a *api) put(c *gin.Context) {
-	body, err := readBody(c, "application/json")
+func (a *api) put(c *gin.Context) { a.readInto(c, maxBody) }
+
+func (a *api) readInto(c *gin.Context, limit int64) {
+	body, err := readBody(c, "application/json", limit)
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -200,20 +209,20 @@ func (a *api) put(c *gin.Context) {
 	c.Next()
 }
 
-// readBody reads at most maxBody bytes of the one media type accepted.
-func readBody(c *gin.Context, want string) ([]byte, error) {
+// readBody reads at most limit bytes of the one media type accepted.
+func readBody(c *gin.Context, want string, limit int64) ([]byte, error) {
 	r := c.Request
 	if enc := r.Header.Values("Content-Encoding"); len(enc) > 0 && !strings.EqualFold(strings.Join(enc, ","), "identity") {
 		return nil, payment.NewError(payment.CodeUnsupportedMedia, "Send the body without a Content-Encoding.")
 	}
-	if r.ContentLength > maxBody {
-		return nil, tooLarge()
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, r.Body, limit))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		return nil, tooLarge()
+		return nil, tooLarge(limit)
 	case err != nil:
 		e := payment.NewError(payment.CodeMalformed, "The body could not be read to its end.")
 		e.Cause = err
@@ -239,8 +248,8 @@ func mediaType(h http.Header, want string) bool {
 	return !has || strings.EqualFold(charset, "utf-8")
 }
 
-func tooLarge() error {
-	return payment.NewError(payment.CodeTooLarge, "The body is larger than %d bytes.", maxBody)
+func tooLarge(limit int64) error {
+	return payment.NewError(payment.CodeTooLarge, "The body is larger than %d bytes.", limit)
 }
 
 // request is what identifies this POST for idempotency. path has its ids filled

@@ -147,7 +147,7 @@ func (a *api) payPage(c *gin.Context) {
 
 // payChoose is the form's post: the customer chose how to pay.
 func (a *api) payChoose(c *gin.Context) {
-	raw, err := readBody(c, "application/x-www-form-urlencoded")
+	raw, err := readBody(c, "application/x-www-form-urlencoded", maxBody)
 	if err != nil {
 		a.showError(c, err)
 		return

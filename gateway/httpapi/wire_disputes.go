@@ -3,6 +3,8 @@ package httpapi
 import (
 	"time"
 
+	"github.com/trifecta-pay/trifecta/gateway"
+
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
@@ -65,4 +67,109 @@ func fraudWarningOf(p *payment.Payment, w payment.FraudWarning) fraudWarningWire
 		ID: payment.FraudWarningID(w.Key), Object: "fraud_warning", Payment: p.ID, Provider: w.Key.Provider, Account: w.Key.Account,
 		ProviderRef: w.Key.ID, Capture: opt(w.Capture), Actionable: w.Actionable, FraudType: opt(w.FraudType), CreatedAt: w.Created.UTC(),
 	}
+}
+
+// disputeRecordWire is a dispute as it is listed.
+type disputeRecordWire struct {
+	disputeWire
+	App       *string              `json:"app"`
+	Orphan    bool                 `json:"orphan"`
+	Evidence  *disputeEvidenceWire `json:"evidence"`
+	Money     []moveWire           `json:"money"`
+	History   []caseWire           `json:"history"`
+	Links     disputeLinkWire      `json:"links"`
+	ClosedAt  *time.Time           `json:"closed_at"`
+	UpdatedAt time.Time            `json:"updated_at"`
+}
+
+// moveWire is money that a dispute moves or moved, positive when it left us.
+type moveWire struct {
+	Type   string    `json:"type"`
+	Amount moneyWire `json:"amount"`
+}
+
+type disputeLinkWire struct {
+	Payment  *string `json:"payment"`
+	Accept   *string `json:"accept"`
+	Evidence *string `json:"submit_evidence"`
+}
+
+type disputeEvidenceWire struct {
+	ID        string             `json:"id"`
+	Submitted bool               `json:"submitted"`
+	Texts     map[string]string  `json:"texts"`
+	Files     []evidenceFileWire `json:"files"`
+	By        *actorWire         `json:"by"`
+	At        *time.Time         `json:"at"`
+}
+
+type evidenceFileWire struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Media string `json:"media_type"`
+	Size  int64  `json:"size"`
+}
+
+type caseWire struct {
+	At       time.Time             `json:"at"`
+	Event    string                `json:"event"`
+	Actor    actorWire             `json:"actor"`
+	Layer    string                `json:"layer"`
+	Reason   *string               `json:"reason"`
+	Status   payment.DisputeStatus `json:"status"`
+	Stage    string                `json:"stage"`
+	Amount   moneyWire             `json:"amount"`
+	Withheld int64                 `json:"withheld"`
+	Evidence *string               `json:"evidence"`
+}
+
+func disputeRecordOf(r gateway.DisputeRecord) disputeRecordWire {
+	w := disputeRecordWire{
+		disputeWire: disputeOf(r.Payment, r.Dispute), App: opt(r.App), Orphan: r.Orphan(), ClosedAt: optTime(r.ClosedAt), UpdatedAt: r.UpdatedAt.UTC(),
+		Money: []moveWire{}, History: []caseWire{},
+	}
+	if r.Dispute.Withheld > 0 {
+		w.Money = append(w.Money, moveWire{Type: "withheld", Amount: moneyWire{Amount: r.Dispute.Withheld, Currency: r.Dispute.Amount.Currency}})
+	}
+	for _, fee := range r.Fees {
+		w.Money = append(w.Money, moveWire{Type: "fee", Amount: moneyOf(fee)})
+	}
+	for _, line := range r.History {
+		w.History = append(w.History, caseWire{
+			At: line.At.UTC(), Event: line.What, Actor: actorWire{Type: line.By.Type, ID: opt(line.By.ID)}, Layer: string(line.Layer),
+			Reason: opt(line.Reason), Status: line.Status, Stage: line.Stage, Amount: moneyOf(line.Amount), Withheld: line.Withheld, Evidence: opt(line.Evidence),
+		})
+	}
+	if r.Orphan() {
+		return w
+	}
+	self := "/v1/disputes/" + r.ID
+	w.Links.Payment = opt("/v1/payments/" + r.Payment)
+	if r.Dispute.Acceptable {
+		w.Links.Accept = opt(self + "/accept")
+	}
+	if r.Dispute.Answerable {
+		w.Links.Evidence = opt(self + "/evidence")
+	}
+	if r.Evidence != "" {
+		w.Evidence = &disputeEvidenceWire{ID: r.Evidence, Submitted: r.Submitted(), Texts: map[string]string{}, Files: []evidenceFileWire{}}
+	}
+	return w
+}
+
+// disputeViewOf is a dispute with the evidence that stands.
+func disputeViewOf(v gateway.DisputeView) disputeRecordWire {
+	w := disputeRecordOf(v.DisputeRecord)
+	if w.Evidence == nil {
+		return w
+	}
+	w.Evidence.By = &actorWire{Type: v.Standing.By.Type, ID: opt(v.Standing.By.ID)}
+	w.Evidence.At = optTime(v.Standing.At)
+	for kind, text := range v.Standing.Texts {
+		w.Evidence.Texts[kind] = text
+	}
+	for _, f := range v.Standing.Files {
+		w.Evidence.Files = append(w.Evidence.Files, evidenceFileWire{Name: f.Name, Type: f.Type, Media: f.Media, Size: f.Size})
+	}
+	return w
 }

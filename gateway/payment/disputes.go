@@ -21,7 +21,8 @@ func (s DisputeStatus) over() bool {
 	return s == DisputeWon || s == DisputeLost || s == DisputeClosed
 }
 
-// The stage of a dispute that takes no money: the bank or the customer only asks.
+// StageInquiry is the stage of a dispute that takes no money: the bank or the customer
+// only asks.
 const StageInquiry = "inquiry"
 
 // Dispute is a customer's or a bank's objection to a capture. It stays comparable:
@@ -95,7 +96,7 @@ func (p *Payment) tellDisputes(old *Payment, now time.Time) {
 	was := disputesByKey(old.Facts)
 	for _, d := range p.Facts.Disputes {
 		before, known := was[d.Key]
-		for _, kind := range disputeNews(before, known, d) {
+		for _, kind := range DisputeNews(before, known, d) {
 			p.emit("dispute."+kind, DisputeID(d.Key), now)
 		}
 	}
@@ -118,9 +119,9 @@ func disputesByKey(f Facts) map[ObjectKey]Dispute {
 	return out
 }
 
-// disputeNews names what happened between two sightings of a dispute: opened,
+// DisputeNews names what happened between two sightings of a dispute: opened,
 // updated, won, lost, closed, reopened; nothing where it is the same.
-func disputeNews(before Dispute, known bool, d Dispute) []string {
+func DisputeNews(before Dispute, known bool, d Dispute) []string {
 	switch {
 	case !known && d.Status.over():
 		return []string{"opened", string(d.Status)}

@@ -197,7 +197,8 @@ func (p *Payment) captureLeft(c Capture) int64 {
 }
 
 // WorkAt is when a worker must look at the payment next, zero if never: an
-// unsettled operation, the deadline of an open payment, or an alert to store.
+// unsettled operation, the deadline of an open payment, or an alert or a dispute's
+// history to store.
 func (p *Payment) WorkAt() time.Time {
 	var at time.Time
 	sooner := func(t time.Time) {
@@ -217,7 +218,7 @@ func (p *Payment) WorkAt() time.Time {
 		}
 		sooner(next)
 	}
-	if len(p.Alerts) > 0 {
+	if len(p.Alerts) > 0 || len(p.Cases) > 0 {
 		sooner(p.UpdatedAt)
 	}
 	if p.Status() == StatusRequiresAction && !working { // else its outcome looks again

@@ -13,6 +13,10 @@ const (
 	OpCapture   OpKind = "capture"         // capture an approved attempt, or an authorization
 	OpVoid      OpKind = "void"            // release an authorization
 	OpRefund    OpKind = "refund"
+	// On a dispute.
+	OpAcceptDispute  OpKind = "accept_dispute"  // give it up
+	OpSaveEvidence   OpKind = "save_evidence"   // a draft, where the provider keeps drafts
+	OpSubmitEvidence OpKind = "submit_evidence" // the answer, once
 )
 
 // OpState is how far an operation got.
@@ -42,6 +46,11 @@ type Operation struct {
 	Generation int    // counts keys: a new one only after a certain refusal or two look-ups
 	Run        int    // counts how often the app ordered it again after a certain refusal
 	Params     []byte // the whole provider request, so that a repeat is byte-equal
+	// Of operations on a dispute: the account it is at, its stage when ordered, and
+	// the evidence, which is stored by itself and never changes.
+	Account  string `json:",omitempty"`
+	Stage    string `json:",omitempty"`
+	Evidence string `json:",omitempty"`
 
 	Fingerprint string // of the API request that ordered it, empty if it was due by itself
 	By          Actor
@@ -70,7 +79,7 @@ type Operation struct {
 // request of its own) nobody waits for: it was promised and must be done.
 func (o Operation) Ordered() bool {
 	decided := o.By.Type == "operator" && o.Fingerprint == ""
-	return o.By.Type != "worker" && o.By.Type != ActorRisk && !decided
+	return o.By.Type != "worker" && o.By.Type != ActorRisk && o.By.Type != ActorPolicy && !decided
 }
 
 // run names this run of the operation in decisions.
@@ -136,9 +145,13 @@ const (
 // decision's.
 const ActorRisk = "risk"
 
+// ActorPolicy is the actor type of what an app's dispute policy decided; the id is the
+// app.
+const ActorPolicy = "policy"
+
 // Actor is who caused a change.
 type Actor struct {
-	Type string // api_key | operator | customer | webhook | job | worker | risk
+	Type string // api_key | operator | customer | webhook | job | worker | risk | policy
 	ID   string // key id, event id, run id ...
 }
 

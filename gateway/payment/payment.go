@@ -83,8 +83,9 @@ type Payment struct {
 	Outbox      []Event
 	EventSeq    int64
 	Alerts      []Alert
-	Signals     []Signal  `json:",omitempty"`
-	SignalAt    time.Time `json:",omitzero"` // when the signals are to be handled next; zero: none
+	Signals     []Signal    `json:",omitempty"`
+	SignalAt    time.Time   `json:",omitzero"`  // when the signals are to be handled next; zero: none
+	Cases       []CaseEntry `json:",omitempty"` // dispute history that is not in the disputes' own records yet
 	History     []HistoryEntry
 	SettledBy   Layer
 	NextSyncAt  time.Time // zero: settled for good
@@ -124,6 +125,7 @@ func (p *Payment) Clone() *Payment {
 	}
 	c.Alerts = slices.Clone(p.Alerts)
 	c.Signals = slices.Clone(p.Signals)
+	c.Cases = slices.Clone(p.Cases)
 	c.History = slices.Clone(p.History) // entries are never changed
 	return &c
 }
@@ -206,6 +208,7 @@ func (p *Payment) Change(src Source, now time.Time, fn func(*Payment) error) (*P
 	next.tell(p, before, after, now)
 	next.alert(p, before, after, now)
 	next.signal(p, now)
+	next.noteCases(p, src, now)
 	if before.Status != after.Status && settledStatus(after.Status) {
 		next.SettledBy = src.Layer
 	}

@@ -161,7 +161,7 @@ func (p *Payment) concluded(op Operation, out Outcome, now time.Time) {
 		if done && op.Reason == "cancel" {
 			p.decide(Decision{ID: "canceled", Kind: DecisionCanceled, By: op.By, Reason: "canceled by the app", At: now})
 		}
-	case OpRefund:
+	case OpRefund, OpAcceptDispute, OpSaveEvidence, OpSubmitEvidence:
 	}
 }
 

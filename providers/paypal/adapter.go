@@ -154,6 +154,9 @@ func loopback(host string) bool {
 const (
 	orderKeyLife   = 5*time.Hour + 30*time.Minute
 	paymentKeyLife = 44 * 24 * time.Hour
+	// Disputes v1 takes no request id, so a call is not repeated without a look. Its
+	// first try must fit in; a second one that soon is refused by the case's state.
+	disputeKeyLife = 2 * time.Second
 	// Voiding and reading an order again do no harm however often they happen.
 	harmless = 10 * 365 * 24 * time.Hour
 )
@@ -165,6 +168,8 @@ func keyLife(kind payment.OpKind) time.Duration {
 	switch kind {
 	case payment.OpRefund:
 		return paymentKeyLife
+	case payment.OpAcceptDispute, payment.OpSubmitEvidence, payment.OpSaveEvidence:
+		return disputeKeyLife
 	case payment.OpVoid, payment.OpClose:
 		return harmless
 	case payment.OpCreate, payment.OpAuthorize, payment.OpCapture:

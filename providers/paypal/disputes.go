@@ -22,7 +22,7 @@ func (m *mapper) dispute(d disputeBody) {
 	// What may be done comes as links: none, not allowed (PayPal OpenAPI customer
 	// disputes v1: HATEOAS links).
 	fact.Acceptable = linkOf(d.Links, relAccept) != ""
-	fact.Answerable = linkOf(d.Links, relEvidence, relSupport) != ""
+	fact.Answerable = fact.Status == payment.DisputeNeedsResponse && linkOf(d.Links, relEvidence, relSupport) != ""
 	fact.Appealable = linkOf(d.Links, relAppeal) != ""
 	fact.Refundable = fact.Stage == payment.StageInquiry && (fact.Status == payment.DisputeNeedsResponse || fact.Status == payment.DisputeUnderReview)
 	fact.Evidence.Submitted = d.given()

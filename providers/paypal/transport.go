@@ -35,7 +35,8 @@ type call struct {
 	method string
 	path   string // with its query
 	key    string // PayPal-Request-Id, empty for reads
-	body   []byte // JSON, sent byte for byte; nil for none
+	body   []byte // sent byte for byte; nil for none
+	kind   string // media type of the body; empty: JSON
 }
 
 // answer is what came back of one call. Status 0 means that nothing did.
@@ -219,6 +220,9 @@ func (c *client) send(ctx context.Context, r call, token string) *answer {
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Prefer", "return=representation")
+	if r.kind != "" {
+		req.Header.Set("Content-Type", r.kind)
+	}
 	if r.key != "" {
 		req.Header.Set("PayPal-Request-Id", r.key)
 	}

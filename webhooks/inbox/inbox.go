@@ -102,6 +102,13 @@ type Orphans interface {
 	RecordOrphan(ctx context.Context, o Orphan) error
 }
 
+// Disputes keeps disputes that no payment explains, with their money, up to date.
+type Disputes interface {
+	// OrphanDispute reads a dispute at its provider and keeps it; kept is false where
+	// the provider shows none.
+	OrphanDispute(ctx context.Context, account, id string, src payment.Source) (kept bool, err error)
+}
+
 // Metrics are hooks; nil ones are left out. Labels come from short fixed lists.
 type Metrics struct {
 	// Received counts requests by result: stored, already_stored, forged,
@@ -125,6 +132,7 @@ type Options struct {
 	Finder   Finder
 	Notify   Notify
 	Orphans  Orphans
+	Disputes Disputes         // nil: a dispute of no payment is an orphan like any other object
 	Clock    func() time.Time // ours
 	Wall     func() time.Time // for signature times; default Clock
 	Owner    string           // names this process run, never reused

@@ -90,6 +90,11 @@ func (b *Inbox) trace(ctx context.Context, m member) (h providers.Hint, found bo
 // missed is an event whose object no payment of ours shows: it may be on its way
 // into one, so it is looked for again until Missing is over. Then it is an orphan.
 func (b *Inbox) missed(ctx context.Context, m member) error {
+	if kept, err := b.orphanDispute(ctx, m); err != nil {
+		return b.later(ctx, m.Record, err)
+	} else if kept {
+		return b.settle(ctx, m.Record, func(r Record, now time.Time) Record { return r.final(Done, "orphan_dispute", true, now) })
+	}
 	return b.settle(ctx, m.Record, func(r Record, now time.Time) Record {
 		r.Traced = false
 		if r.FirstMissed.IsZero() {
@@ -108,6 +113,27 @@ func (b *Inbox) missed(ctx context.Context, m member) error {
 		}
 		return r
 	})
+}
+
+// orphanDispute keeps a dispute that no payment holds as a record of its own, at
+// once: its answer is due by a date. One that claims a payment of ours may be on its
+// way into it and waits its turn, unless it is kept already or its time is over.
+func (b *Inbox) orphanDispute(ctx context.Context, m member) (kept bool, err error) {
+	if b.opts.Disputes == nil || m.Event.Object.Kind != "dispute" || m.Event.Object.ID == "" {
+		return false, nil
+	}
+	claims := m.Event.Hint.PaymentID != ""
+	switch {
+	case claims && m.FirstMissed.IsZero(), claims && b.now().Before(m.FirstMissed.Add(b.opts.Missing)):
+		return false, nil
+	case !claims && slices.Contains(b.opts.IgnoreForeign, m.Account):
+		return false, nil
+	}
+	kept, err = b.opts.Disputes.OrphanDispute(ctx, m.Account, m.Event.Object.ID, m.source())
+	if providers.ClassOf(err) == providers.NotFound {
+		return false, nil
+	}
+	return kept, err
 }
 
 // errCreating: the attempt that the object may belong to is still being created.

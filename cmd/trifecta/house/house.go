@@ -183,7 +183,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 		return nil, err
 	}
 	service, err := gateway.New(gateway.Options{
-		Payments: payments, Keys: store.NewKeys(engine), Notify: alerts, Providers: registry, Apps: apps,
+		Payments: payments, Keys: store.NewKeys(engine), Disputes: store.NewDisputes(engine), Notify: alerts, Providers: registry, Apps: apps,
 		Clock: o.Clock, Token: rand.Text, PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
 		Render: httpapi.NewRenderer(o.Config.PublicURL), ReturnLayer: o.Config.Layers.Return, Logger: o.Logger,
 		Pauses: pauses.Get,
@@ -212,7 +212,8 @@ func wire(o Options, below store.Engine) (*House, error) {
 		Worker{Name: "operations", Step: service.Operations(0).Step},
 		Worker{Name: "risk", Step: service.Risk().Step},
 		Worker{Name: workerInbox, Step: h.Inbox.Step}, // what was acknowledged is worked on, whatever the layers say
-		Worker{Name: workerFeed, Step: relay.Step})
+		Worker{Name: workerFeed, Step: relay.Step},
+		Worker{Name: "disputes", Step: service.DisputeDesk(0).Step})
 	if err := h.keepers(o); err != nil {
 		return nil, err
 	}
@@ -245,7 +246,7 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 	}
 	var err error
 	h.Inbox, err = inbox.New(inbox.Options{
-		Accounts: registry, Store: store.NewInbox(h.engine), Applier: h.Service, Finder: payments, Notify: alerts, Orphans: orphans,
+		Accounts: registry, Store: store.NewInbox(h.engine), Applier: h.Service, Finder: payments, Notify: alerts, Orphans: orphans, Disputes: h.Service,
 		Clock: o.Clock, Wall: o.Wall, Owner: rand.Text(), Logger: o.Logger, Metrics: metrics,
 		APIVersions: map[string]string{config.ProviderStripe: "2023-10-16"}, // what the pinned SDK speaks
 	})
@@ -255,7 +256,7 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 	h.Reconciler, err = reconcile.New(reconcile.Options{
 		Payments: payments, Applier: h.Service, Accounts: registry.Accounts(), Leases: store.NewLeases(h.engine),
 		Cursors: store.NewSweepCursors(h.engine), Runs: h.Runs, Discrepancies: store.NewDiscrepancies(h.engine),
-		Orphans: orphans, Alerts: alerts, Clock: o.Clock, NewID: rand.Text, Logger: o.Logger, Pace: pace(registry),
+		Orphans: orphans, Disputes: h.Service, Alerts: alerts, Clock: o.Clock, NewID: rand.Text, Logger: o.Logger, Pace: pace(registry),
 		KeepRuns: config.Days(o.Config.Retention.WithDefaults().Runs), Janitors: h.janitors(o),
 	})
 	if err != nil {

@@ -127,11 +127,45 @@ func allowJSONClaims(doc map[string]any) error {
 		return err
 	}
 	str := map[string]any{"type": "string", "maxLength": 2000}
+	if err := allowInputParts(doc); err != nil {
+		return err
+	}
 	content["application/json"] = map[string]any{"schema": map[string]any{
 		"type": "object",
 		"properties": map[string]any{
 			"note": str, "accept_claim_reason": str, "accept_claim_type": str, "invoice_id": str,
 		},
 	}}
+	return nil
+}
+
+// allowInputParts adds the JSON part "input" and documents file1 to file9 to the
+// multipart forms of a seller's answer (PayPal docs: integration guide of disputes,
+// "-F input=…;type=application/json -F file1=@…"): the document names one file only.
+// What the part holds is judged by the document's own schemas.
+func allowInputParts(doc map[string]any) error {
+	text := map[string]any{"type": "string", "minLength": 1, "maxLength": 2000}
+	inputs := map[string]map[string]any{
+		"accept-claim":            {"note": text, "accept_claim_type": map[string]any{"$ref": "#/components/schemas/accept_claim_type"}},
+		"provide-supporting-info": {"notes": text},
+		"evidences": {"evidences": map[string]any{
+			"type": "array", "minItems": 1, "maxItems": 100, "items": map[string]any{"$ref": "#/components/schemas/evidence"},
+		}},
+	}
+	for action, properties := range inputs {
+		path := []string{"paths", "/v1/customer/disputes/{id}/" + action, "post", "requestBody", "content", "multipart/form-data"}
+		if action == "evidences" { // provide-evidence points there
+			path = []string{"components", "requestBodies", action, "content", "multipart/form-data"}
+		}
+		form, err := at(doc, path...)
+		if err != nil {
+			return err
+		}
+		parts := map[string]any{"input": map[string]any{"type": "object", "properties": properties, "additionalProperties": false}}
+		for n := 1; n <= 9; n++ {
+			parts[fmt.Sprintf("file%d", n)] = map[string]any{"type": "string", "format": "binary"}
+		}
+		form["schema"] = map[string]any{"type": "object", "required": []any{"input"}, "properties": parts}
+	}
 	return nil
 }

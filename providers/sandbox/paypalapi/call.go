@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// maxBody is the largest API request body that is read.
-const maxBody = 1 << 20
+// maxBody is the largest API request body that is read, documents of evidence included.
+const maxBody = 16 << 20
 
 // call is one authenticated API request, with the world's lock held.
 type call struct {

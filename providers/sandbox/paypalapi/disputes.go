@@ -21,6 +21,7 @@ const (
 	outcomeWon      = "RESOLVED_SELLER_FAVOUR"
 	outcomeLost     = "RESOLVED_BUYER_FAVOUR"
 	outcomeAccepted = "ACCEPTED"
+	outcomeNone     = "NONE" // an inquiry that nobody took further
 )
 
 // disputeReasons are PayPal's own names.
@@ -30,8 +31,8 @@ var disputeReasons = []string{
 	"PROBLEM_WITH_REMITTANCE", "OTHER",
 }
 
-// sellerTime is how long the seller may answer. Nothing happens by itself when it is
-// over: a test decides the case.
+// sellerTime is how long the seller may answer. Silence loses a claim, and an inquiry
+// just closes (PayPal docs: disputes; seller_response_due_date).
 const sellerTime = 10 * 24 * time.Hour
 
 type dispute struct {
@@ -43,6 +44,8 @@ type dispute struct {
 	withheld                bool // the money has left the merchant
 	created, updated, dueBy time.Time
 	moves                   []movementJSON
+	evidence                []evidenceJSON
+	supporting              []evidenceJSON
 }
 
 // openCase says whether some dispute of the capture is undecided.
@@ -96,6 +99,8 @@ type disputeJSON struct {
 	DisputeChannel        string         `json:"dispute_channel"`
 	SellerResponseDueDate string         `json:"seller_response_due_date,omitempty"`
 	MoneyMovements        []movementJSON `json:"money_movements,omitempty"`
+	Evidences             []evidenceJSON `json:"evidences,omitempty"`
+	SupportingInfo        []evidenceJSON `json:"supporting_info,omitempty"`
 	Links                 []link         `json:"links"`
 }
 
@@ -112,8 +117,22 @@ func (s *server) openDispute(c *capture, amount int64, reason, stage string) *di
 	if stage == stageChargeback {
 		s.withhold(d)
 	}
+	s.await(d)
 	s.announceDispute("CUSTOMER.DISPUTE.CREATED", "A new dispute opened", d)
 	return d
+}
+
+// await decides the case when the seller's time is over.
+func (s *server) await(d *dispute) {
+	s.w.After(d.dueBy, "dispute "+d.id, func() {
+		switch {
+		case d.status != dispWaiting:
+		case d.stage == stageInquiry:
+			s.decide(d, outcomeNone)
+		default:
+			s.decide(d, outcomeLost)
+		}
+	})
 }
 
 // withhold takes the disputed amount from the merchant.
@@ -137,9 +156,13 @@ func (s *server) moveDisputed(d *dispute, kind, code string, sign int64, dir str
 // decide ends a dispute. Lost money was withheld before, or leaves now; won money
 // comes back.
 func (s *server) decide(d *dispute, outcome string) {
+	s.w.Cancel("dispute " + d.id)
 	now := s.w.Now()
 	d.status, d.outcome, d.updated = dispResolved, outcome, now
 	switch {
+	case outcome == outcomeNone:
+		s.announceDispute("CUSTOMER.DISPUTE.RESOLVED", "A dispute was resolved", d)
+		return
 	case outcome == outcomeWon && d.withheld:
 		d.withheld = false
 		s.moveDisputed(d, "dispute_won", "T1202", 1, "CREDIT")
@@ -165,6 +188,8 @@ func (s *server) reopen(d *dispute) {
 // escalate makes a claim of an inquiry.
 func (s *server) escalate(d *dispute) {
 	d.stage, d.status, d.updated = stageChargeback, dispWaiting, s.w.Now()
+	d.dueBy = d.updated.Add(sellerTime)
+	s.await(d)
 	if !d.withheld {
 		s.withhold(d)
 	}
@@ -185,10 +210,10 @@ func (s *server) showDispute(d *dispute) disputeJSON {
 		tx.InvoiceNumber = c.invoice
 	}
 	out.DisputedTransactions = []disputedJSON{tx}
-	out.MoneyMovements = d.moves
+	out.MoneyMovements, out.Evidences, out.SupportingInfo = d.moves, d.evidence, d.supporting
 	if d.outcome != "" {
 		out.DisputeOutcome = &outcomeJSON{OutcomeCode: d.outcome}
-		if d.outcome != outcomeWon {
+		if d.outcome != outcomeWon && d.outcome != outcomeNone {
 			out.DisputeOutcome.AmountRefunded = ptr(toMoney(d.amount, c.unit.currency))
 		}
 	}
@@ -239,35 +264,6 @@ func (s *server) getDispute(c *call) reply {
 		return c.notFound()
 	}
 	return reply{http.StatusOK, s.showDispute(d)}
-}
-
-// acceptClaim is POST /v1/customer/disputes/{id}/accept-claim: the seller gives in,
-// PayPal pays the buyer. The body (a note, documents) changes nothing here.
-func (s *server) acceptClaim(c *call) reply {
-	return s.answerDispute(c, func(d *dispute) { s.decide(d, outcomeAccepted) })
-}
-
-// provideEvidence is POST /v1/customer/disputes/{id}/provide-evidence: PayPal now
-// reviews the case. What the evidence says is not read; a test decides the case.
-func (s *server) provideEvidence(c *call) reply {
-	return s.answerDispute(c, func(d *dispute) {
-		d.status, d.updated = dispReview, c.now
-		s.announceDispute("CUSTOMER.DISPUTE.UPDATED", "A dispute was updated", d)
-	})
-}
-
-func (s *server) answerDispute(c *call, act func(*dispute)) reply {
-	d := s.dispute(c.id())
-	if d == nil {
-		return c.notFound()
-	}
-	if d.status != dispWaiting {
-		p := problems[http.StatusUnprocessableEntity]
-		p.Details = []detailJSON{{Issue: "ACTION_NOT_ALLOWED_IN_CURRENT_DISPUTE_STATE"}}
-		return reply{http.StatusUnprocessableEntity, p}
-	}
-	act(d)
-	return reply{http.StatusOK, map[string]any{"links": []link{{s.base + "/v1/customer/disputes/" + d.id, "self", http.MethodGet}}}}
 }
 
 // disputeFilter is the query of a dispute list.

@@ -26,6 +26,7 @@ const (
 	// sk_test_acct_NAME, each of which is an account of its own.
 	defaultAccount = "acct_1SandboxStripe00"
 	maxBody        = 1 << 20
+	maxUpload      = 16 << 20 // of a file (Stripe docs: file uploads)
 )
 
 // Options configure the API.
@@ -55,6 +56,7 @@ type API struct {
 	txns      book[*txn]
 	warnings  book[*warning]
 	reviews   book[*review]
+	files     book[*file]
 	customers book[*customer]
 	methods   book[*method]
 	hooks     book[*hook]
@@ -87,6 +89,7 @@ type call struct {
 	id       string // Request-Id
 	key      string // Idempotency-Key
 	base     string // public base URL
+	upload   []byte // the file of a multipart request
 }
 
 // endpoint executes a call under the world's lock.
@@ -122,6 +125,8 @@ func (a *API) routes() {
 		"GET /v1/balance_transactions/{id}":         (*call).getTxn,
 		"GET /v1/events":                            (*call).listEvents,
 		"GET /v1/events/{id}":                       (*call).getEvent,
+		"POST /v1/files":                            (*call).createFile,
+		"GET /v1/files/{id}":                        (*call).getFile,
 		"GET /v1/radar/early_fraud_warnings":        (*call).listWarnings,
 		"GET /v1/radar/early_fraud_warnings/{id}":   (*call).getWarning,
 		"GET /v1/reviews":                           (*call).listReviews,
@@ -181,7 +186,11 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request, e endpoint) {
 // newCall reads and authenticates a request.
 func (a *API) newCall(rw http.ResponseWriter, r *http.Request) (*call, *apiError) {
 	c := &call{api: a, r: r, id: a.w.NewID("req_", 14), key: r.Header.Get("Idempotency-Key"), base: a.base(r)}
-	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxBody))
+	limit, upload := int64(maxBody), strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data")
+	if upload {
+		limit = maxUpload
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, limit))
 	if err != nil {
 		return c, &apiError{status: http.StatusRequestEntityTooLarge, typ: typeInvalid, msg: "Request body too large or cut."}
 	}
@@ -203,6 +212,9 @@ func (a *API) newCall(rw http.ResponseWriter, r *http.Request) (*call, *apiError
 		return c, &apiError{status: http.StatusBadRequest, typ: typeInvalid, msg: "Idempotency-Key is longer than 255 characters."}
 	}
 	values, err := url.ParseQuery(string(body))
+	if upload {
+		values, err = c.readUpload(body)
+	}
 	if err != nil {
 		return c, invalid("", "The request body is not form-encoded: "+err.Error())
 	}

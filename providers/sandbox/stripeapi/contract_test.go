@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -260,6 +261,16 @@ func (r *rig) tourDisputes() {
 	won := open(`,"reason":"unrecognized"`)
 	step(won, "resolve", `{"outcome":"won"}`, "won")
 	step(won, "appeal", "", "needs_response")
+	upload := read[*stripe.File](t)(r.sc.Files.New(&stripe.FileParams{
+		FileReader: strings.NewReader("%PDF-1.4 receipt"), Filename: stripe.String("receipt.pdf"), Purpose: stripe.String("dispute_evidence"),
+	}))
+	read[*stripe.File](t)(r.sc.Files.Get(upload.ID, nil))
+	drafted := read[*stripe.Dispute](t)(r.sc.Disputes.Update(open("").ID, &stripe.DisputeParams{
+		Submit: stripe.Bool(false), Evidence: &stripe.DisputeEvidenceParams{Receipt: &upload.ID},
+	}))
+	if drafted.Status != "needs_response" || !drafted.EvidenceDetails.HasEvidence || drafted.EvidenceDetails.SubmissionCount != 0 {
+		t.Errorf("a draft: %+v", drafted)
+	}
 	inquiry := open(`,"inquiry":true`)
 	read[*stripe.Dispute](t)(r.sc.Disputes.Update(inquiry.ID, &stripe.DisputeParams{Evidence: &stripe.DisputeEvidenceParams{UncategorizedText: stripe.String("x"), CustomerName: stripe.String("y")}}))
 	step(inquiry, "escalate", "", "needs_response")

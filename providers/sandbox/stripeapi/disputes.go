@@ -177,8 +177,13 @@ func (c *call) updateDispute() (obj, *apiError) {
 			delete(evidence, k)
 		}
 	}
-	for _, v := range evidence {
-		total += len([]rune(v))
+	for k, v := range evidence {
+		if !isFile(k) {
+			total += len([]rune(v))
+		}
+	}
+	if fail := c.checkFiles(evidence); fail != nil {
+		return nil, fail
 	}
 	if total > maxEvidence {
 		return nil, invalid("evidence", "The combined evidence can have up to 150000 characters.")

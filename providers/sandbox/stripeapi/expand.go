@@ -91,6 +91,9 @@ func (a *API) renderByID(id string) obj {
 	if v := a.refunds.byID[id]; v != nil {
 		return a.renderRefund(v)
 	}
+	if v := a.files.byID[id]; v != nil {
+		return a.renderFile(v)
+	}
 	if v := a.reviews.byID[id]; v != nil {
 		return a.renderReview(v)
 	}

@@ -200,6 +200,14 @@ type review struct {
 	opened, closed string // why; closed is empty while it is open
 }
 
+// file is an uploaded document.
+type file struct {
+	owner
+	id, name, purpose, kind string
+	created                 time.Time
+	size                    int
+}
+
 // customer is a stored customer.
 type customer struct {
 	owner
@@ -248,6 +256,7 @@ func (d *dispute) ID() string  { return d.id }
 func (t *txn) ID() string      { return t.id }
 func (w *warning) ID() string  { return w.id }
 func (v *review) ID() string   { return v.id }
+func (f *file) ID() string     { return f.id }
 func (c *customer) ID() string { return c.id }
 func (m *method) ID() string   { return m.id }
 func (h *hook) ID() string     { return h.id }
@@ -260,6 +269,7 @@ func (d *dispute) at() time.Time  { return d.created }
 func (t *txn) at() time.Time      { return t.created }
 func (w *warning) at() time.Time  { return w.created }
 func (v *review) at() time.Time   { return v.created }
+func (f *file) at() time.Time     { return f.created }
 func (c *customer) at() time.Time { return c.created }
 func (m *method) at() time.Time   { return m.created }
 func (h *hook) at() time.Time     { return h.created }

@@ -1,0 +1,195 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// DisputePolicy is what an app wants done by itself when a dispute opens that takes
+// money and waits for an answer. The zero value does nothing. Inquiries are left to
+// people: nothing is lost by them yet.
+type DisputePolicy struct {
+	// AcceptUnder: disputes of less than this many minor units of their currency are
+	// given up.
+	AcceptUnder map[payment.Currency]int64
+	// AlertAbove: disputes of more than this raise a critical alert and are left to
+	// people, whatever else is configured.
+	AlertAbove map[payment.Currency]int64
+	// Contest is submitted as evidence for all others: texts by kind, with
+	// placeholders such as {{payment.reference}}. Empty: nothing is submitted.
+	Contest map[string]string
+	// DryRun writes down what would have been done, and does nothing.
+	DryRun bool
+}
+
+// policyWord is what a policy decided on one dispute.
+type policyWord string
+
+const (
+	policyNothing policyWord = ""
+	policyAccept  policyWord = "accept"
+	policyAlert   policyWord = "alert"
+	policyContest policyWord = "contest"
+)
+
+// decide is pure: what this policy wants for a dispute, and why.
+func (p DisputePolicy) decide(d payment.Dispute) (policyWord, string) {
+	if d.Stage == payment.StageInquiry || d.Status != payment.DisputeNeedsResponse {
+		return policyNothing, ""
+	}
+	if limit, ok := p.AlertAbove[d.Amount.Currency]; ok && d.Amount.Minor > limit {
+		return policyAlert, fmt.Sprintf("%d %s is above the alert limit of %d", d.Amount.Minor, d.Amount.Currency, limit)
+	}
+	if limit, ok := p.AcceptUnder[d.Amount.Currency]; ok && d.Amount.Minor < limit && d.Acceptable {
+		return policyAccept, fmt.Sprintf("%d %s is under the limit of %d for contesting", d.Amount.Minor, d.Amount.Currency, limit)
+	}
+	if len(p.Contest) > 0 && d.Answerable {
+		return policyContest, "the app's template"
+	}
+	return policyNothing, ""
+}
+
+// Placeholders lists what may stand in a template between {{ and }}.
+func Placeholders() []string {
+	return slices.Sorted(maps.Keys(placeholders(&payment.Payment{}, payment.Dispute{})))
+}
+
+func placeholders(p *payment.Payment, d payment.Dispute) map[string]string {
+	out := map[string]string{
+		"payment.id": p.ID, "payment.reference": p.Request.Reference, "payment.description": p.Request.Description,
+		"payment.created": p.CreatedAt.UTC().Format("2006-01-02"), "customer.ref": p.Request.Customer.Ref,
+		"customer.email": p.Request.Customer.Email, "customer.name": p.Request.Customer.Name,
+		"dispute.id": payment.DisputeID(d.Key), "dispute.reason": d.Reason, "dispute.capture": d.Capture,
+	}
+	var lines []string
+	for _, item := range p.Request.LineItems {
+		lines = append(lines, fmt.Sprintf("%d x %s", item.Quantity, item.Name))
+	}
+	out["payment.items"] = strings.Join(lines, "\n")
+	return out
+}
+
+// fill puts values into a template's texts. One whose placeholders are all empty is
+// left out: a sentence about nothing is no evidence.
+func fill(template map[string]string, values map[string]string) map[string]string {
+	out := map[string]string{}
+	for kind, text := range template {
+		used, empty := 0, 0
+		for name, value := range values {
+			if mark := "{{" + name + "}}"; strings.Contains(text, mark) {
+				used++
+				if value == "" {
+					empty++
+				}
+				text = strings.ReplaceAll(text, mark, value)
+			}
+		}
+		if text = strings.TrimSpace(text); text != "" && (used == 0 || empty < used) {
+			out[kind] = text
+		}
+	}
+	return out
+}
+
+// police applies the app's policy to a dispute that waits for an answer, once for
+// each of its stages.
+func (s *Service) police(ctx context.Context, r DisputeRecord) error {
+	if r.Orphan() {
+		return nil
+	}
+	app, ok := s.app(r.App, r.Mode)
+	if !ok {
+		return nil
+	}
+	word, reason := app.Disputes.decide(r.Dispute)
+	if word == policyNothing {
+		return nil
+	}
+	src := payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: payment.ActorPolicy, ID: r.App}, Reason: reason}
+	line := payment.DeriveID("cas", r.ID, "policy", r.Dispute.Stage)
+	what := "policy_" + string(word)
+	if app.Disputes.DryRun {
+		what += "_dry_run"
+		s.log.InfoContext(ctx, "dispute policy, dry run: nothing is done", "dispute", r.ID, "payment", r.Payment, "decision", word, "reason", reason)
+	}
+	decided, err := s.change(ctx, r.Payment, src, func(c *payment.Payment) error {
+		if d, ok := c.DisputeOf(r.ID); ok && !slices.ContainsFunc(r.History, func(h payment.CaseEntry) bool { return h.ID == line }) {
+			c.Decide(d, line, what, reason, src, s.now())
+		}
+		return nil
+	})
+	if err != nil || app.Disputes.DryRun {
+		return err
+	}
+	switch word {
+	case policyAlert:
+		return s.policyAlert(ctx, r, reason)
+	case policyAccept, policyContest:
+		return s.policyOrder(ctx, decided, r, word, reason, src, app.Disputes.Contest)
+	case policyNothing:
+	}
+	return nil
+}
+
+func (s *Service) policyAlert(ctx context.Context, r DisputeRecord, reason string) error {
+	now := s.now()
+	return storeOr(s.opts.Notify.Raise(ctx, AlertRecord{
+		ID: payment.DeriveID("inc", r.ID, "dispute_policy", r.Dispute.Stage), App: r.App, Mode: r.Mode, Payment: r.Payment, Dispute: r.ID,
+		Account: r.Dispute.Key.Account, Kind: "dispute_opened", Severity: "critical", State: "open",
+		Message: "A dispute needs a decision: " + reason + ".", Count: 1, FirstSeen: now, LastSeen: now,
+	}))
+}
+
+// policyOrder writes the answer down as an operation, like one that an app asks for.
+// Where it can't be given any more (somebody answered meanwhile), it is left.
+func (s *Service) policyOrder(ctx context.Context, p *payment.Payment, r DisputeRecord, word policyWord, reason string, src payment.Source, template map[string]string) error {
+	cmd := payment.Command{ID: payment.DeriveID("op", p.ID, r.ID, "policy", r.Dispute.Stage), By: src.Actor, Now: s.now()}
+	if p.Operation(cmd.ID) != nil {
+		return nil
+	}
+	var evidence Evidence
+	base := p.Evidence(r.Dispute)
+	if word == policyContest {
+		texts := fill(template, placeholders(p, r.Dispute))
+		var err error
+		if evidence, err = s.draftEvidence(ctx, src.Actor, r.ID, base, EvidenceInput{Texts: texts}); err != nil {
+			return err
+		}
+		if err := s.checkEvidence(r.Dispute, evidence, true); err != nil {
+			return s.policyRefused(ctx, r, err)
+		}
+		if err := s.keepEvidence(ctx, evidence, nil); err != nil {
+			return err
+		}
+	}
+	ordered, err := s.change(ctx, p.ID, src, func(c *payment.Payment) error {
+		d, ok := c.DisputeOf(r.ID)
+		if !ok || c.Operation(cmd.ID) != nil {
+			return nil
+		}
+		if word == policyAccept {
+			return c.RequestAccept(d, reason, cmd)
+		}
+		return c.RequestEvidence(d, evidence.ID, base, true, reason, cmd)
+	})
+	if err != nil {
+		return s.policyRefused(ctx, r, err)
+	}
+	_, err = s.runDue(ctx, ordered, src)
+	return err
+}
+
+// policyRefused: what a policy wanted can't be done. That is final for this stage,
+// and a human must know; an unreachable store is neither.
+func (s *Service) policyRefused(ctx context.Context, r DisputeRecord, err error) error {
+	var known *payment.Error
+	if !asError(err, &known) || known.Code == payment.CodeStoreUnavailable {
+		return err
+	}
+	return s.policyAlert(ctx, r, "the policy's answer was refused: "+known.Message)
+}
