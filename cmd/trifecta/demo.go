@@ -124,7 +124,7 @@ func (p program) runDemo(ctx context.Context, o demoOptions) (err error) {
 		return err
 	}
 	p.welcome(cfg, ours, box)
-	return serveAll(ctx, log, running{
+	err = serveAll(ctx, log, running{
 		sites: []site{
 			box.stripe, box.paypal,
 			{name: "public", listener: ours[0], handler: h.Public},
@@ -138,6 +138,7 @@ func (p program) runDemo(ctx context.Context, o demoOptions) (err error) {
 		},
 		stopping: h.Stopping, cut: h.Cut,
 	})
+	return errors.Join(err, h.Leave(ctx))
 }
 
 // all runs several until each has ended.

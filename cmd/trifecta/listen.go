@@ -22,7 +22,7 @@ const (
 	// drain is how long requests under way may take to be answered.
 	drain = 8 * time.Second
 	// giveUp is how long workers may take to stop.
-	giveUp = 9 * time.Second
+	giveUp = 8500 * time.Millisecond
 )
 
 // site is one listener with what it serves.

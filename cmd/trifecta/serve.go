@@ -57,11 +57,11 @@ func (p program) runServe(ctx context.Context, cfg config.Config) (err error) {
 	}
 	public, err := listen(ctx, "http.addr", cfg.HTTP.Addr)
 	if err != nil {
-		return err
+		return errors.Join(err, h.Leave(ctx))
 	}
 	internal, err := listen(ctx, "http.internal_addr", cfg.HTTP.InternalAddr)
 	if err != nil {
-		return errors.Join(err, public.Close())
+		return errors.Join(err, public.Close(), h.Leave(ctx))
 	}
 	log.InfoContext(ctx, "ready", "addr", public.Addr().String(), "internal", internal.Addr().String(), "public_url", cfg.PublicURL)
 	err = serveAll(ctx, log, running{
@@ -72,6 +72,7 @@ func (p program) runServe(ctx context.Context, cfg config.Config) (err error) {
 		workers:  func(ctx context.Context) error { return both(ctx, h.Run, follow) },
 		stopping: h.Stopping, cut: h.Cut,
 	})
+	err = errors.Join(err, h.Leave(ctx)) // after the last request: a migration may begin now
 	log.InfoContext(ctx, "stopped")
 	return err
 }

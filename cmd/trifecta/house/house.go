@@ -61,7 +61,6 @@ type House struct {
 	shares     *shares
 	watch      *watch
 	patience   patience
-	base       context.Context // outlives whatever ends, for the farewell
 	runtime    *settings.Settings
 	metrics    *metrics
 	workers    []Worker // always running
@@ -99,7 +98,7 @@ func Build(ctx context.Context, o Options) (*House, error) {
 	case err != nil:
 		return nil, err
 	}
-	h.owned, h.base = owned, context.WithoutCancel(ctx)
+	h.owned = owned
 	for _, w := range h.workers {
 		h.watch.expect(w.Name)
 	}
@@ -386,15 +385,19 @@ func (h *House) Enter(ctx context.Context) error {
 // farewell is how long leaving may take: what is not taken back ends by itself.
 const farewell = time.Second
 
-// Close says that this process is gone and closes the store. Nothing may be
-// running any more.
-func (h *House) Close() error {
-	ctx, cancel := context.WithTimeout(h.base, farewell)
+// Leave says that this process is gone: presence and rate share are given back,
+// also where ctx has ended. Call it when nothing runs and no request is under way.
+func (h *House) Leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
+	return errors.Join(h.shares.leave(ctx), h.presence.leave(ctx))
+}
+
+// Close closes the store. Nothing may be running any more.
+func (h *House) Close() error {
 	h.Cut()
-	err := errors.Join(h.shares.leave(ctx), h.presence.leave(ctx))
-	if h.owned {
-		err = errors.Join(err, h.engine.Close())
+	if !h.owned {
+		return nil
 	}
-	return err
+	return h.engine.Close()
 }

@@ -72,7 +72,7 @@ func TestProcessesAnnounceThemselves(t *testing.T) {
 			t.Fatalf("%d processes live, want 2", n)
 		}
 	}
-	if err := a.Close(); err != nil {
+	if err := a.Leave(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if n := live(); n != 1 {
