@@ -96,3 +96,56 @@ func TestDisputeBecomesMail(t *testing.T) {
 		})
 	}
 }
+
+// alertStates are the alerts of a kind that an operator sees, by state.
+func (tn *town) alertStates(kind string) []string {
+	tn.t.Helper()
+	_, _, list := tn.do(http.MethodGet, "/v1/alerts?limit=100", operatorKey, "", nil)
+	found, _ := list["data"].([]any)
+	var out []string
+	for _, a := range found {
+		if alert, _ := a.(object); alert["kind"] == kind {
+			state, _ := alert["state"].(string)
+			by, _ := alert["resolved_by"].(string)
+			out = append(out, strings.TrimSpace(state+" "+by))
+		}
+	}
+	return out
+}
+
+// Guards that the house watches itself: a provider that fails for minutes becomes an alert, which ends when the provider
+// works again; forged webhooks become one alert, not many.
+func TestHouseWatchesItself(t *testing.T) {
+	t.Parallel()
+	tn := start(t, config.Layers{Return: true, Webhook: true})
+	tn.sandbox(tn.stripe, "/_sandbox/faults", object{"api": object{"status_500": 1}}, http.StatusOK)
+	tn.do(http.MethodPost, "/v1/payments", appKey, "down", order(1999, "usd", "provider", "stripe"))
+	for range 6 { // the operation is tried again, with few calls: the breaker opens after twenty, in real time
+		tn.advance(time.Minute)
+	}
+	if got := strings.Join(tn.alertStates("provider_outage"), ","); got != "open" {
+		t.Errorf("provider_outage is %q", got)
+	}
+	tn.sandbox(tn.stripe, "/_sandbox/faults", object{"api": object{"status_500": 0}}, http.StatusOK)
+	tn.advance(30 * time.Minute)
+	tn.must(http.StatusCreated, http.MethodPost, "/v1/payments", "up", order(1999, "usd", "provider", "stripe"))
+	tn.advance(2 * time.Minute)
+	if got := strings.Join(tn.alertStates("provider_outage"), ","); got != "resolved gone" {
+		t.Errorf("after it works again, provider_outage is %q", got)
+	}
+	for range 25 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, tn.api.URL+"/webhooks/stripe/stripe-e2e", strings.NewReader(`{}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Stripe-Signature", "t=1,v1=00")
+		if code, _, _ := tn.send(req); code != http.StatusBadRequest {
+			t.Fatalf("a forged webhook got %d", code)
+		}
+	}
+	tn.advance(2 * time.Minute)
+	if got := strings.Join(tn.alertStates("webhook_forged"), ","); got != "open" {
+		t.Errorf("webhook_forged is %q", got)
+	}
+}

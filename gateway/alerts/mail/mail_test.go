@@ -37,7 +37,6 @@ type post struct {
 	rcptErr  error
 	dataErr  error
 	dropData bool // hangs up after the mail was taken in
-	conn     *smtp.Conn
 }
 
 func (p *post) NewSession(c *smtp.Conn) (smtp.Session, error) {
