@@ -35,6 +35,7 @@ type world struct {
 	svc            *gateway.Service
 	ops            *gateway.Operations
 	inner          store.Engine
+	rules          *store.Risk // where opts.Risk is set
 	opts           gateway.Options
 
 	mu     sync.Mutex
@@ -89,6 +90,10 @@ func (w *world) restart() {
 	o.Payments, o.Providers, o.Keys = w.payments, registry, store.NewKeys(engine)
 	if o.Notify == nil {
 		o.Notify = w.alerts
+	}
+	if o.Risk != nil {
+		w.rules = store.NewRisk(engine)
+		o.Risk = &gateway.RiskOptions{Store: w.rules, Policy: o.Risk.Policy}
 	}
 	if w.svc, err = gateway.New(o); err != nil {
 		w.t.Fatal(err)
