@@ -83,7 +83,7 @@ func days(text string) (time.Duration, error) {
 	}
 	if whole, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.ParseUint(whole, 10, 16)
-		return time.Duration(n) * 24 * time.Hour, err //nolint:gosec // at most 65535 days
+		return time.Duration(n) * 24 * time.Hour, err
 	}
 	return time.ParseDuration(text)
 }

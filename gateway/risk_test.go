@@ -289,3 +289,23 @@ func TestDryRunChangesNothing(t *testing.T) {
 		t.Errorf("%d were given back, the report said %s", got, report.Total[0])
 	}
 }
+
+// Guards blocks against requests that say too little: nobody is blocked by them.
+func TestBlockNeedsAReasonAndOneName(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	for _, in := range []gateway.BlockInput{
+		{Customer: "eve"},
+		{Reason: "x"},
+		{Reason: "x", EmailHash: "abc"},
+		{Reason: "x", Email: "nobody"},
+		{Reason: "x", Customer: "eve", Payer: "P"},
+		{Reason: "x", Customer: "e\nve"},
+	} {
+		_, _, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "k", in), in)
+		wantCode(t, err, payment.CodeInvalid)
+	}
+	if list, _, err := w.rules.ListBlocks(context.Background(), gateway.BlockFilter{}); err != nil || len(list) != 0 || len(w.decisions()) != 0 {
+		t.Errorf("blocked all the same: %v, %v", list, err)
+	}
+}

@@ -338,3 +338,90 @@ func TestDryRunReport(t *testing.T) {
 		t.Errorf("an app may ask: %d", code)
 	}
 }
+
+// What a block may say, who may say it, and who sees it. Nothing that is refused
+// blocks anybody.
+func TestBlockRequests(t *testing.T) {
+	t.Parallel()
+	tn := start(t, riskLayers)
+	for name, c := range map[string]struct {
+		key  string
+		body object
+		want int
+		at   string
+	}{
+		"nobody":            {appKey, object{"reason": "x"}, http.StatusUnprocessableEntity, ""},
+		"two at once":       {appKey, object{"reason": "x", "customer": "a", "payer": "b"}, http.StatusUnprocessableEntity, ""},
+		"no address":        {appKey, object{"reason": "x", "email": "nobody"}, http.StatusUnprocessableEntity, "/email"},
+		"over already":      {appKey, object{"reason": "x", "customer": "a", "expires_at": "2020-01-01T00:00:00Z"}, http.StatusUnprocessableEntity, "/expires_at"},
+		"another app":       {appKey, object{"reason": "x", "customer": "a", "app": "other"}, http.StatusForbidden, ""},
+		"nobody's customer": {operatorKey, object{"reason": "x", "customer": "a"}, http.StatusUnprocessableEntity, "/app"},
+		"no such app":       {operatorKey, object{"reason": "x", "customer": "a", "app": "none"}, http.StatusUnprocessableEntity, "/app"},
+	} {
+		code, _, out := tn.do(http.MethodPost, "/v1/blocks", c.key, "k "+name, c.body)
+		if code != c.want {
+			t.Errorf("%s: %d %v", name, code, out)
+		}
+		if errs, _ := out["errors"].([]any); c.at != "" && (len(errs) == 0 || errs[0].(object)["pointer"] != c.at) { //nolint:forcetypeassert // validated
+			t.Errorf("%s names %v, want %s", name, errs, c.at)
+		}
+	}
+	if got := tn.list("/v1/blocks", operatorKey); len(got) != 0 {
+		t.Fatalf("refused, and yet: %v", got)
+	}
+	// Across apps: both refuse the address, however it is written; neither may lift it.
+	code, _, all := tn.do(http.MethodPost, "/v1/blocks", operatorKey, "all", object{"email": "Eve@Example.com", "reason": "everywhere"})
+	if code != http.StatusCreated || all["app"] != nil {
+		t.Fatalf("%d %v", code, all)
+	}
+	for _, key := range []string{appKey, otherKey} {
+		o := order(100, "usd", "provider", "stripe")
+		o["customer"] = object{"email": "eve@example.com"}
+		o["return_url"] = "http://127.0.0.1:9/x"
+		if code, _, out := tn.do(http.MethodPost, "/v1/payments", key, "p", o); code != http.StatusConflict || out["decline_code"] != "blocked" {
+			t.Errorf("%s: %d %v", key, code, out)
+		}
+		if code, _, _ := tn.do(http.MethodDelete, "/v1/blocks/"+text(t, all, "id"), key, "", nil); code != http.StatusNotFound {
+			t.Errorf("%s lifts an operator's block: %d", key, code)
+		}
+	}
+	if tn.sessions() != 0 {
+		t.Errorf("%d checkouts were opened for a blocked customer", tn.sessions())
+	}
+	// An app's own block is nobody else's.
+	own := tn.must(http.StatusCreated, http.MethodPost, "/v1/blocks", "own", object{"customer": "eve", "reason": "here"})
+	if code, _, _ := tn.do(http.MethodGet, "/v1/blocks/"+text(t, own, "id"), otherKey, "", nil); code != http.StatusNotFound {
+		t.Errorf("another app reads it: %d", code)
+	}
+	if code, _, _ := tn.do(http.MethodGet, "/v1/risk/decisions/"+text(t, own, "decision"), otherKey, "", nil); code != http.StatusNotFound {
+		t.Errorf("another app reads its decision: %d", code)
+	}
+	if n := len(tn.list("/v1/blocks", otherKey)) + len(tn.list("/v1/risk/decisions", otherKey)); n != 0 {
+		t.Errorf("another app lists %d of it", n)
+	}
+	// It ends by itself.
+	tn.must(http.StatusCreated, http.MethodPost, "/v1/blocks", "soon", object{
+		"customer": "bob", "reason": "an hour", "expires_at": tn.world.Now().Add(time.Hour).Format(time.RFC3339),
+	})
+	bob := shopper("bob", 100, "provider", "stripe")
+	if code, _, _ := tn.do(http.MethodPost, "/v1/payments", appKey, "bob", bob); code != http.StatusConflict {
+		t.Errorf("within the hour: %d", code)
+	}
+	tn.advance(2 * time.Hour)
+	tn.must(http.StatusCreated, http.MethodPost, "/v1/payments", "bob", bob)
+}
+
+// A customer who is blocked while they stand on our page can't choose a provider.
+func TestBlockedOnThePayPage(t *testing.T) {
+	t.Parallel()
+	tn := start(t, riskLayers)
+	p := tn.must(http.StatusCreated, http.MethodPost, "/v1/payments", "p", shopper("eve", 1999))
+	page := checkoutURL(t, p)
+	tn.must(http.StatusCreated, http.MethodPost, "/v1/blocks", "ban", object{"customer": "eve", "reason": "x", "cancel": false})
+	if code, to := tn.choose(page, "stripe"); code != http.StatusConflict || to != "" {
+		t.Errorf("choosing: %d to %q", code, to)
+	}
+	if tn.sessions() != 0 {
+		t.Error("a checkout was opened for a blocked customer")
+	}
+}

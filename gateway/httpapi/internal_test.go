@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -395,4 +396,48 @@ func TestNewNeedsItsOptions(t *testing.T) {
 		}
 	}()
 	New(Options{})
+}
+
+// Guards the bodies about fraud: what is not known is refused by name, and what is
+// left out has the default that the document says.
+func TestRiskBodies(t *testing.T) {
+	t.Parallel()
+	b, err := bindBlock([]byte(`{"customer":"eve","reason":"x"}`))
+	if err != nil || !b.Cancel || b.Refund || !b.ExpiresAt.IsZero() {
+		t.Errorf("%+v, %v", b, err)
+	}
+	d, err := bindDryRun(nil)
+	if err != nil || d.Days != 30 || d.input().Rules != nil {
+		t.Errorf("%+v, %v", d, err)
+	}
+	for body, at := range map[string]string{
+		`{"customer":"eve","reason":"x","forever":true}`:   "/forever",
+		`{"customer":"eve","reason":"x","expires_at":"5"}`: "/expires_at",
+		`{"customer":7,"reason":"x"}`:                      "/customer",
+	} {
+		if _, err := bindBlock([]byte(body)); pointerOf(err) != at {
+			t.Errorf("%s: %v, want %s", body, err, at)
+		}
+	}
+	for body, at := range map[string]string{
+		`{"days":181}`:                                       "/days",
+		`{"rules":[{"rule":"magic"}]}`:                       "/rules/0/rule",
+		`{"rules":[{"rule":"review","x":1}]}`:                "/rules/0/x",
+		`{"rules":[{"rule":"decline_velocity","window":1}]}`: "/rules/0/window",
+	} {
+		if _, err := bindDryRun([]byte(body)); pointerOf(err) != at {
+			t.Errorf("%s: %v, want %s", body, err, at)
+		}
+	}
+	if _, err := bindJudge([]byte(`{"reason":"a\u0000b"}`)); pointerOf(err) != "/reason" {
+		t.Errorf("control characters in a reason: %v", err)
+	}
+}
+
+func pointerOf(err error) string {
+	var e *payment.Error
+	if !errors.As(err, &e) || len(e.Fields) == 0 {
+		return ""
+	}
+	return e.Fields[0].Pointer
 }

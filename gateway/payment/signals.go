@@ -28,9 +28,8 @@ type Signal struct {
 	At   time.Time // provider time; for asked ours
 }
 
-func newSignal(kind SignalKind, p *Payment, key ObjectKey, at time.Time, more ...string) Signal {
-	parts := append([]string{p.ID, string(kind), key.Provider, key.Account, key.ID}, more...)
-	return Signal{ID: DeriveID("sig", parts...), Kind: kind, Key: key, At: at}
+func newSignal(kind SignalKind, p *Payment, key ObjectKey, at time.Time) Signal {
+	return Signal{ID: DeriveID("sig", p.ID, string(kind), key.Provider, key.Account, key.ID), Kind: kind, Key: key, At: at}
 }
 
 // AllSignals is every signal that this payment ever gave, read off what it is now.
