@@ -44,6 +44,7 @@ type command struct {
 	payments int
 	jobs     int
 	verbose  bool
+	stop     string // at the first seed that fails and says so, without shrinking it
 	off      classes
 	which    []string
 }
@@ -58,6 +59,7 @@ func parse(args []string, out io.Writer) (c command, err error) {
 	fs.IntVar(&c.payments, "payments", 0, "at most so many payments (default: as the seed says)")
 	fs.IntVar(&c.jobs, "jobs", 1, "how many seeds to play at a time")
 	fs.BoolVar(&c.verbose, "v", false, "tell everything that happens")
+	fs.StringVar(&c.stop, "stop", "", "stop at the first seed that fails and says this, without shrinking it")
 	fs.Var(&c.off, "off", "a class of fault to switch off (may be repeated)")
 	if err := fs.Parse(args); err != nil {
 		return c, err
@@ -155,8 +157,13 @@ func (r *runner) series(c command, mode string, out io.Writer, all map[string]in
 			all[k] += v
 		}
 		if len(res.failed) > 0 {
-			if bad++; bad <= maxShown {
+			bad++
+			switch {
+			case c.stop == "" && bad <= maxShown:
 				r.report(res, c, out)
+			case c.stop != "" && strings.Contains(strings.Join(res.failed, "\n"), c.stop):
+				fmt.Fprintf(out, "FAIL %s seed %d: %s\n", mode, res.seed, strings.Join(res.failed, "\n    "))
+				return bad
 			}
 		}
 		if time.Since(last) > 10*time.Second {

@@ -1,0 +1,366 @@
+package main
+
+// Where the tests of a room are.
+const (
+	inPayment = "./gateway/payment"
+	inGateway = "./gateway"
+	inHTTP    = "./gateway/httpapi"
+	inInbox   = "./webhooks/inbox"
+	inStripe  = "./providers/stripe"
+	inPayPal  = "./providers/paypal"
+	inStore   = "./store"
+	inFolder  = "./webhooks/outbox"
+)
+
+// The simulator's modes.
+const (
+	all           = "all"
+	webhookOnly   = "webhook-only"
+	reconcileOnly = "reconcile-only"
+	three         = "three-instances"
+)
+
+// catalogue lists the bugs. A patch is one place; what must catch it runs alone, since
+// redundant defences hide each other's bugs.
+func catalogue() []bug {
+	var out []bug
+	for _, of := range [][]bug{moneyBugs(), orderBugs(), feedBugs(), doorBugs(), signatureBugs(), storeBugs()} {
+		out = append(out, of...)
+	}
+	return out
+}
+
+// moneyBugs take, keep or count the wrong money.
+func moneyBugs() []bug {
+	return []bug{
+		{
+			name: "currency_not_compared", file: "gateway/payment/conflicts.go", pkg: inPayment, test: "TestConflictEvidence",
+			old: `		if c.Amount.Currency != f.Terms.Amount.Currency {
+			out = append(out, fmt.Sprintf("capture %s is in %s, asked was`,
+			new: `		if false {
+			out = append(out, fmt.Sprintf("capture %s is in %s, asked was`,
+		},
+		{
+			name: "account_not_compared", file: "gateway/payment/conflicts.go", pkg: inPayment, test: "TestConflictEvidence",
+			old: `!ok || a.Provider != c.Key.Provider || a.Account != c.Key.Account {`, new: `!ok && a.Provider != c.Key.Provider {`,
+		},
+		{
+			name: "captured_amount_not_compared", file: "gateway/payment/conflicts.go", mode: all, seeds: 60, says: "I7",
+			old: `	if sum != expected {
+		out = append(out`, new: `	if sum != sum {
+		out = append(out`,
+		},
+		{
+			name: "second_attempt_summed_away", file: "gateway/payment/conflicts.go", pkg: inPayment, test: "TestTwoCapturesAreNeverSummedAway",
+			old: `	if len(attempts) > 1 {`, new: `	if len(attempts) > 9 {`,
+		},
+		{
+			name: "refund_over_what_is_left", file: "gateway/payment/commands.go", pkg: inPayment, test: "TestRefundsNeverExceedCaptured",
+			old: `	if refundable == 0 || amount > refundable {`, new: `	if refundable == 0 {`,
+		},
+		{
+			name: "pending_refund_not_counted", file: "gateway/payment/amounts.go", pkg: inPayment, test: "TestRefundsNeverExceedCaptured",
+			old: `		if op.Kind == OpRefund && op.State != OpFailed && !observed[op.ID] {`, new: `		if op.Kind == OpRefund && op.State == OpFailed && !observed[op.ID] {`,
+		},
+		{
+			name: "dispute_ignored_after_refund", file: "gateway/payment/amounts.go", pkg: inPayment, test: "TestDisputedAndFees",
+			old: `			sum += d.Withheld
+`, new: `			sum += d.Withheld * int64(1-min(1, len(f.Refunds)))
+`,
+		},
+		{
+			name: "yen_with_cents", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalCases",
+			old: `	fraction += strings.Repeat("0", exponent-len(fraction))`, new: `	fraction += strings.Repeat("0", max(exponent, 2)-len(fraction))`,
+		},
+		{
+			name: "third_decimal_cut_off", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalNeverGuesses",
+			old: `		if fraction[len(fraction)-1] != '0' {`, new: `		if len(fraction) > 3 && fraction[len(fraction)-1] != '0' {`,
+		},
+		{
+			name: "abandoned_order_captured", file: "gateway/payment/next.go", pkg: inGateway, test: "TestAbandonedOrderIsNeverCaptured",
+			old: `		case p.Facts.Abandoned(a.N):
+			due = append(due, p.dueVoids(a.N, now)...)
+		case open`, new: `		case open`,
+		},
+		{
+			name: "capture_due_while_paid", file: "gateway/payment/next.go", pkg: inPayment, test: "TestCaptureIsNotDueTwice",
+			old: `	if c.Paid || c.Authorized || c.Canceled || len(p.Facts.uncounted()) > 0 || p.Facts.pendingCapture() {
+		return false
+	}
+`, new: `	_ = c
+`,
+		},
+		{
+			name: "declined_capture_tried_for_ever", file: "gateway/payment/next.go", pkg: inPayment, test: "TestDeclinedCaptureWaitsForTheCustomer",
+			old: `			waiting = waiting || !f.has(returnedID(d)) && !approvedAfter(fact, d)`, new: `			waiting = waiting && approvedAfter(fact, d)`,
+		},
+		{
+			name: "late_money_without_alert", file: "gateway/payment/payment.go", mode: all, seeds: 80, says: "paid after it was over",
+			old: `	dead := before.Status == StatusCanceled || before.Status == StatusExpired || before.Status == StatusFailed
+`, new: `	dead := before.Status == StatusFailed && after.Status == before.Status
+`,
+		},
+	}
+}
+
+// orderBugs tell providers something twice, or give up what is unknown.
+func orderBugs() []bug {
+	return []bug{
+		{
+			name: "dead_key_used_again", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestKeyDeadMoney",
+			old: `	if !o.MustLookUp && now.Before(o.FirstTriedAt.Add(keyLife)) {`, new: `	if !o.MustLookUp || now.Before(o.FirstTriedAt.Add(keyLife)) {`,
+		},
+		{
+			name: "stored_500_forgotten", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestKeyForgottenEarly|TestRefundUnknown|TestKeyDeadMoney",
+			old: `	op.MustLookUp = op.MustLookUp || out.MustLookUp
+`, new: `	op.MustLookUp = op.MustLookUp && out.MustLookUp
+`,
+		},
+		{
+			name: "new_key_after_one_look_up", file: "gateway/payment/operation.go", pkg: inPayment, test: "TestLookUpsThenRenew",
+			old: `	if o.LookUps >= 2 {`, new: `	if o.LookUps >= 1 {`,
+		},
+		{
+			name: "unknown_outcome_failed", file: "gateway/operations.go", mode: all, seeds: 60, says: "I",
+			old: `	return payment.Outcome{State: payment.OpUnknown, MustLookUp: e.Stored, RetryAfter: e.RetryAfter}`,
+			new: `	return payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict}`,
+		},
+		{
+			name: "late_worker_settles", file: "gateway/operations.go", pkg: inGateway, test: "TestLateWorker",
+			old: `		if current == nil || current.LeaseOwner != owner {`, new: `		if current == nil {`,
+		},
+		{
+			name: "retry_after_ignored", file: "webhooks/inbox/settle.go", pkg: inInbox, test: "TestRetryAfterIsHonoured",
+			old: `		wait = e.RetryAfter
+`, new: `		wait = 0 * e.RetryAfter
+`,
+		},
+		{
+			name: "canceled_without_asking", file: "gateway/operations.go", pkg: inGateway, test: "TestCancelPayRace",
+			old: `		if after := p.Facts.Observe(res.Observation); !after.Closable(op.N) {`, new: `		if after := p.Facts.Observe(res.Observation); !after.Closable(op.N) && op.N < 0 {`,
+		},
+		{
+			name: "newest_sighting_wins", file: "gateway/payment/merge.go", pkg: inPayment, test: "TestMergeLaws",
+			old: `		if order < 0 {
+			winner`, new: `		if order != 0 {
+			winner`,
+		},
+		{
+			name: "completed_capture_goes_back", file: "gateway/payment/merge.go", pkg: inPayment, test: "TestMergeWinners",
+			old: `	if c := rank(captureStates, a.State) - rank(captureStates, b.State); c != 0 {
+		return c
+	}
+	if c := cmp`, new: `	if c := cmp`,
+		},
+		{
+			name: "failed_refund_stays_succeeded", file: "gateway/payment/merge.go", mode: reconcileOnly, seeds: 150, says: "I3",
+			old: `	if c := rank(refundStates, a.State) - rank(refundStates, b.State); c != 0 {
+		return c
+	}
+`, new: `	if c := rank(refundStates, b.State) - rank(refundStates, a.State); c != 0 {
+		return c
+	}
+`,
+		},
+		{
+			name: "paid_after_the_deadline_expires", file: "gateway/payment/payment.go", pkg: inPayment, test: "TestDeadline",
+			old: `	if c.Conflict || c.Paid || c.Authorized || c.Processing || c.Open || c.Canceled || c.Failed || p.Unfinished(0) != nil {`,
+			new: `	if c.Conflict || c.Canceled || c.Failed {`,
+		},
+	}
+}
+
+// feedBugs lose or double what is told.
+func feedBugs() []bug {
+	return []bug{
+		{
+			name: "event_not_in_the_same_write", file: "gateway/payment/payment.go", mode: webhookOnly, seeds: 20, says: "I9",
+			old: `	next.tell(p, before, after, now)
+`, new: `	if now.Second()%4 > 0 {
+		next.tell(p, before, after, now)
+	}
+`,
+		},
+		{
+			name: "alert_raised_twice", file: "gateway/payment/payment.go", pkg: inPayment, test: "TestConflictAlerts",
+			old: `!slices.Equal(conflicts, old.Facts.Conflicts()) {`, new: `len(conflicts) > 0 {`,
+		},
+		{
+			name: "alert_lost_when_it_can_not_be_stored", file: "gateway/service.go", pkg: inGateway, test: "TestAlertWaitsInPayment",
+			old: `"kind", a.Kind, "error", err)
+			return p
+`, new: `"kind", a.Kind, "error", err)
+`,
+		},
+		{
+			name: "feed_forgets_what_is_unmarked", file: "webhooks/outbox/relay.go", mode: three, seeds: 80, says: "I9",
+			old: `			if known[e.ID] {
+				continue
+			}
+`, new: ``,
+		},
+		{
+			name: "page_not_closed_when_full", file: "webhooks/outbox/relay.go", pkg: inFolder, test: "TestPageLimits",
+			old: `		if len(p.Events) >= MaxPageEvents || bytes > maxPageBytes && len(p.Events) > 0 {`, new: `		if bytes > maxPageBytes && len(p.Events) > 0 {`,
+		},
+		{
+			name: "spilled_history_dropped", file: "store/payments.go", mode: all, seeds: 150, says: "I12",
+			old: `		if _, _, err := InsertOnce(WithPoint(ctx, PointHistorySpill), s.e, historyName, d); err != nil {`,
+			new: `		if h.Version%2 == 0 {
+			continue
+		}
+		if _, _, err := InsertOnce(WithPoint(ctx, PointHistorySpill), s.e, historyName, d); err != nil {`,
+		},
+	}
+}
+
+// doorBugs let somebody in.
+func doorBugs() []bug {
+	return []bug{
+		{
+			name: "key_of_app_A_reads_B", file: "gateway/service.go", pkg: inGateway, test: "TestForeignAppSeesNothing",
+			old: `	if !c.Operator && (p.App != c.App || p.Mode != c.Mode) {
+		return nil, notFound()`, new: `	if !c.Operator && p.Mode != c.Mode {
+		return nil, notFound()`,
+		},
+		{
+			name: "customer_token_not_compared", file: "gateway/service.go", pkg: inGateway, test: "TestReturnForged",
+			old: `	if len(token) != len(p.Token) || subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1 {`,
+			new: `	if len(token) != len(p.Token) && subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1 {`,
+		},
+		{
+			name: "scope_not_checked", file: "gateway/httpapi/middleware.go", pkg: inHTTP, test: "TestScopes",
+			old: `		if err := callerOf(c).Allow(scope); err != nil {`, new: `		if err := callerOf(c).Allow(scope); err != nil && scope == "" {`,
+		},
+		{
+			name: "app_key_acts_as_operator", file: "gateway/httpapi/middleware.go", pkg: inHTTP, test: "TestResolve",
+			old: `	if !callerOf(c).Operator {
+		a.fail`, new: `	if callerOf(c).App == "" && !callerOf(c).Operator {
+		a.fail`,
+		},
+		{
+			name: "duplicate_json_key_allowed", file: "gateway/httpapi/strictjson.go", pkg: inHTTP, test: "TestStrictJSONTable",
+			old: `		if seen[foldKey(key)] {`, new: `		if seen[""] {`,
+		},
+		{
+			name: "two_authorizations_allowed", file: "gateway/httpapi/middleware.go", pkg: inHTTP, test: "TestAuthentication",
+			old: `	if len(values) != 1 {`, new: `	if len(values) == 0 {`,
+		},
+		{
+			name: "claimed_id_believed", file: "webhooks/inbox/settle.go", pkg: inInbox, test: "TestClaimNeverAdopts",
+			old: `		if shown || m.at.known && vain {`, new: `		if shown || m.at.payment != "" {`,
+		},
+		{
+			name: "cursor_tampered_with", file: "store/pagecursor.go", pkg: inStore, test: "TestPaymentListCursors|TestCursorRoundTrip",
+			old: `	if subtle.ConstantTimeCompare(sum, cursorSum(mark, payload)) != 1 {`, new: `	if subtle.ConstantTimeCompare(sum, sum) != 1 {`,
+		},
+	}
+}
+
+// signatureBugs believe what nobody signed.
+func signatureBugs() []bug {
+	return []bug{
+		{
+			name: "old_signatures_only_refused", file: "providers/stripe/verify.go", pkg: inStripe, test: "TestVerifyRefuses",
+			old: `age > tolerance || age < -tolerance {`, new: `age > tolerance {`,
+		},
+		{
+			name: "old_signatures_accepted", file: "providers/stripe/verify.go", pkg: inStripe, test: "TestVerifyRefuses",
+			old: `age > tolerance || age < -tolerance {`, new: `age < -tolerance {`,
+		},
+		{
+			name: "truncated_mac_accepted", file: "providers/stripe/verify.go", pkg: inStripe, test: "TestVerifyRefuses",
+			old: `			ok = hmac.Equal(want, g) || ok`, new: `			ok = hmac.Equal(want[:0], g[:0]) || ok`,
+		},
+		{
+			name: "scheme_v0_accepted", file: "providers/stripe/verify.go", pkg: inStripe, test: "TestVerifyRefuses",
+			old: `		case "v1":`, new: `		case "v0", "v1":`,
+		},
+		{
+			name: "certificate_from_anywhere", file: "providers/paypal/certs.go", pkg: inPayPal, test: "TestVerifyCertificateAddress",
+			old: `!idPattern.MatchString(name) || !slices.Contains(r.hosts, u.Host) {`, new: `!idPattern.MatchString(name) {`,
+		},
+		{
+			name: "certificate_of_anybody", file: "providers/paypal/certs.go", pkg: inPayPal, test: "TestVerifyCertificate",
+			old: `		DNSName: c.rules.name, Roots`, new: `		Roots`,
+		},
+		{
+			name: "transmission_of_any_age", file: "providers/paypal/verify.go", pkg: inPayPal, test: "TestVerify.*",
+			old: `sent.After(now.Add(maxFuture)), sent.Before(now.Add(-maxPast)):`, new: `sent.After(now.Add(maxFuture)):`,
+		},
+		{
+			name: "redirect_followed", file: "providers/paypal/transport.go", pkg: inPayPal, test: "TestVerifyCertificate.*",
+			old: `	out.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+`, new: ``,
+		},
+		{
+			name: "test_event_accepted_in_live", file: "webhooks/inbox/receive.go", pkg: inInbox, test: "TestParkedOnArrival",
+			old: `	case r.Event.Live != (info.Mode == payment.ModeLive):
+		return r.final(Parked, ReasonMode, false, now), nil
+`, new: ``,
+		},
+		{
+			name: "event_key_not_the_signed_one", file: "webhooks/inbox/receive.go", pkg: inInbox, test: "TestVariantsUnderOneKey",
+			old: `	case stored.Digest != rec.Digest && stored.Event.Object != rec.Event.Object && rec.Base == "":
+		return b.insertVariant(ctx, rec, body, now)
+`, new: ``,
+		},
+		{
+			name: "200_although_not_stored", file: "webhooks/inbox/receive.go", pkg: inInbox, test: "TestStoreDownIs503",
+			old: `	status, err := b.insert(ctx, rec, body, now)
+	if err != nil {
+		return "", b.storeFailed(ctx, info, err)
+	}
+`, new: `	status, err := b.insert(ctx, rec, body, now)
+	if err != nil {
+		return "stored", nil
+	}
+`,
+		},
+		{
+			name: "body_limit_ignored", file: "webhooks/inbox/receive.go", pkg: inInbox, test: "TestBodyLimit",
+			old: `	if size > b.opts.MaxBody {`, new: `	if size > 1000*b.opts.MaxBody {`,
+		},
+	}
+}
+
+// storeBugs break what everything else rests on.
+func storeBugs() []bug {
+	return []bug{
+		{
+			name: "fencing_token_ignored", file: "store/cursors.go", pkg: inStore, test: "TestCursor.*",
+			old: `		if token < old.Token {`, new: `		if token < 0 {`,
+		},
+		{
+			name: "lease_renewed_after_its_end", file: "store/leases.go", pkg: inStore, test: "TestLease.*",
+			old: `r.Token != token || !r.held(now) {`, new: `r.Token != token {`,
+		},
+		{
+			name: "lease_released_by_a_stranger", file: "store/leases.go", pkg: inStore, test: "TestLease.*",
+			old: `		if r.Owner != owner || r.Token != token {
+			return r, false
+		}
+		return leaseRecord{Token: r.Token}, true`, new: `		return leaseRecord{Token: r.Token}, true`,
+		},
+		{
+			name: "unknown_write_taken_for_done", file: "store/payments.go", mode: all, seeds: 60, says: "I",
+			old: `		if stored.Version >= p.Version {
+			return portError(ErrConflict)
+		}
+`, new: `		if stored.Version >= p.Version {
+			return nil
+		}
+`,
+		},
+		{
+			name: "unread_update_sent_again", file: "store/update.go", pkg: inStore, test: "TestUpdate.*",
+			old: `		if bytes.Equal(old.Body, next.Body) {`, new: `		if old.Version == next.Version {`,
+		},
+		{
+			name: "row_that_failed_is_not_tried_again", file: "reconcile/sweep.go", mode: reconcileOnly, seeds: 100, says: "I",
+			old: `		p.Retry = append(p.Retry, failed...)
+`, new: `		p.Retry = append(p.Retry, failed[:0]...)
+`,
+		},
+	}
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// The catalogue fits the source as it is: each patch has its one place and changes
+// it, each name is its own, and there are at least thirty.
+func TestCatalogue(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, b := range catalogue() {
+		src, err := b.patched("../..")
+		if err != nil || len(src) == 0 || b.old == b.new {
+			t.Errorf("%s: %v", b.name, err)
+		}
+		if seen[b.name] || (b.test == "") == (b.mode == "") || b.mode != "" && b.seeds == 0 {
+			t.Errorf("%s is no entry", b.name)
+		}
+		seen[b.name] = true
+	}
+	if len(seen) < 30 {
+		t.Errorf("only %d bugs", len(seen))
+	}
+}
+
+// docs/proof.md lists the catalogue; TRIFECTA_WRITE_DOCS=1 writes the list.
+func TestDocsPlanted(t *testing.T) {
+	t.Parallel()
+	const file, from, to = "../../docs/proof.md", "<!-- planted bugs, from cmd/planted -->\n", "<!-- end of planted bugs -->"
+	page, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	want.WriteString("\n| bug | in | caught by |\n|---|---|---|\n")
+	for _, b := range catalogue() {
+		fmt.Fprintf(&want, "| %s | `%s` | %s |\n", strings.ReplaceAll(b.name, "_", " "), b.file, b.by())
+	}
+	want.WriteString("\n")
+	head, rest, ok := strings.Cut(string(page), from)
+	have, foot, ok2 := strings.Cut(rest, to)
+	if !ok || !ok2 {
+		t.Fatal("docs/proof.md lost the marks around the list")
+	}
+	if os.Getenv("TRIFECTA_WRITE_DOCS") != "" {
+		if err := os.WriteFile(file, []byte(head+from+want.String()+to+foot), 0o644); err != nil { //nolint:gosec // a page for everybody
+			t.Fatal(err)
+		}
+		return
+	}
+	if have != want.String() {
+		t.Error("docs/proof.md does not list the catalogue: make planted-docs")
+	}
+}
