@@ -150,7 +150,9 @@ func (c *checker) end() {
 			c.t.fail("I8 webhook %s was answered 200 and is gone: %v", id, err)
 		}
 	}
-	c.strays(ctx)
+	if !c.judge.Strangers {
+		c.strays(ctx)
+	}
 	c.alerts(ctx)
 	lost, err := store.NewRuns(c.t.engine).InState(ctx, reconcile.RunLost, c.t.now, 100)
 	if err != nil {

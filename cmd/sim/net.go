@@ -350,6 +350,9 @@ func (i *instance) onWrite(gen int, p store.WritePoint, when faults.When) error 
 	if err := t.storeDown(); err != nil && when == faults.Before {
 		return err
 	}
+	if t.script != nil && t.script.wrote(p, when) {
+		i.die(when.String() + " " + string(p))
+	}
 	if when == faults.Before {
 		t.meanwhile(i, "write "+string(p))
 		t.delayed(i)

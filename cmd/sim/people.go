@@ -176,7 +176,7 @@ func (p *people) captureLate(o *order, id string) {
 		return
 	}
 	o.Late = true
-	status := t.paypalCall("/v2/checkout/orders/"+id+"/capture", "late-"+id)
+	status, _ := t.paypalCall("/v2/checkout/orders/"+id+"/capture", "late-"+id, "{}")
 	t.trace("somebody captures order %s of %s: %d", id, o.ID, status)
 	if status == http.StatusCreated {
 		t.count("late_capture")
@@ -186,7 +186,7 @@ func (p *people) captureLate(o *order, id string) {
 }
 
 // paypalCall is a call of PayPal's API by another tool of the merchant's.
-func (t *town) paypalCall(path, key string) int {
+func (t *town) paypalCall(path, key, body string) (int, []byte) {
 	post := func(path, contentType, auth, body string) (int, []byte) {
 		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, paypalURL+path, strings.NewReader(body))
 		if err != nil {
@@ -207,15 +207,14 @@ func (t *town) paypalCall(path, key string) int {
 		return resp.StatusCode, out
 	}
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("sim:simulated"))
-	_, body := post("/v1/oauth2/token", "application/x-www-form-urlencoded", basic, "grant_type=client_credentials")
+	_, granted := post("/v1/oauth2/token", "application/x-www-form-urlencoded", basic, "grant_type=client_credentials")
 	var token struct {
 		AccessToken string `json:"access_token"`
 	}
-	if json.Unmarshal(body, &token) != nil {
-		return 0
+	if json.Unmarshal(granted, &token) != nil {
+		return 0, nil
 	}
-	status, _ := post(path, "application/json", "Bearer "+token.AccessToken, "{}")
-	return status
+	return post(path, "application/json", "Bearer "+token.AccessToken, body)
 }
 
 // reversible says that nothing else gave money of this order back or will. PayPal

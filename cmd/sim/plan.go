@@ -88,13 +88,14 @@ type plan struct {
 	jumps     []time.Duration
 	sweep     time.Duration // from one sweep to the next, while there are faults
 	patient   bool          // the customers take their time, hours
+	settle    time.Duration // how long it must stay quiet in the end
 }
 
 // draw makes the plan of a seed. off names classes that are switched off
 // whatever the seed says; the other draws stay as they were.
 func draw(seed uint64, mode string, off []string) plan {
 	r := rand.New(rand.NewPCG(seed, 0x91a7))
-	p := plan{mode: mode, instances: 1, rate: map[string]float64{}}
+	p := plan{mode: mode, instances: 1, rate: map[string]float64{}, settle: settleFor}
 	switch n := r.IntN(5); {
 	case mode == modeThree:
 		p.instances = 3

@@ -14,6 +14,7 @@ import (
 type runner struct {
 	chain  *paypalapi.Chain // making keys takes long, and signatures are not in the trace
 	wiring wiring
+	say    io.Writer // what scenes are told to; nil: nobody
 }
 
 func newRunner(w wiring) (*runner, error) {
@@ -188,7 +189,7 @@ func (t *town) drain() {
 		if len(t.check.open()) > 0 {
 			continue
 		}
-		t.until(t.now.Add(settleFor))
+		t.until(t.now.Add(t.plan.settle))
 		if len(t.check.open()) == 0 {
 			return
 		}

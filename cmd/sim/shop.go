@@ -195,9 +195,12 @@ func (s *shop) told(i *instance, o *order, a *ask, ans gateway.Answer) {
 	a.refund = ans.Refund
 	if o.id == "" {
 		o.id, o.Told, o.due = p.ID, true, p.ExpiresAt
+		if t.script != nil {
+			return
+		}
 		t.loop.plan(within(t.people, time.Minute, 20*time.Minute), "look "+p.ID, func() { s.look(o) })
 	}
-	if url := i.service.Checkout(p); a.kind == "create" && a.done && url != "" {
+	if url := i.service.Checkout(p); t.script == nil && a.kind == "create" && a.done && url != "" {
 		newCustomer(t, o).arrive(url)
 	}
 }

@@ -80,6 +80,7 @@ type town struct {
 	apps   []string
 	shop   *shop
 	check  *checker
+	script *script // plays a scene instead of the people; nil: the people
 	failed []string
 }
 

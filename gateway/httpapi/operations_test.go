@@ -125,6 +125,9 @@ func TestRuns(t *testing.T) {
 	if l := w.do(call{method: "GET", path: "/v1/reconcile/runs", key: opKey}).want(http.StatusOK, ""); l.text("data", 0, "id") != "run_1" {
 		t.Fatalf("runs: %s", l.raw)
 	}
+	for _, method := range []string{"GET", "POST"} {
+		w.do(call{method: method, path: "/v1/reconcile/runs", key: shopKey, idem: "k", body: map[string]string{"POST": `{"job":"due"}`}[method]}).want(http.StatusForbidden, "forbidden")
+	}
 }
 
 // Promise: what cmd did not wire is not there, and webhooks that are off say 503

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/trifecta-pay/trifecta/gateway/httpapi"
+	"github.com/trifecta-pay/trifecta/gateway/httpapi/apitest"
 )
 
 // Promise: every refused create names its field, stores nothing and tells no
@@ -219,6 +220,18 @@ func TestAuthentication(t *testing.T) {
 	w.do(call{method: "GET", path: "/v1/payments?key=" + shopKey + "&access_token=" + shopKey, bad: true}).want(http.StatusUnauthorized, "unauthenticated")
 	if a := w.do(call{method: "GET", path: "/v1/payments", header: map[string]string{"Authorization": "bearer " + shopKey}}); a.status != http.StatusOK {
 		t.Errorf("the scheme's case matters: %d", a.status)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL+"/v1/payments", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"Authorization": {"Bearer " + shopKey, "Bearer " + otherKey}, apitest.BadHeader: {"1"}}
+	res, err := w.server.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _ = res.Body.Close(); res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("two Authorization headers were answered %d", res.StatusCode)
 	}
 	if strings.Contains(w.log.String(), shopKey) {
 		t.Error("a key is in the log")

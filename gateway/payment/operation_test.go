@@ -298,4 +298,10 @@ func TestCloseNeedsConfirmation(t *testing.T) {
 			t.Errorf("%s found %s: abandoned %v, %s, want %s", c.reason, c.state, p.Facts.Abandoned(1), p.Status(), c.want)
 		}
 	}
+	denied := closing()
+	denied.Operations[0].Reason = "cancel"
+	denied = observe(t, denied, 1, 7, attempts(session(1, AttemptFailed, 1000, 7)))
+	wantStatus(t, denied, StatusFailed)
+	denied = settle(t, denied, "op", 9, Outcome{State: OpDone}, snapshot(1, 9, attempts(session(1, AttemptFailed, 1000, 9))))
+	wantStatus(t, denied, StatusFailed) // the app was told so, and failed is never followed by canceled
 }

@@ -47,6 +47,7 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 // canceled) is recorded in the same change. A close is done only with the
 // complete observation that confirms it.
 func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time) {
+	failed := p.Status() == StatusFailed
 	if obs != nil {
 		p.Facts = p.Facts.Observe(*obs)
 	}
@@ -66,6 +67,9 @@ func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time
 	switch state := op.resulting(out); state {
 	case OpDone, OpFailed:
 		op.State, op.DoneAt = state, now
+		if op.Kind == OpClose && failed && p.Status() == StatusFailed {
+			return // denied before the cancel was certain, and told so: that stays
+		}
 		p.concluded(*op, out, now)
 	case OpUnknown, OpPending:
 		op.State = state

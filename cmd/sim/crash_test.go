@@ -1,0 +1,195 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
+)
+
+// everyCrash makes TestCrashPoints crash at every write and pair, which takes minutes:
+// make crash.
+const everyCrash = "SIM_EVERY_CRASH"
+
+// tally is what the crashes at one write point came to.
+type tally struct {
+	scenes        map[string]bool
+	before, after int
+	pairs         int
+}
+
+// book collects tallies of scenes that run side by side.
+type tallies struct {
+	mu sync.Mutex
+	of map[store.WritePoint]*tally
+}
+
+func (b *tallies) add(p store.WritePoint, scene string, before, after, pairs int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.of[p] == nil {
+		b.of[p] = &tally{scenes: map[string]bool{}}
+	}
+	x := b.of[p]
+	x.scenes[scene] = true
+	x.before, x.after, x.pairs = x.before+before, x.after+after, x.pairs+pairs
+}
+
+// The process may die right before or right after any of its durable writes, and a
+// second time while it recovers: nothing is lost, doubled or left undone. With every
+// change a sample is played.
+func TestCrashPoints(t *testing.T) {
+	t.Parallel()
+	all := os.Getenv(everyCrash) != ""
+	book := &tallies{of: map[store.WritePoint]*tally{}}
+	t.Run("scenes", func(t *testing.T) {
+		for _, sc := range scenes() {
+			for _, mode := range []string{modeAll, modeWebhook, modeReconcile} {
+				if sc.only != "" && sc.only != mode {
+					continue
+				}
+				t.Run(strings.ReplaceAll(sc.name+" "+mode, " ", "_"), func(t *testing.T) {
+					t.Parallel()
+					crashScene(t, sc, mode, all, book)
+				})
+			}
+		}
+	})
+	for _, p := range store.WritePoints() {
+		_, reached := book.of[p]
+		if why := elsewhere()[p]; (why == "") != reached {
+			t.Errorf("write point %s: reached by a scene: %v, yet elsewhere() says %q; write a scene that reaches it, or say there which test crashes at it", p, reached, why)
+		}
+	}
+	if all {
+		writeCrashTable(t, book)
+	}
+}
+
+// stride is which crashes make the sample, and how far apart pairs are.
+const (
+	stride     = 9
+	pairStride = 97
+	recovery   = 30 // writes after the first death at which the second is tried
+)
+
+func crashScene(t *testing.T, sc scene, mode string, all bool, book *tallies) {
+	t.Helper()
+	r := runnerOf(t, wiring{})
+	tell := func(deaths ...death) int {
+		out, err := r.tell(sc, mode, deaths...)
+		if err != nil || len(out.failed) > 0 {
+			t.Fatalf("%v: %q %v", deaths, out.failed, err)
+		}
+		return out.died
+	}
+	base, err := r.tell(sc, mode)
+	if err != nil || len(base.failed) > 0 {
+		t.Fatalf("without a crash: %q %v", base.failed, err)
+	}
+	for _, m := range base.marks {
+		book.add(m.point, sc.name, 0, 0, 0)
+	}
+	n := len(sc.name)
+	for _, m := range worth(base.marks, 12) {
+		for _, when := range []faults.When{faults.Before, faults.After} {
+			if n++; !all && (n%stride != 0 || raced) {
+				continue
+			}
+			if tell(death{m.n, when}) != 1 {
+				t.Errorf("the process did not die %s write %d, %s", when, m.n, m.point)
+			}
+			if when == faults.Before {
+				book.add(m.point, sc.name, 1, 0, 0)
+			} else {
+				book.add(m.point, sc.name, 0, 1, 0)
+			}
+			for j := m.n + 1; sc.main && mode == modeAll && j <= m.n+recovery; j++ {
+				if n++; !all && n%pairStride != 0 {
+					continue
+				}
+				second := []faults.When{faults.Before, faults.After}[j%2]
+				book.add(m.point, sc.name, 0, 0, tell(death{m.n, when}, death{j, second})-1)
+			}
+		}
+	}
+}
+
+// elsewhere are the write points that no scene reaches, and where they are crashed.
+func elsewhere() map[store.WritePoint]string {
+	const presence = "cmd/trifecta/house: TestProcessesAnnounceThemselves; a presence ends by itself"
+	const migrate = "store/transfer: TestCopyCrashAnywhere; no running server writes it"
+	return map[store.WritePoint]string{
+		store.PointClaim:              "store: TestClaimLostAcknowledgement; nothing in the product claims yet",
+		store.PointLeaseRenew:         "seeds: jobs of scenes are shorter than half a lease",
+		store.PointInboxBody:          "webhooks/inbox: TestLargeBodyCrash; bodies of scenes are small",
+		store.PointInboxPruneBody:     "webhooks/inbox: TestListAndPrune; bodies of scenes are small",
+		store.PointInboxVariant:       "webhooks/inbox: TestCrashAtEveryWrite; takes a forged body under a true signature",
+		store.PointDiscrepancyInsert:  "reconcile: TestSweepMismatch; both sides of scenes agree",
+		store.PointDiscrepancyResolve: "store: an operator's single write, repeated by the operator",
+		store.PointAlertClear:         "store: TestAlertClear; no scene's alert ends by itself",
+		store.PointReplicaAnnounce:    presence, store.PointReplicaRenew: presence, store.PointReplicaLeave: presence, store.PointReplicaPrune: presence,
+		store.PointReseal:         "store: TestResealerFinishesWhereverItIsStopped; an operator's job",
+		store.PointSettingsInsert: "store: an operator's single write", store.PointSettingsReplace: "store: an operator's single write, by compare-and-swap",
+		store.PointMigrationBegin: migrate, store.PointMigrationSave: migrate, store.PointMigrationCopy: migrate, store.PointMigrationRemove: migrate,
+	}
+}
+
+const crashPage = "../../docs/write-points.md"
+
+func writeCrashTable(t *testing.T, book *tallies) {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("# Write points\n\nPrinted by `make crash`. Every durable write of the program has a name. In each of the\nscenes below that reach it, alone under all layers, webhooks alone and reconciling\nalone, the process was killed right before it and right after it (written, not\nacknowledged), then once more during the recovery. In every case it came back, nothing\nwas lost or done twice, and our record was the provider's in the end.\n\n")
+	b.WriteString("| write point | scenes | crashes before | after | with a second one | outcome |\n|---|---|---|---|---|---|\n")
+	for _, p := range slices.SortedFunc(slices.Values(store.WritePoints()), cmp.Compare) {
+		if x := book.of[p]; x != nil {
+			fmt.Fprintf(&b, "| `%s` | %d | %d | %d | %d | healed |\n", p, len(x.scenes), x.before, x.after, x.pairs)
+		} else {
+			fmt.Fprintf(&b, "| `%s` | | | | | %s |\n", p, elsewhere()[p])
+		}
+	}
+	b.WriteString("\n## Scenes\n\n")
+	for _, sc := range scenes() {
+		kind := ""
+		if sc.main {
+			kind = " (pairs of crashes too)"
+		}
+		fmt.Fprintf(&b, "- %s%s\n", sc.name, kind)
+	}
+	if err := os.WriteFile(crashPage, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a page for everybody
+		t.Fatal(err)
+	}
+}
+
+// docs/write-points.md has a row for every write point.
+func TestDocsWritePoints(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(crashPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{}
+	for _, p := range store.WritePoints() {
+		want[string(p)] = true
+	}
+	for line := range strings.Lines(string(page)) {
+		if name, ok := strings.CutPrefix(line, "| `"); ok {
+			name, _, _ = strings.Cut(name, "`")
+			if !want[name] {
+				t.Errorf("%s is no write point any more: make crash", name)
+			}
+			delete(want, name)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("no row for %v: make crash", slices.Sorted(maps.Keys(want)))
+	}
+}
