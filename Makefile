@@ -10,7 +10,7 @@ LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
 GOFUMPT  := $(GO) tool -modfile=tools/go.mod gofumpt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-process test-wire test-mongo test-browser test-tools sim bench lint docs fmt fmt-check docs-check ci clean
+.PHONY: help demo build test test-process test-wire test-mongo test-browser test-tools sim crash planted bench lint docs fmt fmt-check docs-check ci clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,9 +41,15 @@ test-browser: ## pay in a real browser (needs chromium; SHOTS=DIR keeps screensh
 test-tools: ## test the Stripe judge, which lives in a module of its own
 	$(GO) -C tools/stripemock test ./...
 
-sim: ## test the simulator with planted bugs, then run it in all its modes or one (SEEDS=1000 MODE=webhook-only, or ARGS="-seed 7 -v")
-	$(GO) test -count=1 ./cmd/sim
-	$(GO) run ./cmd/sim -seeds $(or $(SEEDS),200) $(if $(MODE),-mode $(MODE)) $(ARGS)
+sim: ## simulate seeds of all modes or one, two at a time (SEEDS=1000 MODE=webhook-only, or ARGS="-seed 7 -v")
+	$(GO) run ./cmd/sim -seeds $(or $(SEEDS),200) -jobs $(or $(JOBS),2) $(if $(MODE),-mode $(MODE)) $(ARGS)
+
+crash: ## crash the process before and after every durable write of every scene, and once more in the recovery (minutes)
+	SIM_EVERY_CRASH=1 $(GO) test -count=1 -timeout 60m -parallel 2 -run 'CrashPoints' ./cmd/sim
+
+planted: ## plant a catalogue of bugs into copies of the source, one by one: the named test must catch each (minutes)
+	$(GO) run ./cmd/planted -jobs 2
+	$(GO) test -count=1 -run 'Planted' ./cmd/sim
 
 bench: build ## measure latency, throughput, CPU and memory beside their floors, then check the books (ARGS="-history 100000 -only sweep", ARGS="-mongo URL")
 	$(GO) build -trimpath -o bin/ ./cmd/checkbooks ./cmd/bench
@@ -52,8 +58,8 @@ bench: build ## measure latency, throughput, CPU and memory beside their floors,
 lint: ## vet, house rules and room boundaries (the first run compiles the linter: 1 to 2 minutes)
 	$(LINT) run ./...
 
-docs: ## print docs/state-machine.md from the code
-	TRIFECTA_WRITE_DOCS=1 $(GO) test -count=1 -run TestDocsStateMachine ./gateway/payment
+docs: ## print docs/state-machine.md, and the list of planted bugs, from the code
+	TRIFECTA_WRITE_DOCS=1 $(GO) test -count=1 -run 'TestDocsStateMachine|TestDocsPlanted' ./gateway/payment ./cmd/planted
 
 fmt: ## format all Go code
 	$(GOFUMPT) -w $$(git ls-files -co --exclude-standard '*.go')

@@ -53,6 +53,6 @@ func TestDocsPlanted(t *testing.T) {
 		return
 	}
 	if have != want.String() {
-		t.Error("docs/proof.md does not list the catalogue: make planted-docs")
+		t.Error("docs/proof.md does not list the catalogue: make docs")
 	}
 }

@@ -26,10 +26,14 @@ type checker struct {
 	orders map[string]*order
 	acks   []string // ids of webhooks that were answered 200
 	rows   int      // ledger rows looked at
+
+	messages map[string]int // heard, by id
+	kinds    map[string]int // by kind and payment
+	digests  int64          // alerts counted in digests
 }
 
 func newChecker(t *town) *checker {
-	return &checker{t: t, judge: judge.New(t.fail), orders: map[string]*order{}}
+	return &checker{t: t, judge: judge.New(t.fail), orders: map[string]*order{}, messages: map[string]int{}, kinds: map[string]int{}}
 }
 
 func (c *checker) expect(o *order) {
@@ -124,6 +128,7 @@ func (c *checker) open() (out []string) {
 	if err != nil || backlog.Pending+backlog.Dead > 0 {
 		out = append(out, fmt.Sprintf("the inbox has %d events pending and %d dead: %v", backlog.Pending, backlog.Dead, err))
 	}
+	out = append(out, c.untold(context.Background())...)
 	for _, o := range c.t.shop.orders {
 		if c.t.shop.waiting(o) {
 			out = append(out, fmt.Sprintf("order %d waits for an answer", o.n))
@@ -153,7 +158,7 @@ func (c *checker) end() {
 	if !c.judge.Strangers {
 		c.strays(ctx)
 	}
-	c.alerts(ctx)
+	c.told(ctx)
 	lost, err := store.NewRuns(c.t.engine).InState(ctx, reconcile.RunLost, c.t.now, 100)
 	if err != nil {
 		c.t.fail("runs can't be read: %v", err)
@@ -215,24 +220,6 @@ func (d feedDesk) ListEvents(ctx context.Context, c gateway.Caller, after string
 		out = append(out, httpapi.FeedEvent{ID: e.ID, Type: e.Type, At: e.CreatedAt, Sequence: e.Sequence, Object: e.Object})
 	}
 	return out, next, err
-}
-
-// alerts counts the kinds of alert there were.
-func (c *checker) alerts(ctx context.Context) {
-	list := store.NewAlerts(c.t.engine)
-	for after := ""; ; {
-		page, next, err := list.List(ctx, store.AlertFilter{Limit: 100, After: after})
-		if err != nil {
-			c.t.fail("alerts can't be read: %v", err)
-			return
-		}
-		for _, a := range page {
-			c.t.count("alert_" + a.Kind)
-		}
-		if after = next; after == "" {
-			return
-		}
-	}
 }
 
 // strays: all money here is ours, so nobody may be told that some is not, and no

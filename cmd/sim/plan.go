@@ -44,6 +44,7 @@ const (
 	faultSkew      = "clock_skew"     // the clocks of our processes differ by up to 30 s, either way
 	faultFailover  = "fail_over"      // the store is away for seconds, and what was under way has no known outcome
 	faultSlowStore = "slow_store"     // a write takes up to 30 s
+	faultMute      = "channel_down"   // admins' mail is away for up to a day, in some seeds the chat too
 	faultLate      = "late_money"     // an order that is over is captured with another tool, behind our back
 )
 
@@ -51,7 +52,7 @@ func faultClasses() []string {
 	return []string{
 		faultDrop, faultDuplicate, faultDelay, faultReorder, faultBefore, faultAfter, fault500, fault429, faultGarbage, faultOutage,
 		faultSlow, faultCrash, faultAck, faultConflict, faultStore, faultJump, faultAnswer, faultMoney, faultInterlace, faultAsleep, faultHidden,
-		faultCopies, faultSkew, faultFailover, faultSlowStore, faultLate,
+		faultCopies, faultSkew, faultFailover, faultSlowStore, faultLate, faultMute,
 	}
 }
 
@@ -83,8 +84,10 @@ type plan struct {
 	outages   []outage
 	storeDown []window
 	failovers []window
-	wrong     window // when the provider takes the wrong money
-	delta     int64  // by how much; 0: it takes it twice
+	mute      []window // when admins' mail is away
+	muteAll   bool     // and the chat with it
+	wrong     window   // when the provider takes the wrong money
+	delta     int64    // by how much; 0: it takes it twice
 	jumps     []time.Duration
 	sweep     time.Duration // from one sweep to the next, while there are faults
 	patient   bool          // the customers take their time, hours
@@ -121,7 +124,7 @@ func draw(seed uint64, mode string, off []string) plan {
 		faultDrop: 0.6, faultDuplicate: 0.6, faultDelay: 1, faultReorder: 1, faultBefore: 0.2, faultAfter: 0.2, fault500: 0.1, fault429: 0.1,
 		faultGarbage: 0.03, faultOutage: 1, faultSlow: 0.05, faultCrash: 0.03, faultAck: 0.05, faultConflict: 0.1, faultStore: 1,
 		faultJump: 1, faultAnswer: 0.2, faultMoney: 1, faultInterlace: 0.3, faultAsleep: 0.01, faultHidden: 1,
-		faultCopies: 0.1, faultSkew: 1, faultFailover: 1, faultSlowStore: 0.02, faultLate: 1,
+		faultCopies: 0.1, faultSkew: 1, faultFailover: 1, faultSlowStore: 0.02, faultLate: 1, faultMute: 1,
 	}
 	for _, class := range faultClasses() {
 		off, share := r.Float64() < offShare, r.Float64()
@@ -149,6 +152,9 @@ func draw(seed uint64, mode string, off []string) plan {
 	for range 1 + r.IntN(3) {
 		p.jumps = append(p.jumps, time.Duration(r.Int64N(int64(p.faulty))))
 	}
+	from = time.Duration(r.Int64N(int64(p.faulty)))
+	p.mute = []window{{from, from + time.Duration(math.Exp(r.Float64()*math.Log(24*3600))*float64(time.Second))}}
+	p.muteAll = r.IntN(4) == 0
 	p.sweep = time.Duration(10+r.IntN(80)) * time.Minute
 	p.patient = r.IntN(3) == 0
 	p.fit(off)
@@ -187,6 +193,9 @@ func (p *plan) fit(off []string) {
 	}
 	if !p.has(faultStore) {
 		p.storeDown = nil
+	}
+	if !p.has(faultMute) {
+		p.mute = nil
 	}
 	if !p.has(faultFailover) {
 		p.failovers = nil

@@ -201,6 +201,9 @@ func (i *instance) boot() error {
 		{name: "inbox", step: i.inbox.Step, least: time.Second},
 		{name: "feed", step: relay.Step, least: time.Second},
 	}
+	if err := i.dispatcher(alerts); err != nil {
+		return err
+	}
 	if t.plan.mode != modeWebhook {
 		if err := i.reconciler(e, registry, payments, alerts, orphans); err != nil {
 			return err
