@@ -336,7 +336,7 @@ func storeBugs() []bug {
 		{
 			name: "unknown_write_taken_for_done", file: "store/payments.go", mode: all, seeds: 60, says: "I",
 			old: `		if stored.Version >= p.Version {
-			return portError(ErrConflict)
+			return ErrConflict
 		}
 `, new: `		if stored.Version >= p.Version {
 			return nil

@@ -118,7 +118,7 @@ func (b bug) plant(ctx context.Context, root string) error {
 	if err != nil {
 		return fmt.Errorf("make a place to build in: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary directory: the system sweeps what is left
 	original, err := filepath.Abs(filepath.Join(root, b.file))
 	if err != nil {
 		return fmt.Errorf("find %s: %w", b.file, err)

@@ -47,7 +47,7 @@ func TestDocsPlanted(t *testing.T) {
 		t.Fatal("docs/proof.md lost the marks around the list")
 	}
 	if os.Getenv("TRIFECTA_WRITE_DOCS") != "" {
-		if err := os.WriteFile(file, []byte(head+from+want.String()+to+foot), 0o644); err != nil { //nolint:gosec // a page for everybody
+		if err := os.WriteFile(file, []byte(head+from+want.String()+to+foot), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

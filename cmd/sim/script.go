@@ -89,11 +89,10 @@ func create(provider, capture string, change ...func(*gateway.CreateInput)) step
 	}}
 }
 
-func (s *script) send(kind string, amount int64) *ask {
+func (s *script) send(kind string, amount int64) {
 	a := s.t.shop.newAsk(s.o, kind, amount)
 	a.limit = 0
 	s.t.shop.send(s.o, a)
-	return a
 }
 
 // asks is a command of the app's, sent under one key until it is answered.
