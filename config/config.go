@@ -120,6 +120,8 @@ type App struct {
 	// mode http://127.0.0.1 and http://localhost are accepted with any port, and
 	// need not be listed.
 	ReturnOrigins []string
+	// Disputes is what is done by itself when a customer disputes a payment.
+	Disputes DisputePolicy
 }
 
 // Layers says which of the three feeds run. All do unless switched off.

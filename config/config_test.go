@@ -513,7 +513,7 @@ func TestUnreadableFiles(t *testing.T) {
 // shapes are the types of the file, all of them.
 func shapes() []reflect.Type {
 	return []reflect.Type{
-		reflect.TypeFor[raw](), reflect.TypeFor[rawHTTP](), reflect.TypeFor[rawAccount](), reflect.TypeFor[rawApp](), reflect.TypeFor[rawLayers](), reflect.TypeFor[rawRisk](),
+		reflect.TypeFor[raw](), reflect.TypeFor[rawHTTP](), reflect.TypeFor[rawAccount](), reflect.TypeFor[rawApp](), reflect.TypeFor[rawLayers](), reflect.TypeFor[rawRisk](), reflect.TypeFor[rawDisputes](),
 		reflect.TypeFor[rawEncryption](), reflect.TypeFor[rawKey](), reflect.TypeFor[rawRetention](),
 		reflect.TypeFor[rawAlerts](), reflect.TypeFor[rawAlertChannel](), reflect.TypeFor[rawAlertRoute](), reflect.TypeFor[rawAlertEscalation](), reflect.TypeFor[rawQuietHours](),
 	}

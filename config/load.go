@@ -104,9 +104,10 @@ type rawAccount struct {
 }
 
 type rawApp struct {
-	Name          string   `yaml:"name" env:"NAME"`
-	Mode          string   `yaml:"mode" env:"MODE"`
-	ReturnOrigins []string `yaml:"return_origins" env:"RETURN_ORIGINS"`
+	Name          string      `yaml:"name" env:"NAME"`
+	Mode          string      `yaml:"mode" env:"MODE"`
+	ReturnOrigins []string    `yaml:"return_origins" env:"RETURN_ORIGINS"`
+	Disputes      rawDisputes `yaml:"disputes" envPrefix:"DISPUTES_"`
 }
 
 // rawLayers has pointers to tell "off" from "not said", which means on.
@@ -224,7 +225,9 @@ func (l *loader) unknownVariables(ours map[string]string, r *raw) {
 			continue
 		}
 		group, key := m[1]+m[4], m[3]+m[5]
-		if !slices.Contains(tagValues(groups[group].of, "env"), key) {
+		below, nested := strings.CutPrefix(key, "DISPUTES_")
+		nested = nested && group == "APPS" && slices.Contains(tagValues(reflect.TypeFor[rawDisputes](), "env"), below)
+		if !nested && !slices.Contains(tagValues(groups[group].of, "env"), key) {
 			l.faults.list = append(l.faults.list, Fault{
 				Env: name, Problem: "unknown variable",
 				Fix: "Known here are " + strings.Join(tagValues(groups[group].of, "env"), ", "),
@@ -277,7 +280,7 @@ func (l *loader) resolve(r *raw) Config {
 	}
 	cfg.Risk = l.riskRules(r.Risk)
 	for _, a := range r.Apps {
-		cfg.Apps = append(cfg.Apps, App(a))
+		cfg.Apps = append(cfg.Apps, App{Name: a.Name, Mode: a.Mode, ReturnOrigins: a.ReturnOrigins, Disputes: a.Disputes.policy()})
 	}
 	return cfg
 }

@@ -53,6 +53,7 @@ func validate(c Config) []Fault {
 		at := fmt.Sprintf("apps[%d].", i)
 		v.nameAndMode(at, "app", a.Name, a.Mode, seen)
 		v.origins(at, a)
+		v.disputes(at, a.Disputes)
 	}
 	v.alerts()
 	v.risk()

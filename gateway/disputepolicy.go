@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,6 +26,25 @@ type DisputePolicy struct {
 	Contest map[string]string
 	// DryRun writes down what would have been done, and does nothing.
 	DryRun bool
+}
+
+// mark is a placeholder in a template.
+var mark = regexp.MustCompile(`{{[^}]*}}`)
+
+// Check says what of a policy's template makes no sense: kinds of evidence that do
+// not exist, and placeholders that nothing would be put in.
+func (p DisputePolicy) Check() error {
+	for kind, text := range p.Contest {
+		if !slices.Contains(payment.EvidenceTexts(), kind) {
+			return fmt.Errorf("contest: %q is no kind of evidence; the kinds are %s", kind, strings.Join(payment.EvidenceTexts(), ", "))
+		}
+		for _, m := range mark.FindAllString(text, -1) {
+			if !slices.Contains(Placeholders(), strings.Trim(m, "{}")) {
+				return fmt.Errorf("contest: %s: nothing is known to put for %s; there are %s", kind, m, strings.Join(Placeholders(), ", "))
+			}
+		}
+	}
+	return nil
 }
 
 // policyWord is what a policy decided on one dispute.

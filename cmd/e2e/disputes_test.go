@@ -158,6 +158,7 @@ func TestDisputeAnsweredAndWon(t *testing.T) {
 		if d["status"] != "needs_response" || d["withheld"] != 2000.0 || d["due_by"] == nil || d["orphan"] != false || d["payment"] != pay {
 			t.Errorf("opened: %v", d)
 		}
+		tn.wantAll("alerts", tn.disputeAlerts(id), "dispute_opened/warning/open")
 		path := "/v1/disputes/" + id + "/evidence"
 		tn.must(http.StatusOK, http.MethodPost, path, "e1", object{"product_description": "A book", "customer_name": "Ann", "shipping": object{"carrier": "DHL"}})
 		d = tn.must(http.StatusOK, http.MethodPost, path, "e2", object{
@@ -187,7 +188,7 @@ func TestDisputeAnsweredAndWon(t *testing.T) {
 		}
 		tn.wantAll("history", happened(d), "opened", "save_evidence_requested", "save_evidence_done", "submit_evidence_requested", "submit_evidence_done", "won")
 		tn.wantAll("events", tn.events(id), "dispute.opened", "dispute.updated", "dispute.won")
-		tn.wantAll("alerts", tn.disputeAlerts(id), "dispute_opened/warning/open", "dispute_won/info/open")
+		tn.wantAll("alerts", tn.disputeAlerts(id), "dispute_won/info/open")
 		if p := tn.get(pay); amount(t, p, "disputed") != 0 || p["status"] != "succeeded" {
 			t.Errorf("payment: %v", p["amounts"])
 		}
@@ -422,6 +423,59 @@ func TestEvidenceRefused(t *testing.T) {
 		}
 		if d := tn.readDispute(id); d["evidence"] != nil || d["status"] != "needs_response" {
 			t.Errorf("%s: %v", provider, d)
+		}
+	}
+}
+
+// An app's policy gives small disputes up, calls people for large ones, contests the
+// rest with its template, and in a dry run only says so; all of it in the history.
+func TestDisputePolicy(t *testing.T) {
+	t.Parallel()
+	policy := func(dry bool) func(*config.Config) {
+		return func(c *config.Config) {
+			c.Apps[0].Disputes = config.DisputePolicy{
+				AcceptUnder: map[string]int64{"usd": 600}, AlertAbove: map[string]int64{"usd": 1900}, DryRun: dry,
+				Contest: map[string]string{"product_description": "Order {{payment.reference}}", "customer_name": "{{customer.name}}"},
+			}
+		}
+	}
+	for _, provider := range []string{"stripe", "paypal"} {
+		for name, c := range map[string]struct {
+			dry    bool
+			amount int
+			status string
+			event  string
+		}{
+			"accept":  {false, 500, "lost", "policy_accept"},
+			"contest": {false, 1500, "under_review", "policy_contest"},
+			"alert":   {false, 2000, "needs_response", "policy_alert"},
+			"dry run": {true, 500, "needs_response", "policy_accept_dry_run"},
+		} {
+			t.Run(provider+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				tn := start(t, config.Layers{Webhook: true}, policy(c.dry))
+				s := tn.side(provider)
+				pay, capture := tn.paid(provider, "k")
+				id := text(t, tn.dispute(s, pay, capture, object{"amount": c.amount}), "id")
+				d := tn.readDispute(id)
+				if d["status"] != c.status {
+					t.Errorf("%v, want %s: %v", d["status"], c.status, d)
+				}
+				tn.wantAll("history", happened(d), "opened", c.event)
+				switch name {
+				case "contest":
+					evidence, _ := d["evidence"].(object)
+					if want := (object{"product_description": "Order order-1"}); fmt.Sprint(evidence["texts"]) != fmt.Sprint(want) || evidence["submitted"] != true {
+						t.Errorf("evidence: %v", evidence)
+					}
+				case "alert":
+					tn.wantAll("alerts", tn.disputeAlerts(id), "dispute_opened/critical/open")
+				case "dry run":
+					if slices.Contains(happened(d), "accept_requested") {
+						t.Errorf("a dry run did something: %q", happened(d))
+					}
+				}
+			})
 		}
 	}
 }

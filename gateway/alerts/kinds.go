@@ -68,6 +68,11 @@ func Kinds() []Kind { //nolint:funlen // a table
 		{"rule_fired", Warning, "A fraud rule fired", "A payment matched a rule that asks for attention.", "Look at the payment and at the rule.", ""},
 		{"customer_blocked", Warning, "A customer was blocked", "A rule or an operator blocks further payments.", "If it was a mistake, lift the block.", ""},
 		{
+			"orphan_dispute", Critical, "A dispute of a payment not made here",
+			"A payment that this system does not know is disputed, and nobody here can answer by the API.",
+			"Answer it in the provider's dashboard before the date it names.", "its payment becomes known",
+		},
+		{
 			"orphan_money", Critical, "Money that no payment holds",
 			"The provider moved money in the name of a payment that does not know it.",
 			"Compare it with the payment it names. It may be a payment of a lost database.", "",

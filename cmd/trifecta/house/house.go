@@ -175,7 +175,11 @@ func wire(o Options, below store.Engine) (*House, error) {
 	payments, alerts := store.NewPayments(engine), store.NewAlerts(engine)
 	apps := make([]gateway.App, 0, len(o.Config.Apps))
 	for _, a := range o.Config.Apps {
-		apps = append(apps, gateway.App{Name: a.Name, Mode: payment.Mode(a.Mode), ReturnOrigins: a.ReturnOrigins})
+		policy := disputePolicy(a.Disputes)
+		if err := policy.Check(); err != nil {
+			return nil, fmt.Errorf("apps: %s: disputes: %w", a.Name, err)
+		}
+		apps = append(apps, gateway.App{Name: a.Name, Mode: payment.Mode(a.Mode), ReturnOrigins: a.ReturnOrigins, Disputes: policy})
 	}
 	runtime, pauses, err := runtimeSettings(o, engine)
 	if err != nil {
