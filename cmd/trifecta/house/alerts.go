@@ -105,9 +105,8 @@ func (h *House) tellAdmins(o Options, kept *store.Alerts) error {
 	}
 	if len(o.Config.Alerts.Channels) == 0 {
 		o.Logger.WarnContext(context.Background(), "no alert channel is configured: alerts are records only, see GET /v1/alerts")
-		return nil
 	}
-	for _, s := range d.Steps() {
+	for _, s := range d.Steps() { // without a channel too: snoozes end
 		h.workers = append(h.workers, Worker{Name: s.Name, Step: s.Run})
 	}
 	return nil

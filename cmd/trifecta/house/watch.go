@@ -40,6 +40,10 @@ func watcher(o Options, engine store.Engine) *lookout.Watch {
 		LastSweep: func(ctx context.Context, account string) (begun, good time.Time, err error) {
 			return lastSweep(ctx, runs, account)
 		},
+		Waiting: func(ctx context.Context, account, state string) (bool, error) {
+			found, next, err := events.List(ctx, inbox.Filter{Account: account, State: inbox.State(state), Limit: 1})
+			return len(found) > 0 || next != "", err // a page may be short of this account's
+		},
 		Alerts: func(ctx context.Context, state, after string) ([]gateway.AlertRecord, string, error) {
 			return kept.List(ctx, store.AlertFilter{State: state, Limit: 100, After: after})
 		},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway"
@@ -50,6 +51,9 @@ func (w *Watch) gone(ctx context.Context, a gateway.AlertRecord) (bool, error) {
 	case "sweep_failing":
 		_, good, err := w.o.LastSweep(ctx, a.Account)
 		return err == nil && good.After(a.LastSeen), err
+	case "webhook_dead", "webhook_parked":
+		waiting, err := w.o.Waiting(ctx, a.Account, strings.TrimPrefix(a.Kind, "webhook_"))
+		return err == nil && !waiting, err
 	case "conflicted_payment", "operation_stuck", "dispute_opened", "dispute_due":
 	default:
 		return false, nil

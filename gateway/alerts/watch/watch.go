@@ -40,6 +40,8 @@ type Options struct {
 	// LastSweep is when the account's last sweep began, and when the last one began
 	// that ended without an error; zero for never.
 	LastSweep func(ctx context.Context, account string) (begun, good time.Time, err error)
+	// Waiting says whether the account has webhooks in a state: dead or parked.
+	Waiting func(ctx context.Context, account, state string) (bool, error)
 	// Alerts reads alerts in one state, the last seen first, in pages.
 	Alerts func(ctx context.Context, state, after string) (found []gateway.AlertRecord, next string, err error)
 	// Payment reads a payment; gateway.ErrNotFound.

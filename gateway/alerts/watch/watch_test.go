@@ -27,6 +27,7 @@ type world struct {
 	settled     []watch.Settled
 	begun, good time.Time
 	payments    map[string]*payment.Payment
+	waiting     map[string]bool
 	fail        error
 }
 
@@ -51,6 +52,7 @@ func (w *world) open() {
 		LastWebhook: func(context.Context, string) (time.Time, error) { return w.lastWebhook, w.fail },
 		Settled:     func(context.Context, string, time.Time) ([]watch.Settled, error) { return w.settled, nil },
 		LastSweep:   func(context.Context, string) (time.Time, time.Time, error) { return w.begun, w.good, nil },
+		Waiting:     func(_ context.Context, _, state string) (bool, error) { return w.waiting[state], nil },
 		Alerts: func(ctx context.Context, state, after string) ([]gateway.AlertRecord, string, error) {
 			return w.alerts.List(ctx, store.AlertFilter{State: state, Limit: 2, After: after})
 		},
@@ -250,6 +252,9 @@ func TestCauses(t *testing.T) {
 	raise("c4", "dispute_due", "due", "open")
 	raise("d1", "late_money", "fine", "open")
 	raise("e1", "sweep_failing", "", "open")
+	raise("f1", "webhook_dead", "", "open")
+	raise("f2", "webhook_parked", "", "open")
+	w.waiting = map[string]bool{"dead": true}
 	w.pass(time.Minute, nil)
 	check := func(want ...string) {
 		t.Helper()
@@ -267,8 +272,8 @@ func TestCauses(t *testing.T) {
 			t.Errorf("left %v, want %v", got, want)
 		}
 	}
-	check("a2", "b2", "c2", "c4", "d1", "e1")
-	w.good = w.now
+	check("a2", "b2", "c2", "c4", "d1", "e1", "f1")
+	w.good, w.waiting = w.now, nil
 	stuck.Operations[0].State = payment.OpDone
 	w.pass(time.Minute, nil)
 	check("a2", "c2", "c4", "d1")
