@@ -105,6 +105,10 @@ func worthReading(p *payment.Payment, n int) bool {
 // providerError makes an error for the caller from a provider call that was
 // certainly not done or refused. Provider texts stay inside.
 func providerError(err error, p *payment.Payment) error {
+	var own *payment.Error
+	if errors.As(err, &own) || errors.Is(err, ErrUnavailable) {
+		return err // what happened beside the call, such as a store that is away, is not the provider's
+	}
 	var e *providers.Error
 	if !errors.As(err, &e) {
 		e = &providers.Error{Class: providers.Unknown, Cause: err}

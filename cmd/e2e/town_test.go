@@ -89,8 +89,14 @@ const sealKey = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
 // start builds a town; edit changes its configuration first.
 func start(t *testing.T, layers config.Layers, edit ...func(*config.Config)) *town {
 	t.Helper()
+	return startOn(t, storetest.SQLite, layers, edit...)
+}
+
+// startOn starts a town on this engine, unless the environment says another.
+func startOn(t *testing.T, engine string, layers config.Layers, edit ...func(*config.Config)) *town {
+	t.Helper()
 	dir := t.TempDir()
-	kept := storetest.New(t, storetest.SQLite, store.Collections(), wiretest.Options{Secrets: []string{
+	kept := storetest.New(t, engine, store.Collections(), wiretest.Options{Secrets: []string{
 		"sk_test_canary_51e2e", "canary-paypal-secret", "whsec_0123456789", appKey, otherKey, operatorKey, sealKey,
 	}})
 	tn := &town{t: t, logs: &safeBuffer{}, wire: kept.Wire}
@@ -357,21 +363,26 @@ func (tn *town) ledger(id string, kind string) []row {
 	var mine []row
 	for _, listener := range []*httptest.Server{tn.stripe, tn.paypal} {
 		out := tn.sandbox(listener, "/_sandbox/ledger", nil, http.StatusOK)
-		b, err := json.Marshal(out["data"])
-		if err != nil {
-			tn.t.Fatal(err)
-		}
-		var rows []row
-		if err := json.Unmarshal(b, &rows); err != nil {
-			tn.t.Fatal(err)
-		}
-		for _, r := range rows {
+		for _, r := range rowsOf(tn, out) {
 			if r.Reference == id && r.Kind == kind {
 				mine = append(mine, r)
 			}
 		}
 	}
 	return mine
+}
+
+func rowsOf(tn *town, ledger object) []row {
+	tn.t.Helper()
+	b, err := json.Marshal(ledger["data"])
+	if err != nil {
+		tn.t.Fatal(err)
+	}
+	var rows []row
+	if err := json.Unmarshal(b, &rows); err != nil {
+		tn.t.Fatal(err)
+	}
+	return rows
 }
 
 func (tn *town) wantLedger(id, kind string, amounts ...int64) {

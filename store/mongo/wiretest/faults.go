@@ -47,7 +47,7 @@ type Fault struct {
 	Cut bool
 	// Code answers with this error; DuplicateKey as the error of one document, others as the command's.
 	Code int32
-	// ConcernCode reports a write concern error beside the normal answer.
+	// ConcernCode reports a write concern error beside the normal answer. Such a fault meets writes only.
 	ConcernCode int32
 	// Elect makes another member primary at that moment, after ElectGap without one.
 	Elect    bool
@@ -92,6 +92,9 @@ func (s *Server) Pending() int {
 func (s *Server) fault(name, coll string) *Fault {
 	for _, f := range s.faults {
 		fits := f.Command == name
+		if f.ConcernCode != 0 && !isWrite(name) {
+			continue
+		}
 		if f.Command == "" {
 			switch name {
 			case "insert", "update", "delete", "find", "getMore":

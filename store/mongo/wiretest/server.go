@@ -189,6 +189,20 @@ func (s *Server) Count(command string) int {
 	return s.counts[command]
 }
 
+// Data is how many commands were received that read or write documents.
+func (s *Server) Data() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts["insert"] + s.counts["update"] + s.counts["delete"] + s.counts["find"] + s.counts["getMore"]
+}
+
+// Elections is how many times a member became primary after the first.
+func (s *Server) Elections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.term - 1)
+}
+
 // Violations are what the judge found so far, each once.
 func (s *Server) Violations() []string {
 	s.mu.Lock()
