@@ -309,3 +309,36 @@ func TestBlockNeedsAReasonAndOneName(t *testing.T) {
 		t.Errorf("blocked all the same: %v, %v", list, err)
 	}
 }
+
+// Guards a review: it holds the payment it is about, and nothing else of the customer.
+func TestReviewHoldsItsPaymentOnly(t *testing.T) {
+	t.Parallel()
+	w := withRules(t, risk.Rule{Name: risk.ReviewOpened, Actions: []risk.Action{risk.ActAlert, risk.ActHold}})
+	_, _, held := w.eve()
+	obs := payment.Observation{Provider: "stripe", Account: "stripe-eu", Facts: payment.Facts{Reviews: []payment.Review{{
+		Key: payment.ObjectKey{Provider: "stripe", Account: "stripe-eu", ID: "prv_1"}, Open: true, Opened: "rule",
+		Stamp: payment.Stamp{Created: w.now(), AsOf: w.now()},
+	}}}}
+	if _, err := w.svc.Apply(context.Background(), held.ID, obs, payment.Source{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.work(2); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.capture(held.ID, "c", 0, true)
+	if e := (*payment.Error)(nil); !errors.As(err, &e) || e.DeclineCode != gateway.DeclineHeld {
+		t.Fatalf("capturing a payment in review: %v", err)
+	}
+	if _, err := w.create("more", of("eve", "stripe")); err != nil {
+		t.Errorf("the customer's next payment: %v", err)
+	}
+	d := w.decisions()[0]
+	r := request("/v1/risk/decisions/"+d.ID+"/reverse", "k", "x")
+	r.Caller = operator
+	if _, err := w.svc.ReverseDecision(context.Background(), r, d.ID, "approved"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.capture(held.ID, "c", 0, true); err != nil {
+		t.Errorf("after the review: %v", err)
+	}
+}

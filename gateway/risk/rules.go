@@ -58,15 +58,14 @@ func distinct(in []Sighting, of func(Sighting) string) int64 {
 // times, not by when we heard, so late news counts where it belongs.
 func (s Subject) counted(r Rule, which func(Sighting) bool, measure func([]Sighting) int64, text string) Subject {
 	var all []Sighting
-	cleared := s.fired(r.key()).ClearedAt
 	for _, x := range s.Sightings {
-		if which(x) && x.At.After(cleared) {
+		if which(x) && x.At.After(s.ClearedAt) {
 			all = append(all, x)
 		}
 	}
 	from := 0
 	for i, end := range all {
-		if was := s.fired(r.key()).At; !was.IsZero() && was.After(cleared) && end.At.Before(was.Add(r.Window)) {
+		if was := s.fired(r.key()).At; !was.IsZero() && was.After(s.ClearedAt) && end.At.Before(was.Add(r.Window)) {
 			continue // told already
 		}
 		for all[from].At.Compare(end.At.Add(-r.Window)) <= 0 {

@@ -159,6 +159,12 @@ func TestClearedSightingsCountNoMore(t *testing.T) {
 	if _, d = take(s, p, declined("6", 13)); len(d) != 1 {
 		t.Fatal("three declines after it was cleared are nothing")
 	}
+	// Also where no rule had fired yet.
+	s, _ = take(subject(), p, declined("1", 1), declined("2", 2))
+	s, _ = s.Clear(at(10))
+	if _, d = take(s, p, declined("3", 11)); len(d) != 0 {
+		t.Fatal("what was cleared before a rule fired still counts")
+	}
 }
 
 // Guards trusted customers: no rule does anything to them by itself.

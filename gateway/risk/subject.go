@@ -19,6 +19,7 @@ type Subject struct {
 	Ref       Ref
 	Trusted   bool
 	TrustedAt time.Time // time of the sighting that said so
+	ClearedAt time.Time // what was seen up to here doesn't count any more: somebody found it to be nothing
 	Sightings []Sighting
 	Fired     []Fired
 	// Outbox holds decisions until each is stored as a record of its own.
@@ -27,9 +28,8 @@ type Subject struct {
 
 // Fired remembers that a rule fired, so that one incident is one decision.
 type Fired struct {
-	Rule      string // Rule.key
-	At        time.Time
-	ClearedAt time.Time // sightings up to here don't count any more: a decision was reversed
+	Rule string // Rule.key
+	At   time.Time
 }
 
 // NewSubject is a subject of whom nothing is known.
@@ -94,14 +94,11 @@ func (s Subject) Clear(now time.Time) (Subject, bool) {
 			now = x.At
 		}
 	}
-	changed := false
-	s.Fired = slices.Clone(s.Fired)
-	for i := range s.Fired {
-		if s.Fired[i].ClearedAt.Before(now) {
-			s.Fired[i].ClearedAt, changed = now, true
-		}
+	if !s.ClearedAt.Before(now) {
+		return s, false
 	}
-	return s, changed
+	s.ClearedAt = now
+	return s, true
 }
 
 func (s Subject) fired(rule string) Fired {
