@@ -435,12 +435,12 @@ func (s *story) judge(sc scenario, whole bool) {
 	}
 }
 
-// Guards I1, I3, I4, I5, I8 against kill -9, lost acknowledgements and outages at every single write of fifteen lives of
+// Guards I1, I3, I4, I5, I8 against kill -9, lost acknowledgements and outages at every single write of seventeen lives of
 // a payment: the provider's books equal ours, nothing is taken or given twice, nothing stays undone, and what was
 // answered stays true.
 func TestEveryWriteFails(t *testing.T) {
 	t.Parallel()
-	for _, sc := range scenarios() {
+	for _, sc := range append(scenarios(), disputeScenarios()...) {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
 			total := live(t, sc, nil, 0, true)

@@ -68,6 +68,7 @@ type fakeRoot struct {
 	approved time.Time
 	holds    []*fakeHold
 	captures []*fakeCapture
+	disputes []*fakeDispute
 }
 
 type fakeHold struct {
@@ -295,7 +296,7 @@ func (f *fakeProvider) observe(r *fakeRoot) payment.Observation {
 			})
 		}
 	}
-	facts.Attempts = []payment.AttemptFact{fact}
+	facts.Attempts, facts.Disputes = []payment.AttemptFact{fact}, f.disputesOf(r, now)
 	return payment.Observation{Provider: f.name, Account: f.account, N: r.req.N, Complete: true, AsOf: now, Facts: facts}
 }
 

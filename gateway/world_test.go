@@ -87,7 +87,7 @@ func (w *world) restart() {
 		w.t.Fatal(err)
 	}
 	o := w.opts
-	o.Payments, o.Providers, o.Keys = w.payments, registry, store.NewKeys(engine)
+	o.Payments, o.Providers, o.Keys, o.Disputes = w.payments, registry, store.NewKeys(engine), store.NewDisputes(engine)
 	if o.Notify == nil {
 		o.Notify = w.alerts
 	}
