@@ -124,7 +124,7 @@ func (s shelf[T]) update(ctx context.Context, e Engine, id string, empty *T, fn 
 		}
 		return s.doc(next)
 	}
-	written, err := Update(WithPoint(ctx, s.change), e, s.name, id, apply)
+	_, err := Update(WithPoint(ctx, s.change), e, s.name, id, apply)
 	if errors.Is(err, ErrNotFound) && empty != nil {
 		first, changed := fn(*empty)
 		if !changed {
@@ -138,16 +138,10 @@ func (s shelf[T]) update(ctx context.Context, e Engine, id string, empty *T, fn 
 		if err != nil || created {
 			return first, portError(err)
 		}
-		written, err = Update(WithPoint(ctx, s.change), e, s.name, id, apply) // somebody else was faster
-		if err != nil {
-			return out, portError(err)
-		}
-		return s.of(written)
-	}
-	if err != nil {
+		_, err = Update(WithPoint(ctx, s.change), e, s.name, id, apply) // somebody else was faster
 		return out, portError(err)
 	}
-	return s.of(written)
+	return out, portError(err)
 }
 
 var (

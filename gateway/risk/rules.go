@@ -149,7 +149,7 @@ type Tally struct {
 // TallyShares is how many shares one account's month has.
 const TallyShares = 16
 
-const maxRecent = 500
+const maxRecent = 64
 
 // TallyIDs are the ids of all shares of an account's month.
 func TallyIDs(account string, at time.Time) []string {
