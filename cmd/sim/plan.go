@@ -155,7 +155,7 @@ func draw(seed uint64, mode string, off []string) plan {
 	from = time.Duration(r.Int64N(int64(p.faulty)))
 	p.mute = []window{{from, from + time.Duration(math.Exp(r.Float64()*math.Log(24*3600))*float64(time.Second))}}
 	p.muteAll = r.IntN(4) == 0
-	p.sweep = time.Duration(10+r.IntN(80)) * time.Minute
+	p.sweep = time.Duration(15+r.IntN(100)) * time.Minute
 	p.patient = r.IntN(3) == 0
 	p.fit(off)
 	return p

@@ -107,6 +107,9 @@ func (s *shop) send(o *order, a *ask) {
 			return
 		}
 		wait := min(time.Second<<min(a.tries, 9), 8*time.Minute)
+		if a.tries > 20 {
+			wait = 40 * time.Minute // it waits for days, if it must
+		}
 		t.loop.plan(within(t.people, wait/2, wait), "retry "+a.key, func() { s.send(o, a) })
 	}
 	i := t.some()

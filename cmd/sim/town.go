@@ -313,7 +313,7 @@ func (t *town) idle() time.Duration {
 	if t.healed {
 		return time.Hour
 	}
-	return 10 * time.Minute
+	return 15 * time.Minute
 }
 
 // run makes one step of a worker and plans the next.
