@@ -56,10 +56,6 @@ func Kinds() []Kind { //nolint:funlen // a table
 			"dispute_due", Critical, "A dispute must be answered soon", "Without an answer in time it is lost.",
 			"Send evidence, or accept it.", "it was answered or decided",
 		},
-		{
-			"orphan_dispute", Critical, "A dispute that belongs to no payment", "The provider takes money back for something that was not paid here, or whose payment is lost.",
-			"Answer it in the provider's dashboard, in time.", "its payment is found",
-		},
 		{"dispute_lost", Warning, "A dispute was lost", "The money and the fee are gone.", "Nothing. Consider blocking the customer.", ""},
 		{"dispute_won", Info, "A dispute was won", "The money is back.", "Nothing.", ""},
 		{"dispute_changed", Info, "A dispute changed", "The provider reports another state of a dispute.", "Look at the dispute.", ""},

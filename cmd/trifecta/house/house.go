@@ -220,9 +220,6 @@ func wire(o Options, below store.Engine) (*House, error) {
 	if err := h.keepers(o); err != nil {
 		return nil, err
 	}
-	if err := h.tellAdmins(o, alerts); err != nil {
-		return nil, err
-	}
 	api := httpapi.Options{
 		Service: service, Clock: o.Clock, NewID: func() string { return "req_" + rand.Text() }, Logger: o.Logger,
 		PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
@@ -236,7 +233,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 	return h, nil
 }
 
-// layers wires webhooks and reconciliation.
+// layers wires webhooks and reconciliation, and what watches and tells of them.
 func (h *House) layers(o Options, registry *providers.Registry, payments *store.Payments, alerts *store.Alerts) error {
 	orphans := store.NewOrphans(h.engine)
 	metrics := h.metrics.inbox()
@@ -268,7 +265,7 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 	if o.Config.Layers.Reconcile {
 		h.scheduled = h.Reconciler.Steps()
 	}
-	return nil
+	return h.tellAdmins(o, alerts)
 }
 
 // callsPerSecond is the rate budget of one account. Stripe allows 100 reads and
