@@ -24,7 +24,7 @@ build: ## build bin/trifecta
 test: ## run all tests with the race detector, in random order (TESTFLAGS=… to change)
 	$(GO) test $(TESTFLAGS) ./...
 
-test-process: ## kill -9 storms, a webhook flood, two processes on one store, a stop under load and a killed migration, with real processes (about 2 minutes)
+test-process: ## over 150 kill -9, a webhook flood, a stop under load and a killed migration, with real processes (2 to 3 minutes)
 	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 10m -run 'Kill|Flood|SecondProcess|Stopped' ./cmd/e2e ./cmd/trifecta
 
 test-wire: ## the suites of the store and of the whole house on a stand-in that speaks MongoDB's wire protocol
