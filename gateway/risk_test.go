@@ -342,3 +342,32 @@ func TestReviewHoldsItsPaymentOnly(t *testing.T) {
 		t.Errorf("after the review: %v", err)
 	}
 }
+
+// Guards people against a promise that quietly came to nothing: a refund that the
+// provider refuses for good ends the decision as failed, and is told.
+func TestRefusedRefundIsTold(t *testing.T) {
+	t.Parallel()
+	w := withRules(t, banning(risk.ActBlock, risk.ActRefund))
+	_, open, _ := w.eve()
+	for range 200 {
+		w.stripe.fail("refund", refused)
+	}
+	w.declines(open.ID, 5)
+	if err := w.work(600); err != nil {
+		t.Fatal(err)
+	}
+	d := w.decisions()[0]
+	if d.State != risk.Failed || len(d.Steps) != 1 || d.Steps[0].State != risk.StepFailed {
+		t.Fatalf("%s: %+v", d.State, d.Steps)
+	}
+	list, _, err := w.alerts.List(context.Background(), store.AlertFilter{Limit: 100})
+	critical := 0
+	for _, a := range list {
+		if a.Kind == "rule_fired" && a.Severity == "critical" && a.Payment == d.Steps[0].Payment {
+			critical++
+		}
+	}
+	if err != nil || critical != 1 {
+		t.Errorf("told %d times: %+v, %v", critical, list, err)
+	}
+}

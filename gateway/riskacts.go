@@ -35,8 +35,18 @@ func (s *Service) visit(ctx context.Context, id string) (risk.Decision, error) {
 			return d, err
 		}
 	}
+	if d.State == risk.Failed && !d.FailTold {
+		if err := s.announceFailure(ctx, d); err != nil {
+			return d, err
+		}
+	}
 	if d.State != risk.Pending {
-		return s.changeDecision(ctx, id, func(c *risk.Decision) { c.Told, c.NextAt = true, time.Time{} })
+		return s.changeDecision(ctx, id, func(c *risk.Decision) {
+			c.Told, c.FailTold = true, c.FailTold || d.State == risk.Failed
+			if c.State == d.State { // else somebody has just confirmed or reversed it
+				c.NextAt = time.Time{}
+			}
+		})
 	}
 	if err := s.block(ctx, d); err != nil {
 		return d, err
@@ -94,6 +104,23 @@ func (s *Service) announce(ctx context.Context, d risk.Decision) error {
 		if err := s.note(ctx, id, d); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// announceFailure tells people that something a decision promised was refused for good.
+func (s *Service) announceFailure(ctx context.Context, d risk.Decision) error {
+	a := AlertRecord{
+		ID: payment.DeriveID("inc", "risk", d.ID, "failed"), App: d.App, Mode: d.Mode, Kind: "rule_fired", Severity: "critical", State: "open",
+		Message: "A decision against fraud could not be carried out in full (" + string(d.Rule) + "): see its steps.", Count: 1, FirstSeen: d.UpdatedAt, LastSeen: d.UpdatedAt,
+	}
+	for _, step := range d.Steps {
+		if step.State == risk.StepFailed {
+			a.Payment = step.Payment
+		}
+	}
+	if err := s.opts.Notify.Raise(ctx, a); err != nil {
+		return fmt.Errorf("gateway: alert of failed decision %s: %w", d.ID, err)
 	}
 	return nil
 }
@@ -288,13 +315,13 @@ func (s *Service) carryOut(ctx context.Context, d risk.Decision) (risk.Decision,
 		case len(results) == 0 && open == 0 && c.Left == 0:
 			c.State, c.NextAt, c.Tries = risk.Applied, time.Time{}, 0
 			if slices.ContainsFunc(c.Steps, func(x risk.Step) bool { return x.State == risk.StepFailed }) {
-				c.State = risk.Failed
+				c.State, c.NextAt = risk.Failed, s.now() // people must hear of it
 			}
 		case len(results) == 0 && open == 0: // full: what is settled makes room
 			full := len(c.Steps)
 			c.Steps = slices.DeleteFunc(c.Steps, func(x risk.Step) bool { return x.State == risk.StepDone })
 			if c.NextAt = s.now(); len(c.Steps) == full {
-				c.State, c.NextAt, c.Note = risk.Failed, time.Time{}, "more payments than a decision can hold could not be dealt with"
+				c.State, c.Note = risk.Failed, "more payments than a decision can hold could not be dealt with"
 			}
 		case moved:
 			c.NextAt, c.Tries = s.now(), 0 // look again: more may have come

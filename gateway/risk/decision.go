@@ -46,6 +46,7 @@ type Decision struct {
 	At           time.Time
 	// What became of it.
 	Told      bool // the alert is raised and the payments' histories say so
+	FailTold  bool // people were told that it failed
 	Planned   bool // Steps holds everything that was to do when it was last looked
 	Steps     []Step
 	Left      int // payments that did not fit into Steps yet
