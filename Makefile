@@ -10,7 +10,7 @@ LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
 GOFUMPT  := $(GO) tool -modfile=tools/go.mod gofumpt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-process test-wire test-mongo test-browser test-tools sim crash planted bench lint docs fmt fmt-check docs-check ci clean
+.PHONY: help demo build test test-process test-wire test-mongo test-ferretdb test-browser test-tools sim crash planted bench lint docs fmt fmt-check docs-check ci clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ test-mongo: ## the same, kill -9 storms and two replicas on a real MongoDB (need
 	@[ -n "$$TRIFECTA_TEST_MONGODB_URI" ] || { echo "make test-mongo needs a real server: TRIFECTA_TEST_MONGODB_URI=mongodb://HOSTS/?replicaSet=NAME (it makes and drops databases named trifecta_test_…)" >&2; exit 1; }
 	$(GO) test -count=1 -timeout 20m ./store ./store/mongo/... ./store/transfer/... ./cmd/e2e
 	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 20m -run Kill ./cmd/e2e
+
+test-ferretdb: ## the engine's suite, without its races, on FerretDB over SQLite, an independent engine (the first run compiles it: 3 minutes)
+	$(GO) -C tools/ferretdb build -o ../../bin/ferretdb .
+	./bin/ferretdb $(GO) test -count=1 -timeout 10m -run TestConformanceRealServer -skip '/(UpdateCounter|InsertRace|ReplaceRace|Claims|PagesWhileInserting)$$' ./store/mongo
 
 test-browser: ## pay in a real browser (needs chromium; SHOTS=DIR keeps screenshots)
 	$(GO) -C tools/browser test -count=1 -timeout 10m ./...
