@@ -115,7 +115,7 @@ func (m *mapper) withheld(d disputeBody, fact payment.Dispute) int64 {
 		if move.Type == "CREDIT" {
 			amount = negative(amount)
 		}
-		sum += amount.Minor
+		sum = max(-payment.MaxReported, min(sum+amount.Minor, payment.MaxReported+1))
 	}
 	if told {
 		return max(0, sum)

@@ -53,9 +53,13 @@ func (a *Adapter) observe(s snapshot) (payment.Observation, error) {
 	if m.err != nil {
 		return payment.Observation{}, m.err
 	}
-	return payment.Observation{
+	obs := payment.Observation{
 		Provider: Provider, Account: a.opts.Account, N: s.attempt.N, Complete: s.complete, AsOf: s.at, Facts: m.out,
-	}, nil
+	}
+	if err := obs.Check(); err != nil {
+		return payment.Observation{}, err
+	}
+	return obs, nil
 }
 
 func latest(times ...time.Time) time.Time {
@@ -78,6 +82,9 @@ func (m *mapper) sighting() time.Time {
 
 func (m *mapper) money(what, id string, v *money) payment.Money {
 	out, err := v.parse()
+	if err == nil && (out.Minor > payment.MaxReported || out.Minor < -payment.MaxReported) {
+		err = payment.ErrOverflow // a bound here, so that no sum below leaves int64
+	}
 	if err != nil && m.err == nil {
 		m.err = fmt.Errorf("%s %s: %w", what, id, err)
 	}
@@ -159,7 +166,7 @@ func (m *mapper) authorizations() {
 	taken := map[string]int64{}
 	for _, c := range m.out.Captures {
 		if c.State != payment.CaptureDeclined {
-			taken[roots[c.Auth]] += c.Amount.Minor
+			taken[roots[c.Auth]] = min(taken[roots[c.Auth]]+c.Amount.Minor, payment.MaxReported)
 		}
 	}
 	for _, x := range m.s.parts.Authorizations {
@@ -328,14 +335,14 @@ func (m *mapper) totals(fact *payment.AttemptFact) {
 			return
 		}
 		fact.Total.Currency = amount.Currency
-		fact.Total.Minor += amount.Minor
+		fact.Total.Minor = min(fact.Total.Minor+amount.Minor, payment.MaxReported+1) // beyond: refused by Check
 		if b := u.Amount.Breakdown; b != nil {
 			for _, part := range []struct {
 				into *int64
 				from *money
 			}{{&fact.Discount, b.Discount}, {&fact.Discount, b.ShippingDiscount}, {&fact.Tax, b.TaxTotal}, {&fact.Shipping, b.Shipping}} {
 				if part.from != nil {
-					*part.into += m.money("order", m.s.order.ID, part.from).Minor
+					*part.into = min(*part.into+m.money("order", m.s.order.ID, part.from).Minor, payment.MaxReported+1)
 				}
 			}
 		}

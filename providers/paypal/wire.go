@@ -316,7 +316,7 @@ type transaction struct {
 // and in transaction search a zone without colon.
 func parseTime(text string) time.Time {
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999-0700"} {
-		if t, err := time.Parse(layout, text); err == nil {
+		if t, err := time.Parse(layout, text); err == nil && t.Year() > 0 && t.Year() < 9000 {
 			return t.UTC()
 		}
 	}

@@ -149,7 +149,8 @@ func (m *mapper) withheld(d *stripesdk.Dispute) int64 {
 	same := true
 	for _, t := range d.BalanceTransactions {
 		if t != nil {
-			taken -= t.Amount
+			amount := max(-payment.MaxReported, min(t.Amount, payment.MaxReported)) // what is cut is refused below
+			taken = min(taken-amount, payment.MaxReported+1)
 			same = same && t.Currency == d.Currency
 		}
 	}

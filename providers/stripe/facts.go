@@ -46,6 +46,9 @@ func (a *Adapter) observation(op string, s snapshot, n int, complete bool) (paym
 	if m.err != nil {
 		return payment.Observation{}, &providers.Error{Class: providers.Unknown, Provider: provider, Op: op, Code: "unreadable_amount"}
 	}
+	if err := obs.Check(); err != nil {
+		return payment.Observation{}, &providers.Error{Class: providers.Unknown, Provider: provider, Op: op, Code: "implausible", Cause: err}
+	}
 	return obs, nil
 }
 

@@ -326,9 +326,9 @@ func replayed(r *stripesdk.APIResponse) bool {
 	return r != nil && r.Header.Get("Idempotent-Replayed") == "true"
 }
 
-// farFuture is the end of the year 9999: what lies behind it is no time, and can't
-// be stored as one.
-const farFuture = 253402300799
+// farFuture is the end of the year 8999: what lies behind it is no time. After the
+// year 9999 one can't be stored, and lives are added to these times.
+const farFuture = 221845391999
 
 // unix is a time of Stripe's; 0, and what can't be a time, is none.
 func unix(seconds int64) time.Time {
