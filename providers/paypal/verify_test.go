@@ -560,17 +560,32 @@ func TestVerifyDeliveries(t *testing.T) {
 	}
 }
 
-// FuzzVerify: no header or body makes the check panic, or accept what is not signed.
+// FuzzVerify: no header, body or certificate address makes the check panic, accept what
+// is not signed, or call anybody but PayPal (B1 to B4, B11).
 func FuzzVerify(f *testing.F) {
+	called := ""
 	a, err := New(Options{
 		Account: "a", Mode: "test", ClientID: "c", ClientSecret: "s", Now: func() time.Time { return startWall }, WebhookIDs: []string{"WHFIRST"}, Inline: true,
-		HTTPClient: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })},
+		HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if host := r.URL.Host; r.URL.Scheme != "https" || host != "api.sandbox.paypal.com" && host != "api-m.sandbox.paypal.com" {
+				called = r.URL.String()
+			}
+			return nil, io.ErrUnexpectedEOF
+		})},
 	})
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add("id", startWall.Format(time.RFC3339), "c2ln", "https://api.sandbox.paypal.com"+certPrefix+"CERT-1", "SHA256withRSA", captureEvent)
+	at := startWall.Format(time.RFC3339)
+	for _, cert := range []string{
+		"https://api.sandbox.paypal.com" + certPrefix + "CERT-1", "http://api.sandbox.paypal.com" + certPrefix + "CERT-1", "https://api.sandbox.paypal.com@127.0.0.1" + certPrefix + "CERT-1",
+		"https://api.sandbox.paypal.com.evil.test" + certPrefix + "CERT-1", "https://evil.test/api.sandbox.paypal.com" + certPrefix + "x", "https://api.sandbox.paypal.com:8443" + certPrefix + "x",
+		"https://api.sandbox.paypal.com" + certPrefix + "../../x", "//api.sandbox.paypal.com" + certPrefix + "x", "https://api.sandbox.paypal.com\\@evil.test" + certPrefix + "x",
+	} {
+		f.Add("id", at, "c2ln", cert, "SHA256withRSA", captureEvent)
+	}
 	f.Add("", "", "", "", "", "")
+	f.Add("id", at, "c2ln", "https://api.sandbox.paypal.com"+certPrefix+"C", "none", "{}")
 	f.Fuzz(func(t *testing.T, id, at, sig, cert, algo, body string) {
 		h := http.Header{}
 		h.Set("Paypal-Transmission-Id", id)
@@ -578,8 +593,12 @@ func FuzzVerify(f *testing.F) {
 		h.Set("Paypal-Transmission-Sig", sig)
 		h.Set("Paypal-Cert-Url", cert)
 		h.Set("Paypal-Auth-Algo", algo)
+		called = ""
 		if ev, err := a.Verify(t.Context(), h, []byte(body), false, startWall); err == nil {
 			t.Fatalf("accepted %+v", ev)
+		}
+		if called != "" {
+			t.Fatalf("%q made us call %s", cert, called)
 		}
 	})
 }
