@@ -10,7 +10,7 @@ LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
 GOFUMPT  := $(GO) tool -modfile=tools/go.mod gofumpt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-process test-wire test-mongo test-ferretdb test-browser test-tools sim crash planted bench lint docs fmt fmt-check docs-check ci clean
+.PHONY: help demo build test test-process test-wire test-mongo test-ferretdb test-browser test-tools sim crash planted fuzz bench lint docs fmt fmt-check docs-check ci clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ crash: ## crash the process before and after every durable write of every scene,
 planted: ## plant a catalogue of bugs into copies of the source, one by one: the named test must catch each (minutes)
 	$(GO) run ./cmd/planted -jobs 2
 	$(GO) test -count=1 -run 'Planted' ./cmd/sim
+
+fuzz: ## give every fuzz target N=30000 inputs, one line a target (ONLY=FuzzVerify for one; PLAIN=1 without coverage guidance, quicker to build)
+	@N="$(or $(N),30000)" PLAIN="$(PLAIN)" bash tools/fuzz.sh $(ONLY)
 
 bench: build ## measure latency, throughput, CPU and memory beside their floors, then check the books (ARGS="-history 100000 -only sweep", ARGS="-mongo URL")
 	$(GO) build -trimpath -o bin/ ./cmd/checkbooks ./cmd/bench

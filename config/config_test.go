@@ -577,6 +577,8 @@ func TestValidate(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	f.Add(stripeTest)
 	f.Add(allLive)
+	f.Add("risk: [{rule: decline_velocity, window: 99999d, threshold: -1, actions: [refund, x]}, {rule: x, app: y, dry_run: false}]\n")
+	f.Add("alerts: {channels: [{name: ops, mail: {to: [a@b.c]}}], routes: [{kinds: ['*'], to: [ops]}]}\nencryption: {keys: [{id: a, key: x}], active: b}\nretention: {inbox: 9d}\n")
 	f.Add("accounts: [[[\n")
 	f.Add("? {a: b}\n: c\n")
 	f.Add("a: !!binary x\nb: |\n  ${X}\n")

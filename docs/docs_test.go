@@ -135,3 +135,45 @@ func eachFile(t *testing.T, roots []string, visit func(path string, f *ast.File,
 		t.Fatalf("no Go file below %v", roots)
 	}
 }
+
+// Promise: proof.md lists exactly the fuzz targets there are, each in its package.
+func TestFuzzTargetsAreListed(t *testing.T) {
+	t.Parallel()
+	have := map[string]bool{}
+	eachTest(t, "Fuzz", func(pkg, name string) { have[name+" "+pkg] = true })
+	listed := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| (Fuzz\\w+) \\| `([^`]+)` \\|").FindAllStringSubmatch(read(t, "proof.md"), -1) {
+		listed[m[1]+" "+m[2]] = true
+	}
+	if len(have) < 15 {
+		t.Fatalf("found only %v", have)
+	}
+	for k := range have {
+		if !listed[k] {
+			t.Errorf("%s is not in proof.md", k)
+		}
+	}
+	for k := range listed {
+		if !have[k] {
+			t.Errorf("proof.md lists %s, which is not there", k)
+		}
+	}
+}
+
+// eachTest visits the test functions of the product whose names begin with prefix.
+func eachTest(t *testing.T, prefix string, visit func(pkg, name string)) {
+	t.Helper()
+	form := regexp.MustCompile(`(?m)^func (` + prefix + `\w+)\((?:t|f|_) \*testing\.[TF]\)`)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		for _, m := range form.FindAllStringSubmatch(read(t, path), -1) {
+			visit(strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "../"), m[1])
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
