@@ -173,13 +173,9 @@ func wire(o Options, below store.Engine) (*House, error) {
 	}
 	share.tell = func() { m.shared(registry.Accounts()) }
 	payments, alerts := store.NewPayments(engine), store.NewAlerts(engine)
-	apps := make([]gateway.App, 0, len(o.Config.Apps))
-	for _, a := range o.Config.Apps {
-		policy := disputePolicy(a.Disputes)
-		if err := policy.Check(); err != nil {
-			return nil, fmt.Errorf("apps: %s: disputes: %w", a.Name, err)
-		}
-		apps = append(apps, gateway.App{Name: a.Name, Mode: payment.Mode(a.Mode), ReturnOrigins: a.ReturnOrigins, Disputes: policy})
+	apps, err := configuredApps(o.Config)
+	if err != nil {
+		return nil, err
 	}
 	runtime, pauses, err := runtimeSettings(o, engine)
 	if err != nil {
