@@ -142,7 +142,8 @@ func elsewhere(p store.WritePoint) string {
 		{"share.", "store: TestSharesNeverExceedTheWhole; a budget of calls, no money"},
 		{"retention.", "store: TestRetentionOfInbox, TestRetentionOfAlerts, TestRetentionOfFeeds; a step that repeats itself"},
 		{"erasure.", "store: TestEraserErasesAndProves; an operator's job in steps"},
-		{"risk_", "gateway/risk: its own tests; the scenes have no rules about fraud yet"},
+		{"risk_decision.", "gateway: its own tests; the default rules decide nothing in scenes"},
+		{"risk_block.", "gateway: its own tests; nobody is blocked in scenes"},
 	} {
 		if strings.HasPrefix(string(p), of.prefix) {
 			return of.test

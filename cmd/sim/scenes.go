@@ -58,6 +58,8 @@ func scenes() []scene {
 			does("stripe", "refunds/{id}/fail", func(s *script) string { return s.seen("stripe", "refund.created") }, nil))},
 		{name: "dispute lost", steps: disputed("lost")},
 		{name: "dispute won", steps: disputed("won")},
+		{name: "dispute accepted", steps: append(disputed("")[:5:5], waits(2*time.Hour), answers(true))},
+		{name: "dispute contested, won", steps: append(disputed("")[:5:5], waits(2*time.Hour), answers(false), waits(time.Hour), disputed("won")[6])},
 		{name: "webhook before the API's answer", busy: true, steps: append(paid(), asks("refund", 1200))},
 		{name: "refund's answer lost", wiring: lostAnswer("/v1/refunds"), steps: append(paid(), asks("refund", 1200))},
 		{name: "capture's answer lost", wiring: lostAnswer("/capture"), steps: paypal},

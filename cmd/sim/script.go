@@ -211,6 +211,29 @@ func does(api, path string, object func(*script) string, in any) step {
 	}}
 }
 
+// answers is the app answering the dispute: it gives it up, or hands in evidence.
+func answers(give bool) step {
+	return step{"answer the dispute", func(s *script) bool {
+		p := s.payment()
+		if p == nil || len(p.Facts.Disputes) == 0 {
+			return false
+		}
+		id := payment.DisputeID(p.Facts.Disputes[0].Key)
+		return s.alive(func(i *instance) error {
+			r := gateway.Request{Caller: caller(s.o.App), Path: "/v1/disputes/" + id + "/answer", Key: "answer", Fingerprint: "answer"}
+			if give {
+				_, err := i.service.AcceptDispute(context.Background(), r, id, "it was our mistake")
+				return err
+			}
+			_, err := i.service.GiveEvidence(context.Background(), r, id, gateway.EvidenceInput{
+				Texts: map[string]string{"uncategorized_text": "it was delivered"}, Submit: true,
+				Files: []gateway.FileInput{{Name: "receipt.pdf", Type: "receipt", Data: []byte("%PDF-1.4 a receipt")}},
+			})
+			return err
+		})
+	}}
+}
+
 // outside are refunds at the dashboard.
 func outside(n int) step {
 	return step{"refunds outside", func(s *script) bool {

@@ -13,6 +13,7 @@ import (
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/httpapi"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/gateway/risk"
 	"github.com/trifecta-pay/trifecta/providers"
 	"github.com/trifecta-pay/trifecta/providers/paypal"
 	"github.com/trifecta-pay/trifecta/providers/sandbox"
@@ -171,7 +172,8 @@ func (i *instance) boot() error {
 	}
 	payments, alerts, orphans := store.NewPayments(e), store.NewAlerts(e), store.NewOrphans(e)
 	opts := gateway.Options{
-		Payments: payments, Keys: store.NewKeys(e), Notify: alerts, Providers: registry,
+		Payments: payments, Keys: store.NewKeys(e), Notify: alerts, Providers: registry, Disputes: store.NewDisputes(e),
+		Risk:  &gateway.RiskOptions{Store: store.NewRisk(e), Policy: func(string, payment.Mode) risk.Policy { return risk.Default() }},
 		Clock: i.clock, Token: t.token, PublicURL: publicURL, BrandName: "Shop", Render: httpapi.NewRenderer(publicURL),
 		ReturnLayer: t.plan.mode != modeWebhook, Logger: t.log,
 	}
@@ -200,6 +202,8 @@ func (i *instance) boot() error {
 		{name: "operations", step: i.service.Operations(0).Step, least: time.Second},
 		{name: "inbox", step: i.inbox.Step, least: time.Second},
 		{name: "feed", step: relay.Step, least: time.Second},
+		{name: "risk", step: i.service.Risk().Step, least: 5 * time.Second},
+		{name: "disputes", step: i.service.DisputeDesk(0).Step, least: 5 * time.Second},
 	}
 	if err := i.dispatcher(alerts); err != nil {
 		return err
@@ -219,7 +223,7 @@ func (i *instance) boot() error {
 func (i *instance) receiver(e store.Engine, registry *providers.Registry, payments *store.Payments, alerts *store.Alerts, orphans *store.Orphans) error {
 	t := i.t
 	in := inbox.Options{
-		Accounts: registry, Store: store.NewInbox(e), Applier: i.service, Finder: payments, Notify: alerts, Orphans: orphans,
+		Accounts: registry, Store: store.NewInbox(e), Applier: i.service, Finder: payments, Notify: alerts, Orphans: orphans, Disputes: i.service,
 		Clock: i.clock, Owner: t.token(), Logger: t.log, APIVersions: map[string]string{"stripe": "2023-10-16"},
 	}
 	in.Metrics.Processed = func(_, result string, _ time.Duration) { t.count("inbox_" + result) }
@@ -245,7 +249,7 @@ func (i *instance) reconciler(e store.Engine, registry *providers.Registry, paym
 	}
 	opts := reconcile.Options{
 		Payments: payments, Applier: i.service, Accounts: registry.Accounts(), Leases: store.NewLeases(e), Cursors: store.NewSweepCursors(e),
-		Runs: store.NewRuns(e), Discrepancies: store.NewDiscrepancies(e), Orphans: orphans, Alerts: alerts, Clock: i.clock,
+		Runs: store.NewRuns(e), Discrepancies: store.NewDiscrepancies(e), Orphans: orphans, Disputes: i.service, Alerts: alerts, Clock: i.clock,
 		NewID: t.token, Logger: t.log, SweepEvery: every,
 	}
 	if t.wiring.reconcile != nil {
