@@ -17,8 +17,10 @@ import (
 // outcome makes a request again until it has an outcome, as a careful app does;
 // what failed is counted.
 func (tn *town) outcome(path, idem string, body any) object {
-	for range 200 {
+	var last object
+	for began := time.Now(); time.Since(began) < time.Minute; {
 		code, _, out := tn.do(http.MethodPost, path, appKey, idem, body)
+		last = out
 		switch {
 		case code >= 200 && code < 300:
 			return out
@@ -29,7 +31,7 @@ func (tn *town) outcome(path, idem string, body any) object {
 			return nil
 		}
 	}
-	tn.t.Errorf("%s was never answered", path)
+	tn.t.Errorf("%s was never answered: %v", path, last)
 	return nil
 }
 
@@ -83,6 +85,9 @@ func TestFailOverDuringPayments(t *testing.T) {
 		customers.Go(func() {
 			for i := range work {
 				id, refunded := tn.customer(i)
+				if id == "" {
+					continue
+				}
 				mu.Lock()
 				refunds[id] = refunded
 				mu.Unlock()
