@@ -364,7 +364,8 @@ func (b *Box) Next() time.Time {
 		sooner(b.Digest.DueAt)
 	}
 	if len(b.Kept.Tallies) > 0 {
-		sooner(b.NextTry)
+		// Not NextTry alone: it is zero in a channel that works, and zero means never.
+		sooner(slices.MaxFunc([]time.Time{b.Kept.Tallies[0].First, b.NextTry, b.Until}, time.Time.Compare))
 	}
 	return next
 }

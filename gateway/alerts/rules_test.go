@@ -182,3 +182,27 @@ func TestRaisedKindsAreListed(t *testing.T) {
 		}
 	}
 }
+
+// A channel that works again sends what it kept, also if the process died right
+// after the first message that got through: what is kept is due, not never.
+func TestKeptIsDueOnceTheChannelWorks(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	b := Box{
+		Channel: "mail", Items: []Item{{ID: "ntc_1", Kind: "sweep_failing", Severity: Critical, At: now.Add(-time.Hour)}},
+		Kept: Digest{Since: now.Add(-time.Hour), Tallies: []Tally{{Kind: "late_money", Severity: Critical, Count: 2, First: now.Add(-time.Hour), Last: now, Samples: []string{"inc_1"}}}},
+	}
+	if at := b.Next(); at.IsZero() || at.After(now) {
+		t.Fatalf("next is %s, want by %s", at, now)
+	}
+	for range 2 {
+		it, ok := b.Claim("owner", now)
+		if !ok {
+			t.Fatalf("nothing to send: %+v", b)
+		}
+		b.Sent("owner", it.ID)
+	}
+	if len(b.Items)+len(b.Kept.Tallies) > 0 || !b.Next().IsZero() {
+		t.Errorf("left: %+v", b)
+	}
+}
