@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/gateway/risk"
@@ -51,10 +52,11 @@ func (s *Service) refuseBlocked(ctx context.Context, p *payment.Payment) error {
 	return e
 }
 
-// gated says whether an operation takes money and was certainly never sent: only then
-// may a block still stop it. One that was sent must be settled.
+// gated says whether an operation takes money and has certainly not done so: only then
+// may a block still stop it. It was never sent, or every try was turned away. One that
+// may have taken effect must be settled.
 func gated(op *payment.Operation) bool {
-	return op != nil && op.Tries == 0 && !op.State.Settled() && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize)
+	return op != nil && op.State == payment.OpPending && !unseen(*op) && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize)
 }
 
 // gate keeps a blocked customer's approval from being captured. A block ends the
@@ -66,7 +68,11 @@ func (s *Service) gate(ctx context.Context, id, opID string) (p *payment.Payment
 	if p, err = s.load(ctx, id); err != nil {
 		return nil, false, err
 	}
-	if !gated(p.Operation(opID)) {
+	op := p.Operation(opID)
+	if op != nil && op.By.Type == payment.ActorRisk && op.State == payment.OpPending && !unseen(*op) {
+		return s.stillMeant(ctx, p, *op)
+	}
+	if !gated(op) {
 		return nil, true, nil
 	}
 	b, blocked, err := s.blocking(ctx, p)
@@ -90,6 +96,26 @@ func (s *Service) gate(ctx context.Context, id, opID string) (p *payment.Payment
 			State: payment.OpFailed, Declined: true, Code: payment.CodeDeclined,
 			Failure: payment.Failure{Code: DeclineBlocked, DeclineCode: DeclineBlocked, Message: "The payment was declined."},
 		}, nil, s.now())
+		return nil
+	})
+	return p, false, err
+}
+
+// stillMeant keeps what a decision ordered, and no provider has done yet, from being
+// done after the decision was reversed.
+func (s *Service) stillMeant(ctx context.Context, p *payment.Payment, op payment.Operation) (_ *payment.Payment, passed bool, err error) {
+	d, err := s.opts.Risk.Store.Decision(ctx, op.By.ID)
+	if errors.Is(err, ErrNotFound) || err == nil && d.State != risk.Reversed {
+		return nil, true, nil
+	}
+	if err != nil {
+		return nil, false, storeError(err)
+	}
+	src := payment.Source{Layer: payment.LayerAPI, Actor: op.By, Reason: "not done: the decision was reversed"}
+	p, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
+		if now := c.Operation(op.ID); now != nil && now.State == payment.OpPending && !unseen(*now) {
+			c.Settle(op.ID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: "reversed"}}, nil, s.now())
+		}
 		return nil
 	})
 	return p, false, err

@@ -56,15 +56,27 @@ func (s *Service) visit(ctx context.Context, id string) (risk.Decision, error) {
 		return d, err
 	}
 	d, err = s.changeDecision(ctx, id, func(c *risk.Decision) {
-		c.Told, c.Planned, c.Left = true, true, left
+		c.Told = true
+		if c.State == risk.Reversed {
+			c.NextAt = s.now() // the block may have come after it was lifted
+		}
+		if c.State != risk.Pending {
+			return
+		}
+		c.Planned, c.Left = true, left
 		for _, step := range planned {
 			if c.Step(step.ID) == nil {
 				c.Steps = append(c.Steps, step)
 			}
 		}
 	})
-	if err != nil || d.State != risk.Pending {
+	switch {
+	case err != nil:
 		return d, err
+	case d.State == risk.Reversed:
+		return s.takeBack(ctx, d)
+	case d.State != risk.Pending:
+		return d, nil
 	}
 	return s.carryOut(ctx, d)
 }
@@ -296,14 +308,20 @@ func (s *Service) customersPayments(ctx context.Context, app App, ref string) ([
 func (s *Service) carryOut(ctx context.Context, d risk.Decision) (risk.Decision, error) {
 	results := map[string]risk.Step{}
 	for _, step := range d.Steps {
-		if step.State == risk.StepPending && len(results) < stepsPerVisit {
-			results[step.ID] = s.carryOutStep(ctx, d, step)
+		if step.State != risk.StepPending || len(results) >= stepsPerVisit {
+			continue
 		}
+		if now, err := s.opts.Risk.Store.Decision(ctx, d.ID); err != nil || now.State != risk.Pending {
+			break // it may have been reversed while the step before was done
+		}
+		results[step.ID] = s.carryOutStep(ctx, d, step)
 	}
 	moved := false
 	return s.changeDecision(ctx, d.ID, func(c *risk.Decision) {
 		for i := range c.Steps {
-			if r, ok := results[c.Steps[i].ID]; ok && c.Steps[i].State == risk.StepPending {
+			r, ok := results[c.Steps[i].ID]
+			// What was done is done, also where the decision was reversed meanwhile.
+			if ok && (c.Steps[i].State == risk.StepPending || c.State == risk.Reversed && r.State == risk.StepDone) {
 				c.Steps[i] = r
 				moved = moved || r.State != risk.StepPending
 			}
