@@ -261,15 +261,17 @@ func TestOutage(t *testing.T) {
 // comes first.
 func TestDeadlines(t *testing.T) {
 	t.Parallel()
-	s, e := rig(t, wiretest.Options{}, func(o *Options) { o.Timeout = 300 * time.Millisecond })
-	slow := wiretest.Fault{Command: "update", Delay: 700 * time.Millisecond, Effect: true}
+	s, _ := rig(t, wiretest.Options{})
+	e := openAt(t, s.URL("t"), enginetest.Collections())
+	e.timeout = time.Second // from here on
+	slow := wiretest.Fault{Command: "update", Delay: 3 * time.Second, Effect: true}
 	s.Inject(slow)
 	err := e.Replace(t.Context(), things, store.Doc{ID: "old", Body: []byte(`{"n":2}`)}, 1)
 	if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("our deadline: %v", err)
 	}
 	s.Inject(slow)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if err := e.Replace(ctx, things, store.Doc{ID: "old", Body: []byte(`{"n":2}`)}, 1); !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the caller's deadline: %v", err)

@@ -50,7 +50,7 @@ func TestPassword(t *testing.T) {
 	t.Parallel()
 	s := wiretest.Start(t, wiretest.Options{Secrets: []string{"canary-pass%", "canary-pass%25"}})
 	url := strings.Replace(s.URL("t"), "mongodb://", "mongodb://canary-user:canary-pass%25@", 1)
-	_, err := Open(t.Context(), Options{URL: url, Collections: enginetest.Collections(), SelectionTimeout: 300 * time.Millisecond})
+	_, err := Open(t.Context(), Options{URL: url, Collections: enginetest.Collections()})
 	if !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a wrong password: %v", err)
 	}
