@@ -212,7 +212,7 @@ func (h *hold) release(ctx context.Context) {
 func safely(fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+			err = fmt.Errorf("panic: %s\n%s", payment.PanicText(v), debug.Stack())
 		}
 	}()
 	return fn()

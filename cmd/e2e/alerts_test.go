@@ -1,15 +1,11 @@
 package e2e
 
 import (
-	"context"
-	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/trifecta-pay/trifecta/cmd/trifecta/mailbox"
 	"github.com/trifecta-pay/trifecta/config"
 )
 
@@ -20,27 +16,11 @@ func TestDisputeBecomesMail(t *testing.T) {
 	for _, provider := range []string{"stripe", "paypal"} {
 		t.Run(provider, func(t *testing.T) {
 			t.Parallel()
-			box, err := mailbox.New(time.Now, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, stop := context.WithCancel(t.Context())
-			served := make(chan error, 1)
-			go func() { served <- box.Serve(ctx, l) }()
-			t.Cleanup(func() {
-				stop()
-				if err := <-served; err != nil {
-					t.Error(err)
-				}
-			})
+			box, port := mailServer(t)
 			tn := start(t, config.Layers{Return: true, Webhook: true, Reconcile: true}, func(c *config.Config) {
 				c.Alerts = config.Alerts{
 					Channels: []config.AlertChannel{{
-						Name: "ops", Type: config.ChannelEmail, SMTPHost: "127.0.0.1", SMTPPort: l.Addr().(*net.TCPAddr).Port, SMTPTLS: "none",
+						Name: "ops", Type: config.ChannelEmail, SMTPHost: "127.0.0.1", SMTPPort: port, SMTPTLS: "none",
 						From: "alerts@pay.example", To: []string{"ops@shop.example"},
 					}},
 					Routes:      []config.AlertRoute{{Kinds: []string{"dispute_opened"}, Channels: []string{"ops"}}},

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -33,13 +34,15 @@ func customer(o object) object {
 	return o
 }
 
-// forms are the spellings in which a text may stand in a document: plain, in a URL,
-// and in base64 at each of the three alignments.
+// forms are the spellings in which a text may stand in a document: plain, in a URL, in
+// hex, and in base64 of both alphabets at each of the three alignments.
 func forms(plain string) []string {
-	out := []string{plain, url.QueryEscape(plain)}
+	out := []string{plain, url.QueryEscape(plain), url.PathEscape(plain), hex.EncodeToString([]byte(plain)), strings.ToUpper(hex.EncodeToString([]byte(plain)))}
 	for skip := range 3 {
-		enc := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", skip) + plain))
-		out = append(out, enc[4*((skip+2)/3):len(enc)-4])
+		for _, alphabet := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+			enc := alphabet.EncodeToString([]byte(strings.Repeat("x", skip) + plain))
+			out = append(out, enc[4*((skip+2)/3):len(enc)-4])
+		}
 	}
 	return out
 }

@@ -53,6 +53,7 @@ func FuzzTargets(f *testing.F) {
 	opts := bare()
 	opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	opts.RatePerSecond = 1e9
+	opts.Webhooks = http.NotFoundHandler()
 	h := New(opts)
 	for _, p := range []string{
 		"/v1/payments", "/v1/payments/pay_x", "/v1/payments/%00", "/v1/payments/..%2f..%2fx", "/v1/payments/pay_%ff/refunds", "//v1/payments", "/v1/./payments", "/v1/events",

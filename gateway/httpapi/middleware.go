@@ -88,7 +88,7 @@ func (a *api) recovery(c *gin.Context) {
 			panic(v) // net/http's own way to drop a connection
 		}
 		ctx := c.Request.Context()
-		a.log.ErrorContext(ctx, "panic in a handler", "request_id", RequestID(ctx), "route", c.FullPath(), "panic", v, "stack", string(debug.Stack()))
+		a.log.ErrorContext(ctx, "panic in a handler", "request_id", RequestID(ctx), "route", c.FullPath(), "panic", payment.PanicText(v), "stack", string(debug.Stack()))
 		if !c.Writer.Written() {
 			a.render(c, payment.NewError(payment.CodeInternal, ""))
 		}

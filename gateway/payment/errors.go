@@ -3,6 +3,7 @@ package payment
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 )
 
@@ -77,6 +78,17 @@ func Invalid(pointer, format string, args ...any) *Error {
 		Code: CodeInvalid, Message: "The request breaks a rule: " + pointer + " " + rule + ".",
 		Fields: []FieldError{{Pointer: pointer, Rule: rule}},
 	}
+}
+
+// PanicText is what may be written down of a panic: the runtime's own words. Of any
+// other value it is the type alone, because its text may hold what was being worked on,
+// a key or a customer. The stack says where it was.
+func PanicText(v any) string {
+	var r runtime.Error
+	if err, ok := v.(error); ok && errors.As(err, &r) {
+		return r.Error()
+	}
+	return fmt.Sprintf("%T", v)
 }
 
 // CodeOf is the code of an error, CodeInternal for one that has none.

@@ -48,7 +48,7 @@ func signed(header string, body []byte, secrets []string, now time.Time) bool {
 	var stamp string
 	var given [][]byte
 	for _, part := range strings.Split(header, ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		name, value, _ := strings.Cut(part, "=")
 		switch name {
 		case "t":
 			if stamp != "" {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/reconcile"
 )
 
@@ -59,7 +60,7 @@ func (h *House) step(ctx context.Context, w Worker) (next time.Time) {
 	next = h.clock().Add(maxSleep)
 	defer func() {
 		if r := recover(); r != nil {
-			h.log.ErrorContext(ctx, "worker panicked", "worker", w.Name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			h.log.ErrorContext(ctx, "worker panicked", "worker", w.Name, "panic", payment.PanicText(r), "stack", string(debug.Stack()))
 		}
 	}()
 	did, at, err := w.Step(ctx)

@@ -53,7 +53,7 @@ func (c *Channel) Send(ctx context.Context, m alerts.Message) error {
 	if answer.Status >= 200 && answer.Status < 300 {
 		return nil
 	}
-	f := alerts.Failure{Cause: fmt.Errorf("slack: it answered %d %s", answer.Status, alerts.Clean(string(answer.Body), 100))}
+	f := alerts.Failure{Cause: fmt.Errorf("slack: it answered %d %s", answer.Status, reason(answer.Body))}
 	// Slack docs, "Sending messages using incoming webhooks": 400 invalid_payload is
 	// about the message; 403, 404 and 410 are about the channel.
 	f.Permanent = answer.Status == http.StatusBadRequest
@@ -61,6 +61,17 @@ func (c *Channel) Send(ctx context.Context, m alerts.Message) error {
 		f.RetryAfter = time.Duration(min(seconds, 24*3600)) * time.Second
 	}
 	return f
+}
+
+// reason is Slack's word for a refusal, such as no_service (Slack docs, "Sending messages
+// using incoming webhooks"). Any other text stays out of errors, which are kept and
+// logged: what stands between us and Slack may repeat our URL in it.
+func reason(body []byte) string {
+	word := strings.TrimSpace(string(body))
+	if word == "" || len(word) > 40 || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		return "without a reason of Slack's"
+	}
+	return word
 }
 
 type text struct {

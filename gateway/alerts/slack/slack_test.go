@@ -111,11 +111,11 @@ func TestAnswers(t *testing.T) {
 		{http.StatusFound, "", false, 0},
 		{http.StatusInternalServerError, "", false, 0},
 	} {
-		ch := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		ch := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", c.retryAfter)
 			w.Header().Set("Location", "http://169.254.169.254/")
 			w.WriteHeader(c.status)
-			_, _ = w.Write([]byte("no\r\nway"))
+			_, _ = w.Write([]byte("no\r\nway to " + r.URL.Path))
 		})
 		err := ch.Send(t.Context(), message("x"))
 		var f alerts.Failure
