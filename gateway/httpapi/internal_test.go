@@ -150,10 +150,13 @@ func TestInternalErrorsStayInside(t *testing.T) {
 			t.Errorf("%s leaks: %s", path, body)
 		}
 	}
-	for _, cause := range []string{"permission", "dsn", "database password"} {
+	for _, cause := range []string{"permission", "dsn", "panic in a handler", "panic=string", "internal_test.go"} {
 		if !strings.Contains(log.String(), cause) {
 			t.Errorf("the log lacks %q", cause)
 		}
+	}
+	if strings.Contains(log.String(), "database password") {
+		t.Error("the log repeats what a panic said")
 	}
 }
 

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -348,5 +349,40 @@ func TestNothingSecretInLogs(t *testing.T) {
 	}
 	if !strings.Contains(log, `"route":"/pay/:id"`) {
 		t.Error("no access log")
+	}
+}
+
+// E10: Promise: every method that the document does not describe is refused with 405,
+// and Allow names exactly those that it does.
+func TestE10UndescribedMethods(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	doc, err := httpapi.Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	for path, item := range doc.Paths.Map() {
+		var allowed []string
+		for method := range item.Operations() {
+			allowed = append(allowed, method)
+		}
+		slices.Sort(allowed)
+		target := strings.NewReplacer("{id}", "x", "{provider}", "stripe", "{account}", "a").Replace(path)
+		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"} {
+			if slices.Contains(allowed, method) {
+				continue
+			}
+			asked++
+			a := w.do(call{method: method, path: target, key: opKey, bad: true})
+			said := strings.FieldsFunc(a.header.Get("Allow"), func(r rune) bool { return r == ',' || r == ' ' })
+			slices.Sort(said)
+			if a.status != http.StatusMethodNotAllowed || !slices.Equal(said, allowed) {
+				t.Errorf("%s %s: %d, Allow %v; want 405 and %v", method, path, a.status, said, allowed)
+			}
+		}
+	}
+	if asked < 100 {
+		t.Errorf("only %d questions: the document was not read", asked)
 	}
 }

@@ -3,7 +3,6 @@ package payment
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 )
 
@@ -84,8 +83,10 @@ func Invalid(pointer, format string, args ...any) *Error {
 // other value it is the type alone, because its text may hold what was being worked on,
 // a key or a customer. The stack says where it was.
 func PanicText(v any) string {
-	var r runtime.Error
-	if err, ok := v.(error); ok && errors.As(err, &r) {
+	if r, ok := v.(interface {
+		error
+		RuntimeError() // of runtime.Error alone
+	}); ok {
 		return r.Error()
 	}
 	return fmt.Sprintf("%T", v)
