@@ -213,3 +213,24 @@ func (s *Service) policyRefused(ctx context.Context, r DisputeRecord, err error)
 	}
 	return s.policyAlert(ctx, r, "the policy's answer was refused: "+known.Message)
 }
+
+// lapsedPolicy says that an operation was ordered by an app's policy, has certainly not
+// been done yet, and would not be ordered any more: the dispute is another one by now, or
+// the policy is. A provider that was away for hours must not be told what held before.
+func (s *Service) lapsedPolicy(p *payment.Payment, op payment.Operation) bool {
+	if op.By.Type != payment.ActorPolicy || op.State != payment.OpPending || unseen(op) {
+		return false
+	}
+	words := map[payment.OpKind]policyWord{payment.OpAcceptDispute: policyAccept, payment.OpSubmitEvidence: policyContest}
+	app, ok := s.app(p.App, p.Mode)
+	if !ok || app.Disputes.DryRun {
+		return true
+	}
+	for _, d := range p.Facts.Disputes {
+		if d.Key.ID == op.Target && d.Key.Account == op.Account {
+			word, _ := app.Disputes.decide(d)
+			return word != words[op.Kind]
+		}
+	}
+	return true
+}

@@ -262,3 +262,49 @@ func TestDisputeAnswerTooLate(t *testing.T) {
 		t.Errorf("the provider was asked %d times", n)
 	}
 }
+
+// Guards what a policy gives up by itself: where the provider turned the order away, it
+// is given again only if the policy would still order it, for the dispute as it is now.
+func TestPolicyAcceptsOnlyWhatItStillWould(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(w *world, d *fakeDispute)
+		want   payment.DisputeStatus
+	}{
+		"nothing changed":   {func(*world, *fakeDispute) {}, payment.DisputeLost},
+		"the amount grew":   {func(_ *world, d *fakeDispute) { d.amount = 900_00 }, payment.DisputeNeedsResponse},
+		"now it is dry":     {func(w *world, _ *fakeDispute) { w.opts.Apps[0].Disputes.DryRun = true; w.restart() }, payment.DisputeNeedsResponse},
+		"the policy is off": {func(w *world, _ *fakeDispute) { w.opts.Apps[0].Disputes = gateway.DisputePolicy{}; w.restart() }, payment.DisputeNeedsResponse},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(o *gateway.Options) {
+				o.Apps[0].Disputes = gateway.DisputePolicy{AcceptUnder: map[payment.Currency]int64{"usd": 50_00, "eur": 50_00}}
+			})
+			p := w.paid("stripe")
+			w.stripe.dispute(p.ID)
+			w.stripe.fail("accept_dispute", tooMany)
+			w.observe(p.ID, 1)
+			if _, _, err := w.svc.DisputeDesk(0).Step(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if n := w.stripe.counted("accept_dispute"); n != 1 {
+				t.Fatalf("asked %d times", n)
+			}
+			d := w.stripe.roots[len(w.stripe.roots)-1].disputes[0]
+			w.pass(time.Second)
+			c.change(w, d)
+			w.observe(p.ID, 1)
+			for range 6 {
+				w.pass(time.Minute)
+				w.step()
+				if _, _, err := w.svc.DisputeDesk(0).Step(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if d.status != c.want {
+				t.Errorf("the dispute is %s, want %s: %+v", d.status, c.want, w.get(p.ID).Operations)
+			}
+		})
+	}
+}

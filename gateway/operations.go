@@ -130,6 +130,11 @@ func (s *Service) drive(ctx context.Context, id, opID string, src payment.Source
 			return nil
 		}
 		now := s.now()
+		if s.lapsedPolicy(p, *op) {
+			started = false
+			p.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: "policy_changed"}}, nil, now)
+			return nil
+		}
 		started = p.Start(opID, owner, s.opts.Lease, s.plan(p, *op, now), now)
 		return nil
 	})

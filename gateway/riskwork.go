@@ -13,9 +13,10 @@ import (
 
 // Bounds of the risk worker.
 const (
-	riskBatch = 50              // payments and decisions one Step looks at, each
-	heldLook  = time.Minute     // between two looks at a capture that a hold puts off
-	riskRetry = 5 * time.Minute // until a payment whose signals can't be handled is tried again
+	riskBatch = 50               // payments and decisions one Step looks at, each
+	heldLook  = time.Minute      // between two looks at a capture that a hold puts off
+	riskRetry = 5 * time.Minute  // until a payment whose signals can't be handled is tried again
+	stuckLook = 30 * time.Second // until a decision that could not be gone on with is
 )
 
 // Risk is the worker behind the rules against fraud: it brings signals from payments
@@ -33,33 +34,53 @@ func (r *Risk) Step(ctx context.Context) (did int, next time.Time, err error) {
 	if r.s.opts.Risk == nil {
 		return 0, now.Add(time.Hour), nil
 	}
-	ids, err := r.s.opts.Risk.Store.Signaling(ctx, now, riskBatch)
-	if err != nil {
-		return 0, next, storeError(err)
-	}
-	var problems []error
-	for _, id := range ids {
-		if err := r.s.handleSignals(ctx, id); err != nil {
-			problems = append(problems, fmt.Errorf("signals of %s: %w", id, err), r.s.putOffSignals(ctx, id))
-			continue
+	store := r.s.opts.Risk.Store
+	signals, more, err := upTo(ctx, now, store.Signaling, func(id string) error {
+		err := r.s.handleSignals(ctx, id)
+		if err != nil {
+			err = errors.Join(fmt.Errorf("signals of %s: %w", id, err), r.s.putOffSignals(ctx, id))
 		}
-		did++
-	}
-	due, err := r.s.opts.Risk.Store.DueDecisions(ctx, now, riskBatch)
-	if err != nil {
-		return did, next, errors.Join(append(problems, storeError(err))...)
-	}
-	for _, id := range due {
-		if _, err := r.s.visit(ctx, id); err != nil {
-			problems = append(problems, fmt.Errorf("decision %s: %w", id, err))
-			continue
+		return err
+	})
+	decided, moreDecisions, err2 := upTo(ctx, now, store.DueDecisions, func(id string) error {
+		_, err := r.s.visit(ctx, id)
+		if err != nil {
+			err = errors.Join(fmt.Errorf("decision %s: %w", id, err), r.s.putOffDecision(ctx, id, now))
 		}
-		did++
-	}
-	if len(ids) == riskBatch || len(due) == riskBatch {
+		return err
+	})
+	if more || moreDecisions {
 		next = now
 	}
-	return did, next, errors.Join(problems...)
+	return signals + decided, next, errors.Join(err, err2)
+}
+
+// upTo works on a batch of what is due. One that fails never stops the others, nor do
+// many that can't even be put off at the head of the queue: then it looks further. more
+// says that the queue goes on.
+func upTo(ctx context.Context, now time.Time, due func(context.Context, time.Time, int) ([]string, error), do func(id string) error) (did int, more bool, err error) {
+	var problems []error
+	tried := map[string]bool{}
+	for limit := riskBatch; ; limit *= 2 {
+		ids, err := due(ctx, now, limit)
+		if err != nil {
+			return did, false, errors.Join(append(problems, storeError(err))...)
+		}
+		for _, id := range ids {
+			if tried[id] {
+				continue
+			}
+			tried[id] = true
+			if err := do(id); err != nil {
+				problems = append(problems, err)
+				continue
+			}
+			did++
+		}
+		if full := len(ids) == limit; !full || did > 0 || limit >= maxLook {
+			return did, full && did > 0, errors.Join(problems...)
+		}
+	}
 }
 
 // putOffSignals keeps a payment whose signals can't be handled from being tried in
@@ -72,6 +93,19 @@ func (s *Service) putOffSignals(ctx context.Context, id string) error {
 		p.SignalAt = s.now().Add(riskRetry)
 		return true
 	})
+}
+
+// putOffDecision keeps a decision that can't be gone on with from standing at the head
+// of the queue.
+func (s *Service) putOffDecision(ctx context.Context, id string, now time.Time) error {
+	_, err := s.opts.Risk.Store.ChangeDecision(ctx, id, func(d risk.Decision) (risk.Decision, bool) {
+		if !d.Open() || d.NextAt.After(now) {
+			return d, false // done, or to be looked at later already
+		}
+		d.NextAt = now.Add(stuckLook)
+		return d, true
+	})
+	return storeError(err)
 }
 
 // policy is an app's rules.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,8 +59,15 @@ func InboxBodyCollection() Collection {
 type Inbox struct {
 	e Engine
 	// recent spares the events that are worked on right after their arrival from being
-	// read and decoded for every step of that work. Events are never deleted.
-	recent *recent[inboxRecord]
+	// read and decoded for every step of that work. An event that retention dropped may
+	// come again under its id, its versions beginning anew, so the bytes decide.
+	recent *recent[decodedEvent]
+}
+
+// decodedEvent is an event and the very bytes it was decoded from.
+type decodedEvent struct {
+	body  []byte
+	event inboxRecord
 }
 
 // recentEvents bounds the events remembered: the work of a few seconds.
@@ -72,7 +80,7 @@ var (
 )
 
 // NewInbox keeps received events in an engine.
-func NewInbox(e Engine) *Inbox { return &Inbox{e: e, recent: newRecent[inboxRecord](recentEvents)} }
+func NewInbox(e Engine) *Inbox { return &Inbox{e: e, recent: newRecent[decodedEvent](recentEvents)} }
 
 type inboxRecord struct {
 	Schema int          `json:"schema"`
@@ -103,12 +111,12 @@ func (r inboxRecord) doc() (Doc, error) {
 
 // of decodes an event, unless it is known in this version.
 func (s *Inbox) of(d Doc) (inboxRecord, error) {
-	if r, ok := s.recent.at(d.ID, d.Version); ok {
-		return r, nil
+	if known, ok := s.recent.at(d.ID, d.Version); ok && bytes.Equal(known.body, d.Body) {
+		return known.event, nil
 	}
 	r, err := inboxOf(d)
 	if err == nil {
-		s.recent.put(d.ID, d.Version, r)
+		s.recent.put(d.ID, d.Version, decodedEvent{d.Body, r})
 	}
 	return r, err
 }
@@ -149,7 +157,7 @@ func (s *Inbox) Insert(ctx context.Context, rec inbox.Record, body []byte) (inbo
 		return inbox.Record{}, false, err
 	}
 	if created {
-		s.recent.put(d.ID, stored.Version, r)
+		s.recent.put(d.ID, stored.Version, decodedEvent{d.Body, r})
 		return rec, true, nil
 	}
 	out, err := s.of(stored)
@@ -215,11 +223,11 @@ func (s *Inbox) Change(ctx context.Context, id string, w inbox.Write, fn func(in
 		return r.doc()
 	}
 	ctx = WithPoint(ctx, inboxPoints[w])
-	if _, version, ok := s.recent.last(id); ok {
+	if known, version, ok := s.recent.last(id); ok {
 		// What we know is most likely still so; if not, the write loses its race.
-		d, err := updateFrom(ctx, s.e, inboxName, Doc{ID: id, Version: version}, change)
+		d, err := updateFrom(ctx, s.e, inboxName, Doc{ID: id, Version: version, Body: known.body}, change)
 		if err == nil && changed {
-			s.recent.put(id, d.Version, written)
+			s.recent.put(id, d.Version, decodedEvent{d.Body, written})
 		}
 		if err != nil || changed {
 			return out, changed && err == nil, inboxError(err)
@@ -228,7 +236,7 @@ func (s *Inbox) Change(ctx context.Context, id string, w inbox.Write, fn func(in
 	}
 	d, err := Update(ctx, s.e, inboxName, id, change)
 	if err == nil && changed {
-		s.recent.put(id, d.Version, written)
+		s.recent.put(id, d.Version, decodedEvent{d.Body, written})
 	}
 	return out, changed && err == nil, inboxError(err)
 }

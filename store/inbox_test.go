@@ -267,3 +267,42 @@ func TestOrphans(t *testing.T) {
 		}
 	})
 }
+
+// Guards an event that the provider sends again after retention dropped it: it is a new
+// one, though its versions are those of the old one, which this process still remembers.
+func TestInboxEventComesAgainAfterRetention(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, e store.Engine) {
+		s, elsewhere := store.NewInbox(e), store.NewInbox(e)
+		settle := func(s *store.Inbox, as inbox.State) {
+			if _, ok, err := s.Change(t.Context(), "in_001", inbox.WriteSettle, func(r inbox.Record) (inbox.Record, bool) {
+				r.State, r.DueAt = as, time.Time{}
+				return r, true
+			}); err != nil || !ok {
+				t.Fatalf("settled %t, %v", ok, err)
+			}
+		}
+		if _, _, err := s.Insert(t.Context(), received(1, nil), nil); err != nil {
+			t.Fatal(err)
+		}
+		settle(s, inbox.Done)
+		if n, err := store.NewRetention(e).Inbox(t.Context(), now.Add(time.Hour), 10); n != 1 || err != nil {
+			t.Fatalf("%d dropped, %v", n, err)
+		}
+		// It comes to another process, which parks it; this one looks for it at version 2.
+		again := received(1, func(r *inbox.Record) { r.Reason, r.ReceivedAt = "again", now.Add(time.Hour) })
+		if _, created, err := elsewhere.Insert(t.Context(), again, nil); !created || err != nil {
+			t.Fatal(created, err)
+		}
+		if _, _, err := elsewhere.Change(t.Context(), "in_001", inbox.WriteSettle, func(r inbox.Record) (inbox.Record, bool) {
+			r.State = inbox.Parked
+			return r, true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		due, err := s.Due(t.Context(), now.Add(time.Hour), 10)
+		if err != nil || len(due) != 1 || due[0].State != inbox.Parked || due[0].Reason != "again" {
+			t.Errorf("due: %+v, %v", due, err)
+		}
+	})
+}

@@ -5,8 +5,9 @@ import "sync"
 // recent remembers what the last documents read or written decoded to, so that one
 // that is read again in the version we know is not decoded again. It is never asked
 // whether a document changed: that the engine says, with its version. A version is
-// written once, by compare-and-swap, so it always means the same content; documents
-// that are deleted and made again under their id must not be kept here.
+// written once, by compare-and-swap, so it means the same content; but a document that
+// is deleted and made again under its id begins its versions anew, so users compare the
+// bytes too.
 type recent[V any] struct {
 	mu    sync.Mutex
 	max   int

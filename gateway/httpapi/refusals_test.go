@@ -250,6 +250,10 @@ func TestScopes(t *testing.T) {
 		w.do(call{method: "POST", path: route, key: readKey, idem: "x", body: "{}", bad: true}).want(http.StatusForbidden, "forbidden")
 	}
 	w.do(call{method: "GET", path: "/v1/reconcile/runs", key: shopKey}).want(http.StatusForbidden, "forbidden")
+	// Blocking somebody and giving their money back is a refund.
+	ban := `{"customer":"eve","reason":"x","refund":true}`
+	w.do(call{method: "POST", path: "/v1/blocks", key: writeKey, idem: "x", body: ban}).want(http.StatusForbidden, "forbidden")
+	w.do(call{method: "POST", path: "/v1/blocks", key: shopKey, idem: "x", body: ban}).want(http.StatusUnprocessableEntity, "unsupported") // no rules here
 	w.do(call{method: "POST", path: "/v1/payments", key: opKey, idem: "x", body: body(nil)}).want(http.StatusForbidden, "forbidden")
 	w.do(call{method: "GET", path: path, key: opKey}).want(http.StatusOK, "")
 }

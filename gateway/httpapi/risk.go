@@ -48,6 +48,11 @@ func (a *api) setBlock(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if b.Refund { // the block is the smaller part of what is asked
+		if err := callerOf(c).Allow(gateway.ScopeRefundsWrite); err != nil {
+			return err
+		}
+	}
 	r, err := a.request(c, "/v1/blocks", b)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ const (
 	shopKey  = "tk_test_shopshopshopshopshop"
 	otherKey = "tk_test_otherotherotherother"
 	readKey  = "tk_test_readreadreadreadread"
+	writeKey = "tk_test_writewritewritewrite"
 	opKey    = "tk_op_operatoroperatoroperator"
 )
 
@@ -114,6 +115,7 @@ func newWorld(t *testing.T, adjust ...func(*httpapi.Options)) *world {
 		shopKey:  {App: "shop", Mode: payment.ModeTest, Scopes: gateway.AllScopes()},
 		otherKey: {App: "other", Mode: payment.ModeTest, Scopes: gateway.AllScopes()},
 		readKey:  {App: "shop", Mode: payment.ModeTest, Scopes: []string{gateway.ScopePaymentsRead}},
+		writeKey: {App: "shop", Mode: payment.ModeTest, Scopes: []string{gateway.ScopePaymentsRead, gateway.ScopePaymentsWrite}},
 		opKey:    {Operator: true},
 	} {
 		if err := w.svc.AddKey(context.Background(), token, k); err != nil {
