@@ -285,6 +285,11 @@ func (s *Service) retryCreate(ctx context.Context, r Request, in CreateInput, ap
 	if err := s.refuseBlocked(ctx, draft); err != nil {
 		return Answer{}, err
 	}
+	if rests(p, s.now()) {
+		out := payment.NewError(payment.CodeProviderUnavailable, "The provider could not be reached several times. Nothing was done; repeat the request with the same key, not so soon.")
+		out.PaymentID = p.ID
+		return Answer{}, out
+	}
 	var opID string
 	owner := s.opts.Token()
 	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "creation repeated"}
@@ -303,4 +308,22 @@ func (s *Service) retryCreate(ctx context.Context, r Request, in CreateInput, ap
 		return Answer{Payment: next}, nil
 	}
 	return s.created(ctx, next, opID, owner)
+}
+
+// A creation that certainly reached nobody may be repeated. Each repetition opens an
+// attempt, and a payment has payment.MaxAttempts of them: without a rest, a caller who
+// repeats every few seconds would have used them up before a provider's outage ends.
+const (
+	freeRepetitions = 10               // before the first rest
+	longestRest     = 10 * time.Minute // so that the attempts last for hours, and the end of an outage is noticed soon
+)
+
+// rests says whether it is too soon to try this creation again. A refusal that the
+// caller can correct never rests.
+func rests(p *payment.Payment, now time.Time) bool {
+	op, tried := creation(p), len(p.Facts.Opened)
+	if op == nil || op.State != payment.OpFailed || op.Code != payment.CodeProviderUnavailable || tried < freeRepetitions {
+		return false
+	}
+	return now.Before(op.DoneAt.Add(min(payment.Backoff(tried-freeRepetitions+1), longestRest)))
 }

@@ -240,6 +240,37 @@ func TestCreateNotDone(t *testing.T) {
 	}
 }
 
+// Guards that a long outage does not use a payment up: an app that repeats its creation every five seconds for three
+// hours, as it is told to, gets its checkout with the same key once the provider is back.
+func TestCreateThroughLongOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	for range payment.MaxAttempts {
+		w.stripe.fail("create_checkout", tooMany)
+	}
+	for began := w.now(); w.now().Before(began.Add(3 * time.Hour)); w.pass(5 * time.Second) {
+		_, err := w.create("k", input("stripe"))
+		wantCode(t, err, payment.CodeProviderUnavailable)
+		var e *payment.Error
+		if !errors.As(err, &e) || e.PaymentID == "" {
+			t.Fatalf("no payment named: %v", err)
+		}
+	}
+	if tried := w.stripe.counted("create_checkout"); tried < 20 || tried >= payment.MaxAttempts {
+		t.Errorf("tried %d times in three hours", tried)
+	}
+	w.stripe.mu.Lock()
+	clear(w.stripe.script)
+	w.stripe.mu.Unlock()
+	w.pass(10 * time.Minute)
+	if a, err := w.create("k", input("stripe")); err != nil || a.Unknown {
+		t.Errorf("after the outage: %+v, %v", a, err)
+	}
+	if len(w.stripe.roots) != 1 {
+		t.Errorf("%d checkouts", len(w.stripe.roots))
+	}
+}
+
 // Guards that a provider's complaint about one field reaches the app as that field, and that the correction may choose
 // another provider or none.
 func TestCreateRefusedField(t *testing.T) {
