@@ -24,8 +24,8 @@ build: ## build bin/trifecta
 test: ## run all tests with the race detector, in random order (TESTFLAGS=… to change)
 	$(GO) test $(TESTFLAGS) ./...
 
-test-process: ## over 150 kill -9, a webhook flood, a stop under load and a killed migration, with real processes (2 to 3 minutes)
-	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 10m -run 'Kill|Flood|SecondProcess|Stopped' ./cmd/e2e ./cmd/trifecta
+test-process: ## over 150 kill -9, paused processes, broken networks, stalled providers, a flood, stops under load, with real processes (2 to 3 minutes)
+	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 10m -run 'Kill|Flood|SecondProcess|Stopped|Paused|Network|Stalled|Relay' ./cmd/e2e ./cmd/trifecta
 
 test-wire: ## the suites of the store and of the whole house on a stand-in that speaks MongoDB's wire protocol
 	TRIFECTA_TEST_ENGINE=wire TRIFECTA_FAULT_MATRIX=1 $(GO) test -count=1 -timeout 10m ./store ./store/mongo/... ./store/transfer/... ./cmd/e2e

@@ -119,6 +119,7 @@ type pair struct {
 	key            string
 	serve          *process
 	client         *http.Client
+	patience       time.Duration // of apps, before they repeat a request
 }
 
 func freeAddr(t *testing.T) string {
@@ -296,7 +297,7 @@ func (pr *pair) insist(path, idem string, body any) (int, object) {
 		if code == http.StatusConflict && out["code"] != "idempotency_in_progress" {
 			return code, out
 		}
-		time.Sleep(20 * time.Millisecond) // another process is being restarted
+		time.Sleep(max(20*time.Millisecond, pr.patience)) // another process is being restarted
 	}
 	return 0, nil
 }

@@ -232,6 +232,21 @@ func (pr *pair) shop(i int) string {
 		return ""
 	}
 	id, _ := p["id"].(string)
+	pr.customer(i, p)
+	if i%5 == 0 {
+		for range 40 {
+			if code, now := pr.ask(http.MethodGet, "/v1/payments/"+id, "", nil); code == http.StatusOK && now["status"] == "succeeded" {
+				pr.insist("/v1/payments/"+id+"/refunds", fmt.Sprintf("refund-%d", i), object{"amount": 300})
+				break
+			}
+			time.Sleep(50 * time.Millisecond) // waiting for a webhook
+		}
+	}
+	return id
+}
+
+// customer pays a payment, or approves it; every third comes back.
+func (pr *pair) customer(i int, p object) {
 	refs, _ := p["provider_refs"].(object)
 	target := ""
 	if session, ok := refs["checkout_session"].(string); ok {
@@ -246,16 +261,6 @@ func (pr *pair) shop(i int) string {
 			_ = resp.Body.Close()
 		}
 	}
-	if i%5 == 0 {
-		for range 40 {
-			if code, now := pr.ask(http.MethodGet, "/v1/payments/"+id, "", nil); code == http.StatusOK && now["status"] == "succeeded" {
-				pr.insist("/v1/payments/"+id+"/refunds", fmt.Sprintf("refund-%d", i), object{"amount": 300})
-				break
-			}
-			time.Sleep(50 * time.Millisecond) // waiting for a webhook
-		}
-	}
-	return id
 }
 
 func (pr *pair) pay(target string, body object) string {

@@ -56,7 +56,7 @@ func (m *member) hello(req request) bson.D {
 	}
 	hosts := bson.A{}
 	for _, o := range s.members {
-		hosts = append(hosts, o.address)
+		hosts = append(hosts, o.known)
 	}
 	var election bson.ObjectID
 	binary.BigEndian.PutUint64(election[4:], uint64(s.term))
@@ -69,7 +69,7 @@ func (m *member) hello(req request) bson.D {
 		{Key: "setName", Value: setName},
 		{Key: "setVersion", Value: int32(1)},
 		{Key: "hosts", Value: hosts},
-		{Key: "me", Value: m.address},
+		{Key: "me", Value: m.known},
 		{Key: "topologyVersion", Value: bson.D{{Key: "processId", Value: m.processID}, {Key: "counter", Value: s.counter()}}},
 		{Key: "maxBsonObjectSize", Value: int32(16 << 20)},
 		{Key: "maxMessageSizeBytes", Value: int32(48_000_000)},
@@ -79,7 +79,7 @@ func (m *member) hello(req request) bson.D {
 		{Key: "maxWireVersion", Value: int32(21)}, // MongoDB 7.0
 	}
 	if s.primary >= 0 {
-		reply = append(reply, bson.E{Key: "primary", Value: s.members[s.primary].address})
+		reply = append(reply, bson.E{Key: "primary", Value: s.members[s.primary].known})
 	}
 	if s.primary == m.n {
 		reply = append(reply, bson.E{Key: "electionId", Value: election})

@@ -65,6 +65,7 @@ type member struct {
 	set       *Server
 	n         int
 	address   string
+	known     string // guarded by set.mu: the address by which clients know it
 	processID bson.ObjectID
 	listener  net.Listener
 	conns     map[net.Conn]bool // guarded by set.mu
@@ -103,7 +104,7 @@ func New(o Options) (*Server, error) {
 		cursors: map[int64]*cursor{}, counts: map[string]int{},
 	}
 	for i := range o.Members {
-		m := &member{set: s, n: i, address: "127.0.0.1:0", processID: bson.NewObjectID(), conns: map[net.Conn]bool{}}
+		m := &member{set: s, n: i, address: "127.0.0.1:0", known: "127.0.0.1:0", processID: bson.NewObjectID(), conns: map[net.Conn]bool{}}
 		s.members = append(s.members, m)
 		if err := m.listen(); err != nil {
 			s.Close()
@@ -115,11 +116,25 @@ func New(o Options) (*Server, error) {
 
 // URL is what a client of the database connects to.
 func (s *Server) URL(db string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	hosts := make([]string, 0, len(s.members))
 	for _, m := range s.members {
-		hosts = append(hosts, m.address)
+		hosts = append(hosts, m.known)
 	}
 	return "mongodb://" + strings.Join(hosts, ",") + "/" + db + "?replicaSet=" + setName
+}
+
+// Relay puts something between clients and each member: front is given a member's address and returns the one by which
+// clients shall know it. Clients learn the addresses from the members, so only those who connect afterwards, with a
+// new URL, go that way.
+func (s *Server) Relay(front func(member string) string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.members {
+		m.known = front(m.address)
+	}
+	s.announce()
 }
 
 // Close ends all connections. It may be called twice.
@@ -216,6 +231,9 @@ func (m *member) listen() error {
 		return fmt.Errorf("wiretest: %w", err)
 	}
 	m.set.mu.Lock()
+	if m.known == m.address {
+		m.known = l.Addr().String()
+	}
 	m.address, m.listener, m.down = l.Addr().String(), l, false
 	m.set.mu.Unlock()
 	m.set.wg.Go(func() {
