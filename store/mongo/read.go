@@ -4,17 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/trifecta-pay/trifecta/store"
 )
 
 const (
-	idIndex    = "_id_" // MongoDB's own
-	readTries  = 3      // a read that met a fail-over is simply asked again
-	idsPerFind = 200    // of GetMany: 200 documents are well below one reply in the common case
+	idIndex   = "_id_" // MongoDB's own
+	readTries = 3      // a read that met a fail-over is simply asked again
+	// branchesAtOnce keeps a query of many branches (up to 64) from taking as many round trips one after the other, and
+	// from taking the whole pool.
+	branchesAtOnce = 8
+	idsPerFind     = 200 // of GetMany: 200 documents are well below one reply in the common case
 )
 
 // Get implements store.Engine.
@@ -100,15 +105,19 @@ func (e *Engine) run(ctx, inner context.Context, c *collection, p store.Plan) ([
 	if hint == "" {
 		hint = idIndex
 	}
-	var found []store.Doc
-	for _, values := range p.Branches {
-		docs, err := e.branch(ctx, inner, c, p, hint, values)
-		if err != nil {
-			return nil, "", err
-		}
-		found = append(found, docs...)
+	perBranch := make([][]store.Doc, len(p.Branches))
+	group, within := errgroup.WithContext(inner)
+	group.SetLimit(branchesAtOnce)
+	for i, values := range p.Branches {
+		group.Go(func() (err error) {
+			perBranch[i], err = e.branch(ctx, within, c, p, hint, values)
+			return err
+		})
 	}
-	docs, next := p.Page(p.Merge(found))
+	if err := group.Wait(); err != nil {
+		return nil, "", err
+	}
+	docs, next := p.Page(p.Merge(slices.Concat(perBranch...)))
 	return docs, next, nil
 }
 
