@@ -53,7 +53,11 @@ type Error struct {
 // Error prints one fault a line below a heading.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "configuration %srefused, %d fault", e.File+strings.Repeat(" ", min(len(e.File), 1)), len(e.Faults))
+	name := e.File
+	if name == "" {
+		name = "from the environment alone (no file was named)"
+	}
+	fmt.Fprintf(&b, "configuration %s refused, %d fault", name, len(e.Faults))
 	if len(e.Faults) != 1 {
 		b.WriteByte('s')
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,6 +42,9 @@ It opens the store itself, so with SQLite no server may be running.`,
 			if err != nil {
 				return fmt.Errorf("the configuration is refused:\n%w", err)
 			}
+			if names := appNames(cfg); !operator && !slices.Contains(names, app) {
+				return fmt.Errorf("no app is called %q; the configuration has: %s", app, strings.Join(names, ", "))
+			}
 			key, err := p.makeKey(cmd.Context(), cfg, app, operator, scopes)
 			if err != nil {
 				return err
@@ -53,6 +58,14 @@ It opens the store itself, so with SQLite no server may be running.`,
 	cmd.Flags().BoolVar(&operator, "operator", false, "make an operator key, which spans apps")
 	cmd.Flags().StringSliceVar(&scopes, "scopes", nil, "scopes of the key (default: all)")
 	return cmd
+}
+
+func appNames(cfg config.Config) []string {
+	names := make([]string, 0, len(cfg.Apps))
+	for _, a := range cfg.Apps {
+		names = append(names, a.Name)
+	}
+	return names
 }
 
 func (p program) makeKey(ctx context.Context, cfg config.Config, app string, operator bool, scopes []string) (key string, err error) {

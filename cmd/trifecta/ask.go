@@ -68,11 +68,14 @@ func (p program) asked(ctx context.Context, server, method, path string, body an
 	client := &http.Client{Timeout: 30 * time.Second}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; is the server running there? --server URL says which one to ask", err)
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		return nil, fmt.Errorf("%s refuses the key in %s (%d): it must be an operator key of that server's store, not revoked\n%s", server, operatorKeyVariable, resp.StatusCode, readable(answer))
 	}
 	if resp.StatusCode >= 300 {
 		return nil, fmt.Errorf("the server answered %d:\n%s", resp.StatusCode, readable(answer))

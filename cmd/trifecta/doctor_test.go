@@ -52,8 +52,16 @@ func newClinic(t *testing.T) *clinic {
 		}
 	})
 	c.paypal = httptest.NewUnstartedServer(nil)
-	handler, err := paypalapi.New(c.world, paypalapi.Options{BaseURL: "http://" + c.paypal.Listener.Addr().String()})
+	chain, err := paypalapi.NewChain(time.Now(), nil)
 	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := paypalapi.New(c.world, paypalapi.Options{BaseURL: "http://" + c.paypal.Listener.Addr().String(), Chain: chain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := filepath.Join(c.dir, "ca.pem")
+	if err := os.WriteFile(ca, chain.RootPEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c.paypal.Config.Handler = handler
@@ -66,10 +74,10 @@ func newClinic(t *testing.T) *clinic {
 store: sqlite:%s
 accounts:
   - {name: stripe-eu, provider: stripe, mode: test, secret_key: %s, api_base: "%s", webhook_secrets: []}
-  - {name: paypal-eu, provider: paypal, mode: test, client_id: shop, client_secret: canary-paypal-secret, api_base: "%s", webhook_ids: []}
+  - {name: paypal-eu, provider: paypal, mode: test, client_id: shop, client_secret: canary-paypal-secret, api_base: "%s", webhook_ids: [], webhook_root_ca: %s, webhook_cert_hosts: ["%s"]}
 apps:
   - {name: shop, mode: test}
-`, c.public.URL, filepath.Join(c.dir, "shop.db"), canary, c.stripe.URL, c.paypal.URL)
+`, c.public.URL, filepath.Join(c.dir, "shop.db"), canary, c.stripe.URL, c.paypal.URL, ca, c.paypal.Listener.Addr())
 	c.write()
 	return c
 }
@@ -288,6 +296,9 @@ func TestDoctorFindings(t *testing.T) {
 			c.stripeAPI(http.MethodPost, "/v1/webhook_endpoints", url.Values{"url": {c.public.URL + "/webhooks/stripe/stripe-eu"}, "enabled_events[]": {"*"}, "api_version": {"2023-10-16"}})
 		}, "webhooks.once", doctor.Warn, "registered 2 times", "Remove"},
 		{"another webhook id", func(c *clinic) { c.change("webhook_ids: [", "webhook_ids: [OTHER") }, "webhooks.id", doctor.Fail, "another id", "Set webhook_ids to"},
+		{"a sandbox whose webhooks nobody trusts", func(c *clinic) {
+			c.change(", webhook_root_ca: "+filepath.Join(c.dir, "ca.pem"), "")
+		}, "webhooks.certificate", doctor.Warn, "will be refused", "docs/sandbox.md"},
 		{"two secrets", func(c *clinic) {
 			c.change("webhook_secrets: [", "webhook_secrets: [whsec_0123456789abcdef0123456789, ")
 		}, "secrets.rotation", doctor.Warn, "rotation", "Remove the old one"},

@@ -73,7 +73,8 @@ func (p program) register(ctx context.Context, cfg config.Config, only string) e
 		}
 		for _, u := range urls {
 			if err := p.registerOne(ctx, a, registrar, u.url, u.key, u.connect); err != nil {
-				return fmt.Errorf("register %s for %s: %w", u.url, a.Name, err)
+				what, fix := doctor.Explain(err)
+				return fmt.Errorf("register %s for %s: %w\n%s. %s", u.url, a.Name, err, what, fix)
 			}
 		}
 	}

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/trifecta-pay/trifecta/cmd/trifecta/house"
+	"github.com/trifecta-pay/trifecta/store"
 )
 
 // program is what every command gets: its surroundings, nothing global.
@@ -26,14 +30,33 @@ func run(ctx context.Context, args, environ []string, out, errOut io.Writer) int
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	if err := root.ExecuteContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	if cmd, err := root.ExecuteContextC(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		if own, ok := errors.AsType[exitError](err); ok {
 			return own.code
 		}
 		_, _ = fmt.Fprintln(errOut, "trifecta:", err)
+		if text := advice(cmd, err); text != "" {
+			_, _ = fmt.Fprintln(errOut, text)
+		}
 		return 1
 	}
 	return 0
+}
+
+// advice says what to do about an error whose text can't know: it was written in
+// a room that knows no commands.
+func advice(cmd *cobra.Command, err error) string {
+	switch {
+	case house.InUse(err) && cmd.Flags().Lookup("server") != nil:
+		return "Stop that process first, or let it do this: --server URL in place of --config FILE."
+	case house.InUse(err):
+		return "Stop that process first. Only one may have an SQLite file; MongoDB is for several."
+	case errors.Is(err, store.ErrUnavailable):
+		return "Check what the configuration says under store: its address, the network, the credentials, and that the database is up and has a primary."
+	case errors.Is(err, fs.ErrPermission):
+		return "Run it as a user who may, or name another place."
+	}
+	return ""
 }
 
 func (p program) root() *cobra.Command {
@@ -54,6 +77,9 @@ Start here:
   trifecta doctor    checks a configuration and everything it names, before you serve`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
 	root.AddCommand(p.demo(), p.serve(), p.sandbox(), p.apikey(), p.reconcile(), p.webhooks(), p.alerts(), p.migrate(), p.doctor(), p.settings(), p.erase(), p.encryption(), p.version())
 	return root
 }

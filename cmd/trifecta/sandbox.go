@@ -42,7 +42,13 @@ All state is in memory and gone when it stops.`,
 			if err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(p.out, "Stripe sandbox  http://%s\nPayPal sandbox  http://%s\n", box.stripe.listener.Addr(), box.paypal.listener.Addr())
+			_, _ = fmt.Fprintf(p.out, `Stripe sandbox  http://%[1]s
+PayPal sandbox  http://%[2]s
+
+To try trifecta serve with it, configure these addresses as api_base. PayPal's webhooks
+are signed under a certificate that is new at every start; docs/sandbox.md says how to
+have it trusted (curl -s http://%[2]s/_sandbox/ca.pem > sandbox-ca.pem).
+`, box.stripe.listener.Addr(), box.paypal.listener.Addr())
 			return serveAll(ctx, log, running{
 				sites:   []site{box.stripe, box.paypal},
 				workers: func(ctx context.Context) error { box.world.Run(ctx); return nil },

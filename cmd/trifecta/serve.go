@@ -63,6 +63,9 @@ func (p program) runServe(ctx context.Context, cfg config.Config) (err error) {
 	if err != nil {
 		return errors.Join(err, public.Close(), h.Leave(ctx))
 	}
+	if len(cfg.Alerts.Channels) == 0 {
+		log.WarnContext(ctx, "no alert channel is configured: alerts are records only, see GET /v1/alerts")
+	}
 	log.InfoContext(ctx, "ready", "addr", public.Addr().String(), "internal", internal.Addr().String(), "public_url", cfg.PublicURL)
 	err = serveAll(ctx, log, running{
 		sites: []site{

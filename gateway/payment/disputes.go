@@ -138,6 +138,15 @@ func DisputeNews(before Dispute, known bool, d Dispute) []string {
 	}
 }
 
+// disputeOpened says what is disputed and, where an answer is taken, until when.
+func disputeOpened(d Dispute) string {
+	text := "A customer disputes " + d.Amount.String() + " of a payment (" + d.Stage + ", " + d.Reason + ")."
+	if !d.DueBy.IsZero() {
+		text += " Answer before " + d.DueBy.UTC().Format("2 Jan 2006 15:04 UTC") + "."
+	}
+	return text
+}
+
 // alertDisputes adds what a human must hear of disputes and fraud warnings.
 func (p *Payment) alertDisputes(old *Payment, now time.Time) {
 	was := disputesByKey(old.Facts)
@@ -146,7 +155,7 @@ func (p *Payment) alertDisputes(old *Payment, now time.Time) {
 		if !known {
 			p.raise(Alert{
 				Kind: "dispute_opened", Severity: "warning", Dispute: DisputeID(d.Key), At: now,
-				Message: "A customer disputes a payment (" + d.Stage + ", " + d.Reason + ").",
+				Message: disputeOpened(d),
 			}, d.Key.ID)
 		}
 		if known && before.Status == d.Status {

@@ -18,7 +18,7 @@ import (
 func lock(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock file: %w", err)
+		return nil, fmt.Errorf("lock file beside the database, whose directory must be writable: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		defer func() { _ = f.Close() }() // nothing was written
@@ -27,7 +27,7 @@ func lock(path string) (io.Closer, error) {
 		}
 		holder := make([]byte, 32)
 		n, _ := f.ReadAt(holder, 0) // only for the message
-		return nil, fmt.Errorf("%w: %s is %w (%s); stop it first, or use its operator API instead of the file",
+		return nil, fmt.Errorf("%w: %s is %w (%s)",
 			store.ErrUnavailable, strings.TrimSuffix(path, lockSuffix), ErrInUse, strings.TrimSpace(string(holder[:n])))
 	}
 	// Who holds it, for the other one's message. The lock counts, not the text.

@@ -23,8 +23,8 @@ import (
 
 // demo is a running `trifecta demo` of its own.
 type demo struct {
-	shop, api, stripe, paypal string
-	log                       *bytes.Buffer
+	shop, inbox, api, stripe, paypal string
+	log                              *bytes.Buffer
 }
 
 var binary string
@@ -78,12 +78,14 @@ func startDemo(t *testing.T, args ...string) *demo {
 		}
 	})
 	lines := bufio.NewScanner(out)
-	find := regexp.MustCompile(`(Open the shop|API and its docs|Stripe sandbox|PayPal sandbox)\s+(http://127\.0\.0\.1:\d+)`)
+	find := regexp.MustCompile(`(Open the shop|Open the inbox|API and its docs|Stripe sandbox|PayPal sandbox)\s+(http://127\.0\.0\.1:\d+)`)
 	for lines.Scan() {
 		if m := find.FindStringSubmatch(lines.Text()); m != nil {
 			switch m[1] {
 			case "Open the shop":
 				d.shop = m[2]
+			case "Open the inbox":
+				d.inbox = m[2]
 			case "API and its docs":
 				d.api = m[2]
 			case "Stripe sandbox":
@@ -92,7 +94,7 @@ func startDemo(t *testing.T, args ...string) *demo {
 				d.paypal = m[2]
 			}
 		}
-		if d.paypal != "" && d.shop != "" {
+		if d.paypal != "" && d.shop != "" && d.inbox != "" {
 			go func() { _, _ = io.Copy(io.Discard, out) }()
 			return d
 		}
@@ -178,6 +180,8 @@ type person struct {
 	ctx  context.Context
 	name string
 	shot int
+	// script is whether the person has JavaScript.
+	script bool
 }
 
 func open(t *testing.T, s screen) *person {
@@ -207,7 +211,7 @@ func open(t *testing.T, s screen) *person {
 	t.Cleanup(stop)
 	ctx, cancel := context.WithTimeout(ctx, 25*time.Second)
 	t.Cleanup(cancel)
-	p := &person{t: t, ctx: ctx, name: strings.ReplaceAll(t.Name(), "/", "-")}
+	p := &person{t: t, ctx: ctx, script: s.script, name: strings.ReplaceAll(t.Name(), "/", "-")}
 	scheme := "light"
 	if s.dark {
 		scheme = "dark"

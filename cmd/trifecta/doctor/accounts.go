@@ -27,7 +27,7 @@ func (c *checkup) account(ctx context.Context, a config.Account, account *provid
 		return err
 	})
 	if err != nil {
-		what, fix := explain(err)
+		what, fix := Explain(err)
 		if providers.ClassOf(err) == providers.Misconfigured {
 			fix = "Give the key the right to read webhook endpoints, or look at the registration yourself"
 		}
@@ -64,7 +64,7 @@ func (c *checkup) credentials(ctx context.Context, a config.Account, account *pr
 		return true
 	}
 	if err != nil {
-		what, fix := explain(err)
+		what, fix := Explain(err)
 		c.add(groupAccounts, "credentials", a.Name, Fail, what, fix)
 		return false
 	}
@@ -80,9 +80,9 @@ func (c *checkup) credentials(ctx context.Context, a config.Account, account *pr
 	return true
 }
 
-// explain says what a provider's error means to an operator. Adapters' errors never
+// Explain says what a provider's error means to an operator. Adapters' errors never
 // hold a secret.
-func explain(err error) (what, fix string) {
+func Explain(err error) (what, fix string) {
 	var e *providers.Error
 	if !errors.As(err, &e) {
 		return err.Error(), "Try again"
@@ -120,6 +120,9 @@ func (c *checkup) endpoint(a config.Account, needs providers.EndpointNeeds, list
 		c.add(groupWebhooks, "webhooks.once", a.Name, Warn, fmt.Sprintf("%s is registered %d times (%s): every event comes as often", url, len(usable), ids(usable)), "Remove the ones whose secret is not configured any more")
 	}
 	before := c.report.Failures
+	if a.Provider == config.ProviderPayPal && a.APIBase != "" && (a.WebhookRootCA == "" || len(a.WebhookCertHosts) == 0) {
+		c.add(groupWebhooks, "webhooks.certificate", a.Name, Warn, "its api_base is not PayPal's, and no certificate of a stand-in is trusted: webhooks signed by one will be refused", "Set webhook_root_ca and webhook_cert_hosts, as docs/sandbox.md says")
+	}
 	c.version(a, needs, usable)
 	c.events(a, needs, usable)
 	if a.Provider == config.ProviderPayPal {

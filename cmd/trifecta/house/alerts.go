@@ -1,7 +1,6 @@
 package house
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"net/url"
@@ -102,9 +101,6 @@ func (h *House) tellAdmins(o Options, kept *store.Alerts) error {
 	d, err := Dispatcher(o, kept, h.metrics.alertSent)
 	if err != nil {
 		return err
-	}
-	if len(o.Config.Alerts.Channels) == 0 {
-		o.Logger.WarnContext(context.Background(), "no alert channel is configured: alerts are records only, see GET /v1/alerts")
 	}
 	for _, s := range d.Steps() { // without a channel too: snoozes end
 		h.workers = append(h.workers, Worker{Name: s.Name, Step: s.Run})
