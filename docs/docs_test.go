@@ -177,3 +177,38 @@ func eachTest(t *testing.T, prefix string, visit func(pkg, name string)) {
 		t.Fatal(err)
 	}
 }
+
+// Promise: every test that security.md names is there, in its package, and every row
+// has a verdict; a row that is held names a test.
+func TestSecurityListNamesItsTests(t *testing.T) {
+	t.Parallel()
+	have := map[string]bool{}
+	for _, prefix := range []string{"Test", "Fuzz"} {
+		eachTest(t, prefix, func(pkg, name string) { have[pkg+" "+name] = true })
+	}
+	rows := regexp.MustCompile(`(?m)^\| ([A-L]\d+) \|[^|]*\|[^|]*\|([^|]*)\|([^|]*)\|$`).FindAllStringSubmatch(read(t, "security.md"), -1)
+	if len(rows) < 100 {
+		t.Fatalf("only %d rows were read", len(rows))
+	}
+	seen := map[string]bool{}
+	for _, r := range rows {
+		if seen[r[1]] {
+			t.Errorf("%s is there twice", r[1])
+		}
+		seen[r[1]] = true
+		pkg, named := "", 0
+		for _, m := range regexp.MustCompile("`([^`]+)`|\\b((?:Test|Fuzz)\\w+)").FindAllStringSubmatch(r[2], -1) {
+			if m[1] != "" {
+				pkg = m[1]
+				continue
+			}
+			if named++; !have[pkg+" "+m[2]] {
+				t.Errorf("%s: there is no %s in %s", r[1], m[2], pkg)
+			}
+		}
+		verdict := strings.TrimSpace(r[3])
+		if !regexp.MustCompile(`^(held|partly|open|not there)`).MatchString(verdict) || strings.HasPrefix(verdict, "held") && named == 0 {
+			t.Errorf("%s: verdict %q with %d tests", r[1], verdict, named)
+		}
+	}
+}
