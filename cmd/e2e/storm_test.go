@@ -185,7 +185,11 @@ func (pr *pair) replica() *pair {
 func (pr *pair) wantWholeFeed(payments int) {
 	pr.t.Helper()
 	succeeded, after, sequence := map[string]int{}, "", 0.0
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+	for end, polls := time.Now().Add(30*time.Second), 1; time.Now().Before(end); polls++ {
+		if polls%40 == 0 {
+			pr.t.Logf("the feed tells of %d payments so far, want %d", len(succeeded), payments)
+			pr.advance(60) // whoever held an event may have been stopped: its lease ends
+		}
 		path := "/v1/events?limit=100"
 		if after != "" {
 			path += "&after=" + after
