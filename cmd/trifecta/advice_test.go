@@ -31,6 +31,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		says          []string
 	}{
 		"no configuration":      {nil, []string{"serve"}, []string{"no file was named", "public_url: is missing"}},
+		"an argument missing":   {nil, []string{"apikey", "revoke"}, []string{"accepts 1", "Usage: trifecta apikey revoke", "KEY"}},
 		"a misspelt flag":       {nil, []string{"serve", "--confg", "x"}, []string{"trifecta serve --help"}},
 		"a store in use, asked": {nil, []string{"apikey", "list", "--config", taken.file}, []string{"in use", "--server URL"}},
 		"a store in use":        {nil, []string{"serve", "--config", taken.file}, []string{"in use", "Stop that process"}},

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,6 +54,8 @@ func advice(cmd *cobra.Command, err error) string {
 		return "Stop that process first. Only one may have an SQLite file; MongoDB is for several."
 	case errors.Is(err, store.ErrUnavailable):
 		return "Check what the configuration says under store: its address, the network, the credentials, and that the database is up and has a primary."
+	case strings.HasPrefix(err.Error(), "accepts "): // cobra's words for a wrong number of arguments
+		return "Usage: " + cmd.UseLine()
 	case errors.Is(err, fs.ErrPermission):
 		return "Run it as a user who may, or name another place."
 	}
