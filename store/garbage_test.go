@@ -3,8 +3,10 @@ package store_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,7 +155,9 @@ func FuzzGarbageRows(f *testing.F) {
 			f.Add(byte(i), []byte{byte(step)}, value)
 			f.Add(byte(i), []byte{byte(step), byte(step), 0}, value)
 		}
-		f.Add(byte(i), []byte{}, `{"schema":1,"not json`)
+	}
+	for quarter := range byte(4) {
+		f.Add(quarter, []byte{}, `{"schema":1,"not json`)
 	}
 	f.Fuzz(func(t *testing.T, which byte, place []byte, value string) {
 		var whole, other any
@@ -171,8 +175,12 @@ func FuzzGarbageRows(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		for name, read := range readers(g) {
-			if err := read(t.Context()); broken && err == nil {
+		all := readers(g)
+		for i, name := range slices.Sorted(maps.Keys(all)) {
+			if i%4 != int(which)%4 {
+				continue // a quarter for each input: there are many
+			}
+			if err := all[name](t.Context()); broken && err == nil {
 				t.Errorf("%s: %q was read without an error", name, g.body)
 			} else if err != nil && strings.Contains(err.Error(), "panic") {
 				t.Errorf("%s: %v", name, err)
