@@ -240,7 +240,11 @@ func TestDisputeRefusals(t *testing.T) {
 		t.Errorf("the same again: %v", err)
 	}
 	wantCode(t, give("e2", text("other", true)), payment.CodeIdempotencyReused)
-	wantCode(t, give("e3", text("more", true)), payment.CodeConflict)
+	w.written()
+	wantCode(t, give("e3", gateway.EvidenceInput{Submit: true, Files: []gateway.FileInput{{Name: "a.pdf", Type: payment.EvidenceFiles()[0], Data: []byte("%PDF-1")}}}), payment.CodeConflict)
+	if after := w.written(); after != "" {
+		t.Errorf("a refused answer was stored: %s", after)
+	}
 	_, err := s.svc.AcceptDispute(t.Context(), request("/v1/disputes/"+id+"/accept", "a", "a"), id, "")
 	wantCode(t, err, payment.CodeConflict)
 	if n := w.stripe.counted("give_evidence"); n != 1 {

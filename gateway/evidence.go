@@ -111,6 +111,12 @@ func (s *Service) GiveEvidence(ctx context.Context, r Request, id string, in Evi
 		if err := s.checkEvidence(d, whole, in.Submit); err != nil {
 			return Answer{}, err
 		}
+		// What is refused stores nothing.
+		if p.Operation(opID) == nil {
+			if err := p.Clone().RequestEvidence(d, whole.ID, base, in.Submit, "", r.command(s, opID)); err != nil {
+				return Answer{}, withPayment(err, p)
+			}
+		}
 		if err := s.keepEvidence(ctx, whole, in.Files); err != nil {
 			return Answer{}, err
 		}

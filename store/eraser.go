@@ -50,6 +50,7 @@ const (
 	eraseBatch = 50              // documents of one step; pages of feeds hold up to 200 events each
 	eraseFeed  = 4               // pages of feeds
 	eraseIdle  = 5 * time.Second // how soon a new order is noticed
+	eraseStuck = time.Minute     // how soon one that failed is tried again
 	eraseAgain = time.Hour       // how soon payments that were not over are looked at again
 	maxWaiting = 20              // ids of such payments in the record
 	maxNeedles = 200             // addresses and names of one customer
@@ -87,7 +88,12 @@ func (r *Eraser) Step(ctx context.Context) (did int, next time.Time, err error) 
 		return 1, now, nil
 	}
 	if err != nil {
-		return 0, idle, fmt.Errorf("erasure %s: %w", e.ID, err)
+		err = fmt.Errorf("erasure %s: %w", e.ID, err)
+		outage := errors.Is(err, ErrUnavailable) || errors.Is(err, gateway.ErrUnavailable) || payment.CodeOf(err) == payment.CodeStoreUnavailable
+		if !outage { // it must not stand before the others until somebody has mended it
+			err = errors.Join(err, r.erasures.putOff(ctx, e.ID, now.Add(eraseStuck)))
+		}
+		return 0, idle, err
 	}
 	return 1, now, nil
 }

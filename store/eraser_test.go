@@ -277,3 +277,45 @@ func TestEveryCollectionSaysWhatItKeeps(t *testing.T) {
 		t.Errorf("collections and Keepings differ (-collections +keepings):\n%s", diff)
 	}
 }
+
+// refusing fails for one payment as nothing but a repair will mend.
+type refusing struct {
+	plainEraser
+	id string
+}
+
+func (r refusing) Erase(ctx context.Context, id string, e payment.Erasure) (*payment.Payment, error) {
+	if id == r.id {
+		return nil, errors.New("can't be encoded")
+	}
+	return r.plainEraser.Erase(ctx, id, e)
+}
+
+// Guards everybody else's erasure against one that fails: it is told of and put off.
+func TestErasureThatFailsStopsNoOther(t *testing.T) {
+	t.Parallel()
+	e := newMem(t)
+	trade(t, e)
+	s, at := store.NewErasures(e), now
+	for i, ref := range []string{"ann", "bob"} {
+		order := store.Erasure{ID: fmt.Sprint("ers_", i), App: "shop", Mode: payment.ModeTest, Ref: ref, Reason: "asked for", At: now.Add(time.Duration(i) * time.Second)}
+		if _, err := s.Order(t.Context(), order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := store.NewEraser(e, refusing{plainEraser{store.NewPayments(e)}, "pay_001"}, func() time.Time { return at })
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for range 200 {
+		at = at.Add(time.Second)
+		if _, _, err := r.Step(t.Context()); err != nil {
+			failed++
+		}
+	}
+	bob, err := s.Get(t.Context(), "ers_1")
+	if err != nil || bob.DoneAt.IsZero() || failed == 0 {
+		t.Errorf("the other one is %s after %d failures, %v", bob.State, failed, err)
+	}
+}

@@ -210,5 +210,21 @@ func (s *Erasures) save(ctx context.Context, e Erasure, version int64) (int64, e
 	return version + 1, portError(err)
 }
 
+// putOff makes an erasure due later and changes nothing else.
+func (s *Erasures) putOff(ctx context.Context, id string, until time.Time) error {
+	_, err := Update(WithPoint(ctx, PointErasureStep), s.e, erasuresName, id, func(d Doc) (Doc, error) {
+		e, err := erasureOf(d)
+		if err != nil {
+			return Doc{}, err
+		}
+		if e.DueAt.IsZero() || e.DueAt.After(until) {
+			return d, ErrUnchanged
+		}
+		e.DueAt = until
+		return erasureDoc(e)
+	})
+	return portError(err)
+}
+
 // errOvertaken says that another process has taken this step.
 var errOvertaken = errors.New("store: another process works on this erasure")

@@ -54,12 +54,17 @@ func erasedID(erasure string) string { return "erased/" + erasure }
 // Erasable says whether nothing needs the customer's data any more: the payment is
 // over, everything told to a provider has its answer, every event has left for the
 // feed, and its creation can't be repeated with the data in it. A hold on the
-// customer's money, a conflict and an open checkout need it.
+// customer's money, a conflict, an open checkout and an undecided dispute need it.
 func (p *Payment) Erasable(now time.Time) bool {
 	switch p.Status() {
 	case StatusSucceeded, StatusCanceled, StatusExpired, StatusFailed:
 	case StatusRequiresAction, StatusProcessing, StatusAuthorized, StatusConflicted:
 		return false
+	}
+	for _, d := range p.Facts.Disputes {
+		if d.Status == DisputeNeedsResponse || d.Status == DisputeUnderReview {
+			return false // the evidence names the customer
+		}
 	}
 	return p.Unfinished(0) == nil && len(p.Outbox) == 0 && (p.Answered || !now.Before(p.CreatedAt.Add(replayable)))
 }

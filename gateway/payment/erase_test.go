@@ -140,3 +140,20 @@ func TestEraseWaits(t *testing.T) {
 		t.Error("a creation that nobody repeated for a day is not over")
 	}
 }
+
+// Guards the answer to a dispute: while it is undecided the evidence needs to say who the
+// customer is, and asking to be forgotten must not win it.
+func TestEraseWaitsForDisputes(t *testing.T) {
+	t.Parallel()
+	p := personal(t)
+	p.Outbox = nil
+	for status, want := range map[DisputeStatus]bool{
+		DisputeNeedsResponse: false, DisputeUnderReview: false, DisputeWon: true, DisputeLost: true, DisputeClosed: true,
+	} {
+		c := p.Clone()
+		c.Facts = c.Facts.Merge(Facts{Disputes: []Dispute{{Key: stripeKey("dp_1"), Capture: "c1", Amount: usd(1000), Stage: "chargeback", Status: status, Stamp: stamp(9, 9)}}})
+		if got := c.Erasable(at(20)); got != want {
+			t.Errorf("%s: erasable %t, want %t", status, got, want)
+		}
+	}
+}
