@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -256,12 +257,18 @@ func (p *people) conflictsOf(app string) {
 }
 
 // decide keeps the first capture and gives the rest back where that is possible,
-// else gives all back, else keeps all.
+// else gives all back, else keeps all. What was given back after an earlier conflict
+// is no choice any more: the API refuses a list that names it.
 func (p *people) decide(ctx context.Context, i *instance, o *order, pay *payment.Payment) {
 	t := p.t
-	var all []string
+	var all, back []string
+	for _, d := range pay.Facts.Decisions {
+		if d.Kind == payment.DecisionRefund {
+			back = append(back, d.Objects...)
+		}
+	}
 	for _, c := range pay.Facts.Captures {
-		if c.State == payment.CaptureCompleted {
+		if c.State == payment.CaptureCompleted && !slices.Contains(back, c.Key.ID) {
 			all = append(all, c.Key.ID)
 		}
 	}
@@ -284,6 +291,7 @@ func (p *people) decide(ctx context.Context, i *instance, o *order, pay *payment
 			continue
 		}
 		p.resolve++
+		before := *o.Order
 		r := gateway.Request{Caller: operator(), Path: "/v1/payments/" + pay.ID + "/resolve", Key: fmt.Sprintf("resolve-%d", p.resolve)}
 		if c.action == "refund" {
 			o.Refunds += len(c.captures) // perhaps: the answer may be lost
@@ -297,8 +305,13 @@ func (p *people) decide(ctx context.Context, i *instance, o *order, pay *payment
 		}
 		t.trace("operator %s %s %d: %v", c.action, pay.ID, len(c.captures), err == nil)
 		var known *payment.Error
-		if err == nil || !errors.As(err, &known) || known.Code == payment.CodeStoreUnavailable {
+		if !errors.As(err, &known) || known.Code != payment.CodeInvalid {
 			return
+		}
+		// Refused by a rule, so for certain nothing was decided: the judge excuses nothing.
+		o.Resolved, o.Accepted = before.Resolved, before.Accepted
+		if c.action == "refund" {
+			o.Refunds -= len(c.captures) // others may have added theirs meanwhile
 		}
 	}
 }

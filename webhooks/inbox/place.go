@@ -136,6 +136,11 @@ func holds(p *payment.Payment, account, id string) (n int, ok bool) {
 			return capture(r.Capture), true
 		}
 	}
+	for _, d := range f.Declines {
+		if is(d.Key) {
+			return d.N, true
+		}
+	}
 	for _, r := range f.Reversals {
 		if is(r.Key) {
 			return capture(r.Capture), true

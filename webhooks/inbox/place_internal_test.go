@@ -27,11 +27,12 @@ func TestHoldsAndReadable(t *testing.T) {
 		Captures:       []payment.Capture{{Key: key("a", "cap"), N: 3}},
 		Refunds:        []payment.Refund{{Key: key("a", "re"), Capture: "cap"}, {Key: key("a", "lost"), Capture: "gone"}},
 		Disputes:       []payment.Dispute{{Key: key("a", "dp"), Capture: "cap"}},
+		Declines:       []payment.Decline{{Key: key("a", "declined"), N: 3}},
 		Reversals:      []payment.Reversal{{Key: key("a", "rev"), Capture: "cap"}},
 		Fees:           []payment.Fee{{Key: key("a", "txn"), Object: "cap"}},
 	}}
 	for id, want := range map[string]int{
-		"root1": 1, "pi1": 1, "ch1": 1, "root3": 3, "auth": 3, "cap": 3, "re": 3, "dp": 3, "rev": 3, "txn": 3, "lost": 0,
+		"root1": 1, "pi1": 1, "ch1": 1, "root3": 3, "auth": 3, "cap": 3, "re": 3, "dp": 3, "rev": 3, "txn": 3, "declined": 3, "lost": 0,
 	} {
 		if n, ok := holds(p, "a", id); !ok || n != want {
 			t.Errorf("%s at a: attempt %d, %t; want %d", id, n, ok, want)

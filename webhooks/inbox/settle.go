@@ -24,7 +24,7 @@ func (b *Inbox) conclude(ctx context.Context, m member, seen sight) error {
 	object := m.Event.Object
 	if p := seen.payment; p != nil {
 		_, shown := holds(p, m.Account, object.ID)
-		vain := !carries(object.Kind) || !money(object.Kind) && m.Tries >= softTries
+		vain := !carries(object.Kind) || !money(object.Kind) && (m.Tries >= softTries || b.overdue(m.Record, b.now()))
 		if shown || m.at.known && vain {
 			return b.settle(ctx, m.Record, func(r Record, now time.Time) Record {
 				r.Payment = p.ID
@@ -101,7 +101,7 @@ func (b *Inbox) missed(ctx context.Context, m member) error {
 			r.FirstMissed = now
 		}
 		end := r.FirstMissed.Add(b.opts.Missing)
-		if !now.Before(end) || r.Tries >= b.opts.MaxTries {
+		if b.overdue(r, now) || r.Tries >= b.opts.MaxTries {
 			if r.Event.Hint.PaymentID == "" && slices.Contains(b.opts.IgnoreForeign, r.Account) {
 				return r.final(Irrelevant, ReasonUnknown, true, now)
 			}
@@ -115,6 +115,12 @@ func (b *Inbox) missed(ctx context.Context, m member) error {
 	})
 }
 
+// overdue says that an object was first looked for in vain longer than Missing ago.
+// Where the store or the provider was away meanwhile, that takes two looks, not softTries.
+func (b *Inbox) overdue(r Record, now time.Time) bool {
+	return !r.FirstMissed.IsZero() && !now.Before(r.FirstMissed.Add(b.opts.Missing))
+}
+
 // orphanDispute keeps a dispute that no payment holds as a record of its own, at
 // once: its answer is due by a date. One that claims a payment of ours may be on its
 // way into it and waits its turn, unless it is kept already or its time is over.
@@ -124,7 +130,7 @@ func (b *Inbox) orphanDispute(ctx context.Context, m member) (kept bool, err err
 	}
 	claims := m.Event.Hint.PaymentID != ""
 	switch {
-	case claims && m.FirstMissed.IsZero(), claims && b.now().Before(m.FirstMissed.Add(b.opts.Missing)):
+	case claims && !b.overdue(m.Record, b.now()):
 		return false, nil
 	case !claims && slices.Contains(b.opts.IgnoreForeign, m.Account):
 		return false, nil

@@ -474,6 +474,23 @@ func TestObjectsThatNeedNotAppear(t *testing.T) {
 	}
 }
 
+// Guards against alarms after an outage: where the store was away for hours between
+// two looks, a charge that need not appear in its known checkout is no orphan, and a
+// capture that must appear is one.
+func TestOutageMakesNoOrphans(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p := r.create("a")
+	declined := r.stored(hook{Key: "e1", Type: "charge.failed", Kind: "charge", Object: "ch_declined", Refs: []string{rootOf(p.ID)}})
+	captured := r.stored(hook{Key: "e2", Type: "captured", Kind: "capture", Object: "cap_lost", Refs: []string{rootOf(p.ID)}})
+	r.step()
+	r.wantState(declined, inbox.Pending, inbox.ReasonUnknown)
+	r.clock.advance(4 * time.Hour) // nobody could look again meanwhile
+	r.step()
+	r.wantState(declined, inbox.Done, "")
+	r.wantState(captured, inbox.Parked, inbox.ReasonUnknown)
+}
+
 // Guards "one poisoned item never stops the rest": an event whose account is
 // gone, a payment that can't be read, and an unreadable row.
 func TestPoisonStopsNobody(t *testing.T) {
