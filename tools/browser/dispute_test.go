@@ -104,9 +104,9 @@ const readableScript = `(() => {
   for (const e of document.querySelectorAll("a,button,iframe,input:not([type=hidden]),select,textarea")) {
     const name = (e.getAttribute("aria-label") || e.title || e.textContent || [...(e.labels || [])].map(l => l.textContent).join(" ")).trim();
     if (!name) out.push("no name: " + e.outerHTML.slice(0, 80));
-    const box = e.getBoundingClientRect();
+    const high = Math.max(...[e, ...(e.labels || [])].map(x => x.getBoundingClientRect().height)); // a label is pressed too
     const inSentence = e.tagName === "A" && e.closest("dd,p,li,td") && getComputedStyle(e).display === "inline";
-    if (box.height < 24 && !inSentence) out.push("only " + Math.round(box.height) + " px high: " + name);
+    if (high < 24 && !inSentence) out.push("only " + Math.round(high) + " px high: " + name);
   }
   const numbers = c => (c.match(/[\d.]+/g) || []).map(Number);
   const light = c => c.slice(0, 3).map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)

@@ -42,18 +42,19 @@ func TestBuyWithCard(t *testing.T) {
 			p := open(t, s)
 			p.visit(d.shop)
 			p.picture("shop")
+			p.readable()
 			p.buy(d)
 			p.sees("19.99")
 			p.picture("choose")
+			p.readable()
 			p.click(chooseStripe)
 			p.picture("card")
+			p.readable()
 			p.payCard("4242 4242 4242 4242")
 			p.sees("Paid. Thank you!")
 			p.picture("paid")
+			p.readable()
 			d.wantCaptures(t, 1999)
-			if s.width < 600 {
-				p.fits()
-			}
 		})
 	}
 }
@@ -121,6 +122,7 @@ func TestBuyWithPayPal(t *testing.T) {
 			p.buy(d)
 			p.click(choosePayPal)
 			p.picture("approve")
+			p.readable()
 			p.click(approveButton)
 			p.sees("Paid. Thank you!")
 			p.picture("paid")
