@@ -174,3 +174,30 @@ func TestPoisonedRecordsStopNobody(t *testing.T) {
 		t.Errorf("not blocked: %v", err)
 	}
 }
+
+// Guards contested money where the provider does not say which capture a chargeback is
+// about: nothing is given back beside it.
+func TestBanLeavesMoneyAloneThatMayBeContested(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	p := w.mustCreate("paid", of("eve", "stripe"))
+	w.stripe.pay(p.ID, 1)
+	w.comeBack(p.ID, 1)
+	obs := payment.Observation{Provider: "stripe", Account: "stripe-eu", Facts: payment.Facts{Disputes: []payment.Dispute{{
+		Key: payment.ObjectKey{Provider: "stripe", Account: "stripe-eu", ID: "dp_1"}, Amount: payment.Money{Minor: 1000, Currency: "usd"}, Stage: "chargeback",
+		Status: payment.DisputeNeedsResponse, Stamp: payment.Stamp{Created: w.now(), AsOf: w.now()},
+	}}}}
+	if _, err := w.svc.Apply(context.Background(), p.ID, obs, payment.Source{}); err != nil {
+		t.Fatal(err)
+	}
+	in := gateway.BlockInput{Customer: "eve", Reason: "stolen", Refund: true}
+	if _, _, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "ban", "eve"), in); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.work(6); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.refundedSum(p.ID); got != 0 {
+		t.Errorf("%d were given back", got)
+	}
+}

@@ -113,16 +113,21 @@ type Owed struct {
 
 // Returnable lists the captures of which something can be given back without paying
 // twice: never while the payment is conflicted, and nothing of a capture that a
-// chargeback concerns, unless it was won. A refund closes an inquiry, so those count.
+// chargeback concerns, unless it was won. One that names none of the captures may be
+// about any of them. A refund closes an inquiry, so those count.
 func (p *Payment) Returnable() []Owed {
 	if p.Status() == StatusConflicted {
 		return nil
 	}
 	contested := map[string]bool{}
 	for _, d := range p.Facts.Disputes {
-		if d.Stage != StageInquiry && d.Status != DisputeWon {
-			contested[d.Capture] = true
+		if d.Stage == StageInquiry || d.Status == DisputeWon {
+			continue
 		}
+		if !slices.ContainsFunc(p.Facts.Captures, func(c Capture) bool { return c.Key.ID == d.Capture }) {
+			return nil
+		}
+		contested[d.Capture] = true
 	}
 	reversed := map[string]bool{}
 	for _, r := range p.Facts.Reversals {
