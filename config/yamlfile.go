@@ -22,6 +22,8 @@ func (l *loader) readYAML(r *raw) {
 		l.broken(0, err.Error())
 		if errors.Is(err, os.ErrNotExist) {
 			l.faults.list[len(l.faults.list)-1].Fix = "Copy docs/trifecta.example.yaml to start from"
+		} else {
+			l.faults.list[len(l.faults.list)-1].Fix = "Name a YAML file that this user may read"
 		}
 		return
 	}

@@ -52,7 +52,7 @@ shop that uses nothing but the public API.
 Open the shop, buy something, and pay with a test card. Dispute the payment on
 the order's page, and see the alert arrive in the inbox. No real money is
 anywhere near. Without --data everything is gone when it stops; the sandbox
-always forgets.`,
+and the shop's list of orders always are.`,
 		Example: "  trifecta demo\n  trifecta demo --data ./demo-data --layers return",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.runDemo(cmd.Context(), o) },
