@@ -24,6 +24,9 @@ const (
 	maxBody       = 256 << 10 // bytes of one request body
 	defaultRate   = 200       // requests a second for one key
 	maxRateKeys   = 10_000    // keys whose budgets are remembered
+	wrongPerSec   = 1         // wrong keys a second from one address
+	wrongBurst    = 100       // wrong keys that may come at once from it
+	maxAddresses  = 10_000    // addresses whose wrong keys are remembered
 	defaultPage   = 20        // payments, alerts, runs in one list answer
 	defaultNested = 100       // rows of a list below one payment
 )
@@ -63,6 +66,7 @@ type api struct {
 	svc     *gateway.Service
 	log     *slog.Logger
 	limiter *limiter
+	wrong   *limiter // of the keys that are refused, by address
 	pages   *pages
 	// document is made once, and only when somebody asks for it.
 	document func() (loaded, error)
@@ -86,6 +90,7 @@ func newEngine(opts Options) *gin.Engine {
 	a := &api{
 		opts: opts, svc: opts.Service, log: opts.Logger, pages: newPages(), document: sync.OnceValues(loadDocument),
 		limiter: newLimiter(opts.RatePerSecond, opts.Burst, maxRateKeys),
+		wrong:   newLimiter(wrongPerSec, wrongBurst, maxAddresses),
 	}
 	gin.SetMode(gin.ReleaseMode) // no debug output of Gin's own
 	e := gin.New()

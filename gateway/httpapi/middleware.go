@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -123,12 +124,45 @@ func (a *api) authenticate(c *gin.Context) {
 	}
 	caller, err := a.svc.Authenticate(c.Request.Context(), token)
 	if err != nil {
-		a.fail(c, err)
+		a.fail(c, a.refusedKey(c, err))
 		return
 	}
 	c.Set(ginCaller, caller)
 	c.Set(ginToken, token)
 	c.Next()
+}
+
+// refusedKey counts a wrong key against the address that sent it, and answers 429
+// once there were too many. A right key is never kept waiting: behind a proxy all
+// callers have one address, so that whoever locks it would lock everybody out. What
+// guards keys is their length; this tells operators, and a client that goes wrong.
+func (a *api) refusedKey(c *gin.Context, err error) error {
+	if asProblem(err).Code != payment.CodeUnauthenticated {
+		return err
+	}
+	from := addressOf(c.Request.RemoteAddr)
+	ok, left, _ := a.wrong.allow(from, a.opts.Clock())
+	if ok && left == 0 { // at most once for each that comes back
+		a.log.WarnContext(c.Request.Context(), "many wrong keys from one address", "request_id", RequestID(c.Request.Context()), "address", from)
+	}
+	if !ok {
+		return payment.NewError(payment.CodeRateLimited, "Too many wrong keys from this address. Wait, then send a valid one.")
+	}
+	return err
+}
+
+// addressOf is what wrong keys are counted under: the address of the connection, as
+// headers say what their sender likes. Of IPv6 it is the /64, which one host has whole.
+func addressOf(remote string) string {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return "unknown"
+	}
+	addr := at.Addr().Unmap().WithZone("")
+	if addr.Is4() {
+		return addr.String()
+	}
+	return netip.PrefixFrom(addr, 64).Masked().String()
 }
 
 func bearer(h http.Header) (string, bool) {

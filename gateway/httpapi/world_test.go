@@ -78,6 +78,7 @@ type world struct {
 	stripe, paypal *fakeProvider
 	payments       *store.Payments
 	svc            *gateway.Service
+	handler        http.Handler // under test, without its judge
 	server         *httptest.Server
 	log            *logBuffer
 	seq            int
@@ -129,7 +130,8 @@ func newWorld(t *testing.T, adjust ...func(*httpapi.Options)) *world {
 	for _, fn := range adjust {
 		fn(&opts)
 	}
-	w.server = httptest.NewServer(apitest.Validate(t, httpapi.New(opts)))
+	w.handler = httpapi.New(opts)
+	w.server = httptest.NewServer(apitest.Validate(t, w.handler))
 	t.Cleanup(w.server.Close)
 	return w
 }

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/cmd/trifecta/house"
+	"github.com/trifecta-pay/trifecta/config"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/mem"
+)
+
+// listening is a server as every listener of ours has it, and what reached its handler.
+type listening struct {
+	addr string
+	mu   sync.Mutex
+	seen []string
+}
+
+func (l *listening) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b, err := io.ReadAll(r.Body)
+	l.mu.Lock()
+	l.seen = append(l.seen, fmt.Sprint(r.Method, " ", r.URL.Path, " ", len(b), " ", err == nil))
+	l.mu.Unlock()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (l *listening) served() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen
+}
+
+func listenAs(t *testing.T, adjust func(*http.Server)) *listening {
+	t.Helper()
+	l := &listening{}
+	srv := server(l, slog.New(slog.DiscardHandler))
+	adjust(srv)
+	on, err := listen(t.Context(), "--listen", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.addr = on.Addr().String()
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(on) }()
+	t.Cleanup(func() {
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// exchange sends bytes and reads what comes until the server ends the connection.
+func (l *listening) exchange(t *testing.T, raw string) string {
+	t.Helper()
+	var d net.Dialer
+	c, err := d.DialContext(t.Context(), "tcp", l.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(c, raw)
+		sent <- err
+	}()
+	var got bytes.Buffer
+	_, err = io.Copy(&got, bufio.NewReader(c))
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("the connection was not ended: %v, after %q", err, got.String())
+	}
+	<-sent // may fail: the server need not read to the end
+	return got.String()
+}
+
+// E14: Promise: a request whose end can be read in two ways brings no second one in: it
+// is refused, or the connection ends with its answer.
+func TestE14TwoLengths(t *testing.T) {
+	t.Parallel()
+	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+	for name, header := range map[string]string{
+		"length first":          "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+		"length last":           "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+		"odd case":              "content-length: 4\r\ntransfer-encoding: CHUNKED\r\n",
+		"length of all":         fmt.Sprintf("Content-Length: %d\r\nTransfer-Encoding: chunked\r\n", 5+len(smuggled)),
+		"other encoding":        "Content-Length: 4\r\nTransfer-Encoding: xchunked\r\n",
+		"encoding twice":        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+		"two lengths":           "Content-Length: 4\r\nContent-Length: 5\r\n",
+		"space before colon":    "Content-Length : 4\r\nTransfer-Encoding: chunked\r\n",
+		"signed length":         "Content-Length: +4\r\n",
+		"encoding and a length": "Transfer-Encoding: chunked, identity\r\nContent-Length: 4\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := listenAs(t, func(*http.Server) {})
+			got := l.exchange(t, "POST /first HTTP/1.1\r\nHost: x\r\n"+header+"\r\n0\r\n\r\n"+smuggled)
+			refused := strings.HasPrefix(got, "HTTP/1.1 400 ") || strings.HasPrefix(got, "HTTP/1.1 501 ")
+			closed := strings.HasPrefix(got, "HTTP/1.1 204 ") && strings.Contains(got, "Connection: close\r\n")
+			if seen := l.served(); strings.Count(got, "HTTP/1.1 ") != 1 || !refused && !closed || refused && len(seen) != 0 || closed && (len(seen) != 1 || seen[0] != "POST /first 0 true") {
+				t.Errorf("answered %q, served %q", got, seen)
+			}
+		})
+	}
+}
+
+// J2: Promise: who sends headers slowly is dropped after 5 seconds, unanswered.
+func TestJ2SlowHeaders(t *testing.T) {
+	t.Parallel()
+	if got := server(http.NotFoundHandler(), slog.New(slog.DiscardHandler)); got.ReadHeaderTimeout != 5*time.Second || got.ReadTimeout <= 0 || got.WriteTimeout <= 0 || got.IdleTimeout <= 0 {
+		t.Errorf("times: headers %v, request %v, answer %v, idle %v", got.ReadHeaderTimeout, got.ReadTimeout, got.WriteTimeout, got.IdleTimeout)
+	}
+	l := listenAs(t, func(s *http.Server) { s.ReadHeaderTimeout /= 50 })
+	if got := l.exchange(t, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "); strings.Contains(got, " 204 ") || len(l.served()) != 0 {
+		t.Errorf("answered %q, served %q", got, l.served())
+	}
+}
+
+// J4: Promise: headers of a megabyte are refused with 431, and no handler sees them.
+func TestJ4LargeHeader(t *testing.T) {
+	t.Parallel()
+	l := listenAs(t, func(*http.Server) {})
+	got := l.exchange(t, "GET / HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("x", 1<<20)+"\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 431 ") || len(l.served()) != 0 {
+		t.Errorf("answered %q, served %q", got, l.served())
+	}
+}
+
+// I3: Promise: both kinds of log write one line for one record, whatever stands in it.
+func TestI3LoggersEscape(t *testing.T) {
+	t.Parallel()
+	const evil = "x\r\nlevel=INFO msg=forged\x1b[2J\a"
+	for _, readable := range []bool{false, true} {
+		var out bytes.Buffer
+		program{err: &out}.logger(readable, slog.LevelInfo).Info(evil, "reference", evil, "error", errors.New(evil), evil, "x")
+		line, ended := strings.CutSuffix(out.String(), "\n")
+		if !ended || strings.ContainsAny(line, "\r\n\x1b\a") {
+			t.Errorf("readable %v: %q", readable, out.String())
+		}
+		if !readable && !json.Valid([]byte(line)) {
+			t.Errorf("no JSON: %q", line)
+		}
+	}
+}
+
+// J6: Promise: no caller makes the metrics grow: paths, accounts, methods and keys of
+// their invention leave as many series as a first few left.
+func TestJ6MetricSeriesStayFew(t *testing.T) {
+	t.Parallel()
+	engine, err := mem.New(store.Collections())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := house.Build(t.Context(), house.Options{
+		Config: config.Config{
+			PublicURL: "https://pay.example.com", Layers: config.Layers{Webhook: true}, Apps: []config.App{{Name: "shop", Mode: "test"}},
+			Accounts: []config.Account{{
+				Name: "stripe-eu", Provider: "stripe", Mode: "test", SecretKey: config.NewSecret("sk_test_settings"),
+				WebhookSecrets: []config.Secret{config.NewSecret("whsec_0123456789abcdef0123456789")}, APIBase: "http://127.0.0.1:9",
+			}},
+		},
+		Clock: time.Now, Wall: time.Now, Logger: slog.New(slog.DiscardHandler), Engine: engine,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	hit := func(word string) {
+		for _, path := range []string{"/" + word, "/v1/" + word, "/v1/payments/" + word, "/pay/" + word, "/webhooks/" + word + "/" + word, "/webhooks/stripe/" + word, "/webhooks/" + word + "/stripe-eu", "/webhooks/stripe/stripe-eu/" + word, "/webhooks/stripe/stripe-eu"} {
+			for _, method := range []string{http.MethodGet, http.MethodPost, strings.ToUpper(word)} {
+				req := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(`{"id":"`+word+`"}`))
+				req.Header.Set("Authorization", "Bearer tk_"+word)
+				req.Header.Set("Stripe-Signature", word)
+				h.Public.ServeHTTP(httptest.NewRecorder(), req)
+			}
+		}
+	}
+	series := func() (int, string) {
+		rec := httptest.NewRecorder()
+		h.Internal().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+		n := 0
+		for line := range strings.SplitSeq(rec.Body.String(), "\n") {
+			if strings.HasPrefix(line, "trifecta_") {
+				n++
+			}
+		}
+		return n, rec.Body.String()
+	}
+	hit("warmx")
+	before, text := series()
+	if !strings.Contains(text, "trifecta_webhook_in_total{") {
+		t.Fatalf("nothing was counted:\n%s", text)
+	}
+	for i := range 200 {
+		hit(fmt.Sprintf("evil%dx", i))
+	}
+	if after, text := series(); after != before || strings.Contains(text, "evil") || strings.Contains(text, "EVIL") {
+		t.Errorf("%d series, %d before:\n%s", after, before, text)
+	}
+}
