@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,47 +9,95 @@ import (
 	"slices"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/gateway/risk"
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
 	"github.com/trifecta-pay/trifecta/webhooks/outbox"
 )
 
 // unit is what is judged by itself: a document, or one event of a page.
 type unit struct {
-	payment string // the payment it is about, "" if none is known
+	about   string           // the payment or the dispute it is about, "" if none is known
+	tenant  *payment.Payment // where about leads to no payment: all that is known of its owner; nil if nothing is
 	mention func(needles) mention
+}
+
+// owner is the payment that a unit is about, or what stands for it; nil if its owner is not known.
+func (u unit) owner(who map[string]*payment.Payment) *payment.Payment {
+	if p := who[u.about]; p != nil {
+		return p
+	}
+	return u.tenant
+}
+
+// tenantOf stands for the owner of a record without a payment; nil where it belongs to no app.
+func tenantOf(app string, mode payment.Mode, customer risk.Ref) *payment.Payment {
+	if app == "" || app == risk.AnyApp {
+		return nil
+	}
+	p := &payment.Payment{App: app, Mode: mode}
+	if customer.Kind == risk.KindCustomer {
+		p.Request.Customer.Ref = customer.Value
+	}
+	return p
 }
 
 // unitsOf are the units of a document.
 func unitsOf(coll string, d Doc) []unit {
+	if coll == feedName {
+		if p, err := feedOf(d); err == nil {
+			units := make([]unit, 0, len(p.Events))
+			for _, ev := range p.Events {
+				units = append(units, unit{about: ev.Payment, mention: func(n needles) mention { return n.json(ev.Object) }})
+			}
+			return units
+		}
+	}
 	whole := unit{mention: func(n needles) mention { return n.doc(d) }}
+	whole.about, whole.tenant = aboutOf(coll, d)
+	return []unit{whole}
+}
+
+// aboutOf says what a document is about, and of its owner what it says itself. One that can't be read is about nothing.
+func aboutOf(coll string, d Doc) (string, *payment.Payment) {
 	switch coll {
 	case paymentsName:
-		whole.payment = d.ID
+		return d.ID, nil
 	case inboxName:
 		if r, err := inboxOf(d); err == nil {
-			whole.payment = r.Event.Payment
+			return r.Event.Payment, nil
 		}
-	case feedName:
-		p, err := feedOf(d)
-		if err != nil {
-			return []unit{whole}
-		}
-		units := make([]unit, 0, len(p.Events))
-		for _, ev := range p.Events {
-			units = append(units, unit{payment: ev.Payment, mention: func(n needles) mention { return n.json(ev.Object) }})
-		}
-		return units
 	case alertsName:
 		if a, err := alertOf(d); err == nil {
-			whole.payment = a.Payment
+			return cmp.Or(a.Payment, a.Dispute), tenantOf(a.App, a.Mode, risk.Ref{})
 		}
 	case historyName:
 		var r historyRecord
 		if json.Unmarshal(d.Body, &r) == nil {
-			whole.payment = r.Payment
+			return r.Payment, nil
+		}
+	case disputesName:
+		if r, err := disputeOf(d); err == nil {
+			return cmp.Or(r.Payment, r.ID), tenantOf(r.App, r.Mode, risk.Ref{})
+		}
+	case evidenceName:
+		var r evidenceRecord
+		if json.Unmarshal(d.Body, &r) == nil {
+			return r.Evidence.Dispute, nil
+		}
+	case discrepanciesName:
+		if r, err := discrepancyOf(d); err == nil {
+			return r.Payment, tenantOf(r.App, r.Mode, risk.Ref{})
+		}
+	case riskDecisionsName:
+		if r, err := decisions.of(d); err == nil {
+			return "", tenantOf(r.App, r.Mode, r.Subject)
+		}
+	case riskBlocksName:
+		if r, err := blocks.of(d); err == nil {
+			return "", tenantOf(r.App, r.Mode, r.Subject)
 		}
 	}
-	return []unit{whole}
+	return "", nil
 }
 
 // eraseDoc erases one document and says how many records of it were overwritten. Each write is a compare-and-swap, so
@@ -69,7 +118,7 @@ func (r *Eraser) eraseDoc(ctx context.Context, e *Erasure, k Keeping, d Doc, n n
 		}
 		return 1, r.deletePart(ctx, d)
 	case EraseTexts:
-		return r.eraseTexts(ctx, k.Collection, d, n)
+		return r.eraseTexts(ctx, e, k.Collection, d, n, who)
 	case EraseNothing, ErasePayment:
 	}
 	return 0, nil
@@ -226,10 +275,21 @@ func (r *Eraser) deletePart(ctx context.Context, d Doc) error {
 	return err
 }
 
-// eraseTexts overwrites the address and the name wherever they stand in a text.
-func (r *Eraser) eraseTexts(ctx context.Context, coll string, d Doc, n needles) (int, error) {
-	if !n.doc(d).any() {
+// eraseTexts overwrites the address and the name wherever they stand in a text of the customer's. Somebody else's record
+// loses no more than the address that was asked for: namesakes keep their name, and so do texts that nobody owns.
+func (r *Eraser) eraseTexts(ctx context.Context, e *Erasure, coll string, d Doc, n needles, who map[string]*payment.Payment) (int, error) {
+	u := unitsOf(coll, d)[0]
+	m, owner := u.mention(n), u.owner(who)
+	if !m.any() || !e.theirs(m, owner) || needed(coll, owner) {
 		return 0, nil
+	}
+	if p := who[u.about]; p != nil && e.mine(p) {
+		if personal, _ := p.Erased(); !personal {
+			return 0, nil // its payment is not over: a later round comes back
+		}
+	}
+	if owner != nil && !e.mine(owner) {
+		n.names = nil
 	}
 	return r.rewrite(ctx, coll, d.ID, func(d Doc) (Doc, int, error) {
 		body := n.overwrite(slices.Clone(d.Body), payment.Erased)
@@ -239,4 +299,12 @@ func (r *Eraser) eraseTexts(ctx context.Context, coll string, d Doc, n needles) 
 		d.Body = body
 		return d, 1, nil
 	})
+}
+
+// needed says whether a provider may still be told what a record holds: evidence of a payment with an order under way or
+// with an undecided dispute, which may also have come after the payment was erased.
+func needed(coll string, owner *payment.Payment) bool {
+	return coll == evidenceName && owner != nil && (owner.Unfinished(0) != nil || slices.ContainsFunc(owner.Facts.Disputes, func(d payment.Dispute) bool {
+		return d.Status == payment.DisputeNeedsResponse || d.Status == payment.DisputeUnderReview
+	}))
 }

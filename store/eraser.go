@@ -278,13 +278,13 @@ func (r *Eraser) sweep(ctx context.Context, e *Erasure) error {
 	return nil
 }
 
-// owners reads the payments that documents are about, by id.
+// owners reads the payments that documents are about, by their ids and by those of their disputes.
 func (r *Eraser) owners(ctx context.Context, coll string, docs []Doc) (map[string]*payment.Payment, error) {
 	var ids []string
 	for _, d := range docs {
 		for _, u := range unitsOf(coll, d) {
-			if u.payment != "" && !slices.Contains(ids, u.payment) {
-				ids = append(ids, u.payment)
+			if u.about != "" && !slices.Contains(ids, u.about) {
+				ids = append(ids, u.about)
 			}
 		}
 	}
@@ -297,6 +297,27 @@ func (r *Eraser) owners(ctx context.Context, coll string, docs []Doc) (map[strin
 		for _, d := range found {
 			if p, err := paymentOf(d); err == nil {
 				who[p.ID] = p
+			}
+		}
+	}
+	if coll == feedName || coll == inboxName || coll == paymentsName {
+		return who, nil // about payments alone
+	}
+	for _, id := range ids {
+		if who[id] != nil {
+			continue
+		}
+		found, _, err := r.engine.Query(ctx, paymentsName, Query{Index: "by_ref", Where: []Filter{Where("refs", In, refText("", id))}})
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range found {
+			p, err := paymentOf(d)
+			if err != nil {
+				continue // the proof counts it as unreadable
+			}
+			if _, ok := p.DisputeOf(id); ok {
+				who[id] = p
 			}
 		}
 	}
@@ -355,7 +376,7 @@ func (e *Erasure) judge(c *EraseCount, coll string, d Doc, n needles, who map[st
 		m := u.mention(n)
 		switch {
 		case !m.any():
-		case e.theirs(m, who[u.payment]):
+		case e.theirs(m, u.owner(who)):
 			c.Left++
 		default:
 			c.Elsewhere++

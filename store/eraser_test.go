@@ -319,3 +319,76 @@ func TestErasureThatFailsStopsNoOther(t *testing.T) {
 		t.Errorf("the other one is %s after %d failures, %v", bob.State, failed, err)
 	}
 }
+
+// Guards namesakes: erasing a customer leaves every byte of what others with the same name told a provider and of the
+// alerts about them, in the same app and in another; what is still needed by an order under way stays too; and what
+// nobody owns keeps a name that may be anybody's. The proof counts them elsewhere.
+func TestErasureLeavesNamesakesTheirs(t *testing.T) {
+	t.Parallel()
+	e := newMem(t)
+	payments, disputes, alerts := store.NewPayments(e), store.NewDisputes(e), store.NewAlerts(e)
+	for i, c := range []struct {
+		app, ref string
+		status   payment.DisputeStatus
+	}{
+		{"shop", "ann", payment.DisputeLost},
+		{"shop", "namesake", payment.DisputeNeedsResponse},
+		{"other", "ann", payment.DisputeLost},
+		{"shop", "ann", payment.DisputeUnderReview},
+	} {
+		key := payment.ObjectKey{Provider: "stripe", Account: "stripe-eu", ID: fmt.Sprint("dp_", i)}
+		p := simple(t, payments, i, func(p *payment.Payment) {
+			p.App, p.Answered = c.app, true
+			p.Request.Customer = payment.Customer{Ref: c.ref, Email: fmt.Sprint("john", i, "@post.example"), Name: "John Smith"}
+			p.Facts = p.Facts.Merge(payment.Facts{
+				Decisions: []payment.Decision{{ID: "c", Kind: payment.DecisionCanceled, At: now}},
+				Disputes:  []payment.Dispute{{Key: key, Status: c.status, Amount: p.Facts.Terms.Amount}},
+			})
+		})
+		evidence := gateway.Evidence{ID: fmt.Sprint("evd_", i), Dispute: payment.DisputeID(key), Texts: map[string]string{"customer.name": "John Smith"}}
+		if err := disputes.PutEvidence(t.Context(), evidence); err != nil {
+			t.Fatal(err)
+		}
+		a := incident(fmt.Sprint("inc_", i), now)
+		a.App, a.Payment, a.Message = c.app, p.ID, "Refund to John Smith failed."
+		if err := alerts.Raise(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nobody := incident("inc_none", now)
+	nobody.App, nobody.Payment, nobody.Message = "", "", "A letter of John Smith came."
+	if err := alerts.Raise(t.Context(), nobody); err != nil {
+		t.Fatal(err)
+	}
+	raw := func() map[string]string {
+		out := map[string]string{}
+		for _, coll := range []string{"evidence", "alerts"} {
+			docs, _, err := e.Scan(t.Context(), coll, "", store.MaxLimit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range docs {
+				out[d.ID] = string(d.Body)
+			}
+		}
+		return out
+	}
+	want := raw()
+	for _, id := range []string{"evd_0", "inc_0"} {
+		want[id] = strings.ReplaceAll(want[id], "John Smith", payment.Erased)
+	}
+	got := eraseIn(t, e, store.Erasure{Ref: "ann"})
+	if diff := cmp.Diff(want, raw()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for coll, want := range map[string]store.EraseCount{
+		"evidence": {Scanned: 4, Erased: 1, Left: 1, Elsewhere: 2}, "alerts": {Scanned: 5, Erased: 1, Left: 1, Elsewhere: 3},
+	} {
+		if diff := cmp.Diff(want, got.Counts[coll]); diff != "" {
+			t.Errorf("%s:\n%s", coll, diff)
+		}
+	}
+	if got.State != store.ErasurePending || got.Pending != 1 {
+		t.Errorf("%+v", got)
+	}
+}

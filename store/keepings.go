@@ -13,7 +13,7 @@ const (
 	EraseInbox EraseHow = "inbox"
 	// EraseBodies: parts of large webhook bodies that name the address.
 	EraseBodies EraseHow = "bodies"
-	// EraseTexts: the address and the name wherever they stand in a text.
+	// EraseTexts: the address and the name in texts about the customer, and in ownerless ones that hold the address.
 	EraseTexts EraseHow = "texts"
 	// EraseNothing: only ids, counts and times of ours stand here, nobody can put a text into it.
 	EraseNothing EraseHow = "nothing"
