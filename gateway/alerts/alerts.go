@@ -291,18 +291,23 @@ func (d *Dispatcher) send(ctx context.Context, name string) (did int, next time.
 }
 
 // try sends one message and writes down what came of it. Only a store that
-// fails is an error here: a channel that fails is a result.
+// fails is an error here: a channel that fails is a result, and so is a record that
+// can't be read, which the store would give again and again.
 func (d *Dispatcher) try(ctx context.Context, name string, it Item) error {
-	m, err := d.compose(ctx, it)
-	if err != nil {
-		return fmt.Errorf("alerts: message %s: %w", it.ID, err)
+	m, serr := d.compose(ctx, it)
+	switch {
+	case serr == nil:
+		limited, cancel := context.WithTimeout(ctx, sendTime)
+		serr = d.o.Channels[name].Send(limited, m)
+		cancel()
+	case passing(ctx, serr):
+		return fmt.Errorf("alerts: message %s: %w", it.ID, serr)
+	default:
+		serr = Failure{Permanent: true, Cause: fmt.Errorf("the alert of message %s: %w", it.ID, serr)}
 	}
-	limited, cancel := context.WithTimeout(ctx, sendTime)
-	serr := d.o.Channels[name].Send(limited, m)
-	cancel()
 	if serr == nil {
 		d.o.Sent(name, "sent")
-		err = d.o.Store.ChangeBox(ctx, name, func(b *Box) bool { b.Sent(d.o.Owner, it.ID); return true })
+		err := d.o.Store.ChangeBox(ctx, name, func(b *Box) bool { b.Sent(d.o.Owner, it.ID); return true })
 		if err != nil {
 			return fmt.Errorf("alerts: note that %s was sent: %w", it.ID, err)
 		}
@@ -313,7 +318,7 @@ func (d *Dispatcher) try(ctx context.Context, name string, it Item) error {
 		f = Failure{Cause: serr}
 	}
 	gaveUp := false
-	err = d.o.Store.ChangeBox(ctx, name, func(b *Box) bool {
+	err := d.o.Store.ChangeBox(ctx, name, func(b *Box) bool {
 		gaveUp = b.Failed(d.o.Owner, it.ID, f, d.o.Clock())
 		return true
 	})
@@ -321,12 +326,17 @@ func (d *Dispatcher) try(ctx context.Context, name string, it Item) error {
 	d.o.Logger.WarnContext(ctx, "an alert could not be sent, it stays queued", "channel", name, "message", it.ID, "try", it.Tries, "error", Clean(serr.Error(), 300))
 	if gaveUp {
 		d.o.Sent(name, "gave_up")
-		d.o.Logger.ErrorContext(ctx, "an alert was refused for a week and is given up; its record stays", "channel", name, "message", it.ID, "alert", it.Alert)
+		d.o.Logger.ErrorContext(ctx, "an alert could not be told for a week and is given up; its record stays", "channel", name, "message", it.ID, "alert", it.Alert)
 	}
 	if err != nil {
 		return fmt.Errorf("alerts: note that %s was not sent: %w", it.ID, err)
 	}
 	return nil
+}
+
+// passing says that the store may yet give what it did not give now.
+func passing(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, gateway.ErrUnavailable)
 }
 
 // handover gives what a channel that is down can't send to those that stand in.

@@ -248,6 +248,60 @@ func TestRefusedMessage(t *testing.T) {
 	}
 }
 
+// Guards what waits behind an alert whose record can't be read: it goes out all the same, alone and in digests, and the
+// channel counts as working. Mended, the alert is told; never mended, its message is given up after a week.
+func TestUnreadableRecordStopsNoOther(t *testing.T) {
+	t.Parallel()
+	for _, mended := range []bool{true, false} {
+		rules := route("mail")
+		rules.Burst = 1
+		w := newWorld(t, rules, "mail")
+		w.raise("inc_1", "late_money", "critical")
+		w.raise("inc_2", "refund_failed", "warning")
+		w.raise("inc_3", "late_money", "critical")                    // one too many of its kind: it goes into the digest
+		if _, _, err := w.d.Steps()[0].Run(t.Context()); err != nil { // queued, not sent
+			t.Fatal(err)
+		}
+		spoil := func(id, body string) (was string) {
+			_, err := store.Update(store.WithPoint(t.Context(), store.PointAlertChange), w.engine, "alerts", id, func(d store.Doc) (store.Doc, error) {
+				was, d.Body = string(d.Body), []byte(body)
+				return d, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return was
+		}
+		whole := spoil("inc_1", `{"schema":1,"alert":{"ID":7}}`)
+		spoil("inc_3", `{"schema":1,"alert":{"ID":7}}`)
+		minutes := func(n int) (failed int) {
+			for range n {
+				if _, _, err := w.d.Step(t.Context()); err != nil {
+					failed++
+				}
+				w.now = w.now.Add(time.Minute)
+			}
+			return failed
+		}
+		failed := minutes(70)
+		w.want("mail", "new warning refund_failed", "digest critical digest")
+		b, err := w.alerts.Box(t.Context(), "mail")
+		if err != nil || len(b.Items) != 1 || b.Down() || failed != 0 {
+			t.Fatalf("%v after %d failed steps: %+v", err, failed, b)
+		}
+		if mended {
+			spoil("inc_1", whole)
+			minutes(20)
+			w.want("mail", "new warning refund_failed", "digest critical digest", "new critical late_money")
+			continue
+		}
+		minutes(8 * 24 * 60)
+		if b, err := w.alerts.Box(t.Context(), "mail"); err != nil || len(b.Items) != 0 {
+			t.Errorf("still there: %v, %+v", err, b.Items)
+		}
+	}
+}
+
 // Guards quiet hours: a warning waits for the morning, what is critical does not.
 func TestQuietHours(t *testing.T) {
 	t.Parallel()

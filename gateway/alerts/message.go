@@ -149,11 +149,11 @@ func (d *Dispatcher) digest(ctx context.Context, it Item) (Message, error) {
 		line := Line{Severity: severityOf(t.Severity), Title: KindOf(t.Kind).Title, Count: t.Count}
 		for _, id := range t.Samples[:min(len(t.Samples), examplesPerLine)] {
 			a, err := d.o.Store.Get(ctx, id)
-			if errors.Is(err, gateway.ErrNotFound) {
-				continue
-			}
-			if err != nil {
+			if err != nil && passing(ctx, err) {
 				return Message{}, err
+			}
+			if err != nil { // deleted by retention, or can't be read: it is counted all the same
+				continue
 			}
 			text := Clean(a.Message, 200)
 			if about := Clean(a.Payment+" "+a.Account, 100); about != "" {
