@@ -49,30 +49,22 @@ const orphanReads = 24 * time.Hour
 
 var deskSource = payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: "worker", ID: "disputes"}, Reason: "looked after"}
 
-// Step looks at the disputes that are due. One that fails never stops the others; it
-// is tried again a little later.
+// Step looks at the disputes that are due. One that fails never stops the others, nor do
+// many that can't even be read; it is tried again a little later.
 func (d *DisputeDesk) Step(ctx context.Context) (did int, next time.Time, err error) {
 	now := d.s.now()
 	next = now.Add(time.Minute)
-	ids, err := d.s.opts.Disputes.DisputesDue(ctx, now, d.batch)
-	if err != nil {
-		return 0, next, storeError(err)
-	}
-	var problems []error
-	for _, id := range ids {
-		if err := d.s.lookAfter(ctx, id); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", id, err))
-			if err := d.s.lookLater(ctx, id, now.Add(time.Minute)); err != nil {
-				problems = append(problems, err)
-			}
-			continue
+	did, more, err := upTo(ctx, now, d.batch, d.s.opts.Disputes.DisputesDue, func(id string) error {
+		err := d.s.lookAfter(ctx, id)
+		if err != nil {
+			err = errors.Join(fmt.Errorf("%s: %w", id, err), d.s.lookLater(ctx, id, now.Add(time.Minute)))
 		}
-		did++
-	}
-	if len(ids) == d.batch && did > 0 {
+		return err
+	})
+	if more {
 		next = now
 	}
-	return did, next, errors.Join(problems...)
+	return did, next, err
 }
 
 // lookLater keeps a record that fails from standing at the head of the queue.

@@ -11,6 +11,7 @@ import (
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/providers"
+	"github.com/trifecta-pay/trifecta/store"
 )
 
 // fakeDispute is a case in the fake provider's books.
@@ -310,5 +311,31 @@ func TestPolicyAcceptsOnlyWhatItStillWould(t *testing.T) {
 				t.Errorf("the dispute is %s, want %s: %+v", d.status, c.want, w.get(p.ID).Operations)
 			}
 		})
+	}
+}
+
+// Guards the desk against records that nobody can read: however many stand at the head of the queue, a dispute behind
+// them is looked after, and somebody hears of them.
+func TestPoisonedDisputesStopNoDispute(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *gateway.Options) {
+		o.Apps[0].Disputes = gateway.DisputePolicy{AcceptUnder: map[payment.Currency]int64{"usd": 50_00, "eur": 50_00}}
+	})
+	index := map[string]any{"check_at": w.now()}
+	for i := range 120 {
+		bad := store.Doc{ID: fmt.Sprintf("dsp_bad%d", i), Body: []byte(`{"schema":1,"dispute":{"ID":7}}`), Index: index}
+		if err := w.inner.Insert(context.Background(), "disputes", bad); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.pass(time.Minute)
+	p := w.paid("stripe")
+	w.stripe.dispute(p.ID)
+	w.observe(p.ID, 1)
+	if _, _, err := w.svc.DisputeDesk(0).Step(context.Background()); err == nil {
+		t.Error("nobody hears of the records that can't be read")
+	}
+	if n := w.stripe.counted("accept_dispute"); n != 1 {
+		t.Errorf("the provider was asked %d times to accept, want once", n)
 	}
 }

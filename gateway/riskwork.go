@@ -35,14 +35,14 @@ func (r *Risk) Step(ctx context.Context) (did int, next time.Time, err error) {
 		return 0, now.Add(time.Hour), nil
 	}
 	store := r.s.opts.Risk.Store
-	signals, more, err := upTo(ctx, now, store.Signaling, func(id string) error {
+	signals, more, err := upTo(ctx, now, riskBatch, store.Signaling, func(id string) error {
 		err := r.s.handleSignals(ctx, id)
 		if err != nil {
 			err = errors.Join(fmt.Errorf("signals of %s: %w", id, err), r.s.putOffSignals(ctx, id))
 		}
 		return err
 	})
-	decided, moreDecisions, err2 := upTo(ctx, now, store.DueDecisions, func(id string) error {
+	decided, moreDecisions, err2 := upTo(ctx, now, riskBatch, store.DueDecisions, func(id string) error {
 		_, err := r.s.visit(ctx, id)
 		if err != nil {
 			err = errors.Join(fmt.Errorf("decision %s: %w", id, err), r.s.putOffDecision(ctx, id, now))
@@ -55,13 +55,13 @@ func (r *Risk) Step(ctx context.Context) (did int, next time.Time, err error) {
 	return signals + decided, next, errors.Join(err, err2)
 }
 
-// upTo works on a batch of what is due. One that fails never stops the others, nor do
+// upTo works on what is due, batch at first. One that fails never stops the others, nor do
 // many that can't even be put off at the head of the queue: then it looks further. more
 // says that the queue goes on.
-func upTo(ctx context.Context, now time.Time, due func(context.Context, time.Time, int) ([]string, error), do func(id string) error) (did int, more bool, err error) {
+func upTo(ctx context.Context, now time.Time, batch int, due func(context.Context, time.Time, int) ([]string, error), do func(id string) error) (did int, more bool, err error) {
 	var problems []error
 	tried := map[string]bool{}
-	for limit := riskBatch; ; limit *= 2 {
+	for limit := batch; ; limit *= 2 {
 		ids, err := due(ctx, now, limit)
 		if err != nil {
 			return did, false, errors.Join(append(problems, storeError(err))...)
