@@ -68,7 +68,7 @@ func moneyBugs() []bug {
 			old: `	fraction += strings.Repeat("0", exponent-len(fraction))`, new: `	fraction += strings.Repeat("0", max(exponent, 2)-len(fraction))`,
 		},
 		{
-			name: "third_decimal_cut_off", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalNeverGuesses",
+			name: "third_decimal_cut_off", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalCases",
 			old: `		if fraction[len(fraction)-1] != '0' {`, new: `		if len(fraction) > 3 && fraction[len(fraction)-1] != '0' {`,
 		},
 		{
