@@ -29,7 +29,7 @@ type options struct {
 	history  int    // payments in the book before the sweep is measured
 	changes  int
 	payments int           // complete payments per provider
-	profile  string        // where to write the gateway's CPU profile
+	profile  string        // where to write CPU profiles of the gateway
 	span     time.Duration // of each throughput measurement
 	only     string
 }
@@ -46,9 +46,9 @@ func run() int {
 	flag.IntVar(&o.history, "history", 2000, "payments in the book before the sweep is measured (100000 takes a while)")
 	flag.IntVar(&o.changes, "changes", 100, "payments that change before the sweep")
 	flag.IntVar(&o.payments, "payments", 1000, "complete payments made per provider")
-	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the gateway under load to this file (section complete)")
+	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the gateway under load to this file (section complete), and to FILE.creates, FILE.webhooks, FILE.hot")
 	flag.DurationVar(&o.span, "span", 5*time.Second, "how long each throughput is measured")
-	flag.StringVar(&o.only, "only", "", "comma-separated sections: start, latency, creates, complete, webhooks, truth, reconcile, sweep")
+	flag.StringVar(&o.only, "only", "", "comma-separated sections: start, latency, creates, complete, hot, webhooks, truth, reconcile, sweep")
 	flag.StringVar(&floorStore, "floor", "", "serve the floor with this SQLite file (bench starts itself so)")
 	flag.StringVar(&floorStripe, "floor-stripe", "", "the floor's Stripe")
 	flag.Parse()
@@ -79,6 +79,7 @@ func sections() []section {
 		{"latency", measureLatency},
 		{"creates", measureCreates},
 		{"complete", measureComplete},
+		{"hot", measureHot},
 		{"webhooks", measureWebhooks},
 		{"truth", measureTruth},
 		{"reconcile", measureReconcile},

@@ -243,12 +243,26 @@ func (t *town) create(ctx context.Context, provider, name string, i int) (paid, 
 	return p, json.Unmarshal(out, &p)
 }
 
-// pay is the customer at the provider, who never comes back.
-func (t *town) pay(ctx context.Context, p paid) error {
+// pay is customer i at the provider, who never comes back. Each has an address, and a card or a
+// PayPal account: at one and the same card the rules against fraud would keep one large record.
+func (t *town) pay(ctx context.Context, p paid, i int) error {
+	email := fmt.Sprintf("buyer-%d@example.com", i)
 	if p.Refs.Order != "" {
-		return t.control(ctx, http.MethodPost, t.paypal+"/_sandbox/orders/"+p.Refs.Order+"/approve", map[string]any{})
+		return t.control(ctx, http.MethodPost, t.paypal+"/_sandbox/orders/"+p.Refs.Order+"/approve", map[string]any{"email": email, "payer_id": payerID(i)})
 	}
-	return t.control(ctx, http.MethodPost, t.stripe+"/_sandbox/checkout/"+p.Refs.Session+"/pay", map[string]any{"card": "4242424242424242"})
+	body := map[string]any{"card": "4242424242424242", "email": email, "fingerprint": fmt.Sprintf("bench%011d", i)}
+	return t.control(ctx, http.MethodPost, t.stripe+"/_sandbox/checkout/"+p.Refs.Session+"/pay", body)
+}
+
+// payerID has the form of a PayPal account's id, whose digits leave out 0 and 1.
+func payerID(i int) string {
+	const digits = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+	id := []byte("BENCH22222222")
+	for at := len(id) - 1; i > 0 && at >= len("BENCH"); at-- {
+		id[at] = digits[i%len(digits)]
+		i /= len(digits)
+	}
+	return string(id)
 }
 
 func (t *town) get(ctx context.Context, id string, i int) (paid, error) {

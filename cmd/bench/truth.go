@@ -46,7 +46,7 @@ func measureTruth(ctx context.Context, t *town) error {
 				return err
 			}
 			began := time.Now()
-			if err := t.pay(ctx, p); err != nil {
+			if err := t.pay(ctx, p, i); err != nil {
 				return err
 			}
 			if err := t.until(ctx, p.ID, i, 2*time.Millisecond, 30*time.Second); err != nil {
@@ -75,7 +75,7 @@ func measureReconcile(ctx context.Context, t *town) error {
 			return err
 		}
 		ids[i] = p.ID
-		if err := t.pay(ctx, p); err != nil {
+		if err := t.pay(ctx, p, i); err != nil {
 			return err
 		}
 		paidAt[i] = time.Now()
@@ -128,7 +128,7 @@ func measureSweep(ctx context.Context, t *town) error {
 			return err
 		}
 		charges[i] = p.ID
-		return t.pay(ctx, p)
+		return t.pay(ctx, p, i)
 	}); err != nil {
 		return err
 	}

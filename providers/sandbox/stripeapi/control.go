@@ -12,6 +12,7 @@ import (
 // units.
 type controlInput struct {
 	Card      string `json:"card"`
+	Print     string `json:"fingerprint"` // a card of its own that behaves as the test card does
 	ThreeDS   string `json:"three_ds"`
 	Method    string `json:"method"`
 	Promotion string `json:"promotion_code"`
@@ -106,13 +107,16 @@ func (a *API) controlPay(id string, in controlInput) (obj, *controlFail) {
 	if in.Method != "" && in.Method != "card" && in.Method != "async" {
 		return nil, controlErr(http.StatusBadRequest, "method must be card or async")
 	}
+	if in.Print != "" && !fingerprintForm.MatchString(in.Print) {
+		return nil, controlErr(http.StatusBadRequest, "fingerprint must be 16 letters and digits")
+	}
 	if in.Card == "" {
 		in.Card = "4242424242424242"
 	}
 	if in.Email == "" {
 		in.Email = "buyer@example.com"
 	}
-	e := a.submit(s, submission{card: in.Card, asyncMethod: in.Method == "async", threeDS: in.ThreeDS, promotion: in.Promotion, email: in.Email, name: "Sandbox Buyer"})
+	e := a.submit(s, submission{card: in.Card, fingerprint: in.Print, asyncMethod: in.Method == "async", threeDS: in.ThreeDS, promotion: in.Promotion, email: in.Email, name: "Sandbox Buyer"})
 	if e != nil {
 		decline := e.decline
 		if decline == "" {

@@ -67,6 +67,41 @@ func TestPaidCheckoutIsReadByTheSDK(t *testing.T) {
 	}
 }
 
+// Payments of the same test card are made with one card, unless the control API names a
+// fingerprint: shops have customers with cards of their own. That card behaves as the
+// test card does.
+func TestATestCardCanBeManyCards(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	pay := func(body string) string {
+		t.Helper()
+		s := r.session(nil)
+		if code := r.post("/_sandbox/checkout/"+s.ID+"/pay", body, nil); code != 200 {
+			t.Fatal(body, code)
+		}
+		return string(r.intentOf(s.ID).LatestCharge.PaymentMethodDetails.Card.Fingerprint)
+	}
+	one, again := pay(`{"card":"4242424242424242"}`), pay(`{"card":"4242 4242 4242 4242"}`)
+	if one != again || len(one) != 16 {
+		t.Errorf("one card twice: %q, %q", one, again)
+	}
+	const other = "aB34567890123456"
+	if got := pay(`{"card":"4242424242424242","fingerprint":"` + other + `"}`); got != other {
+		t.Errorf("the named card: %q", got)
+	}
+	if got := pay(""); got != one {
+		t.Errorf("the name stuck: %q", got)
+	}
+	var out map[string]string
+	s := r.session(nil)
+	if code := r.post("/_sandbox/checkout/"+s.ID+"/pay", `{"card":"4000000000009995","fingerprint":"`+other+`"}`, &out); code != 402 || out["decline_code"] != "insufficient_funds" {
+		t.Error(code, out)
+	}
+	if code := r.post("/_sandbox/checkout/"+s.ID+"/pay", `{"fingerprint":"short"}`, nil); code != 400 {
+		t.Error("a fingerprint of no form was taken:", code)
+	}
+}
+
 // A decline leaves the session open with everything a caller needs to know, and the
 // buyer can pay with another card afterwards: a failed attempt is not a failed payment.
 func TestDeclineKeepsTheSessionOpen(t *testing.T) {

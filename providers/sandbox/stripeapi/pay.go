@@ -18,6 +18,7 @@ const (
 // submission is what a buyer does on the hosted page.
 type submission struct {
 	card        string
+	fingerprint string // "": the number's own
 	asyncMethod bool
 	threeDS     string // "": stop at the challenge page; "pass"; "fail"
 	promotion   string
@@ -45,6 +46,7 @@ func (a *API) submit(s *session, in submission) *apiError {
 		s.intent = a.sessionIntent(s)
 	}
 	m := &method{owner: s.owner, id: a.w.NewID("pm_", 24), created: a.w.Now(), kind: "card", card: lookUpCard(in.card), email: s.email, name: s.name}
+	m.card.print = in.fingerprint
 	if in.asyncMethod {
 		m.kind, m.card = "us_bank_account", rule{number: "000000003000"}
 		if s.currency == "eur" {
