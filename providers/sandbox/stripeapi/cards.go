@@ -27,7 +27,7 @@ type rule struct {
 	refunds  string // "pending": succeeds later; "fails": succeeds, then fails
 	instant  bool   // balance available at once
 
-	print string // the fingerprint, where the control API named one; else the number's own
+	named string // the fingerprint, where the control API named one; else the number's own
 }
 
 const (
@@ -160,8 +160,8 @@ var fingerprintForm = regexp.MustCompile(`^[0-9A-Za-z]{16}$`)
 
 // fingerprint is the same for the same number, and says nothing of it.
 func (r rule) fingerprint() string {
-	if r.print != "" {
-		return r.print
+	if r.named != "" {
+		return r.named
 	}
 	sum := sha256.Sum256([]byte("sandbox account\x00" + r.number))
 	return strings.NewReplacer("-", "a", "_", "b").Replace(base64.RawURLEncoding.EncodeToString(sum[:12]))

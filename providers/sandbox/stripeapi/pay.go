@@ -46,7 +46,7 @@ func (a *API) submit(s *session, in submission) *apiError {
 		s.intent = a.sessionIntent(s)
 	}
 	m := &method{owner: s.owner, id: a.w.NewID("pm_", 24), created: a.w.Now(), kind: "card", card: lookUpCard(in.card), email: s.email, name: s.name}
-	m.card.print = in.fingerprint
+	m.card.named = in.fingerprint
 	if in.asyncMethod {
 		m.kind, m.card = "us_bank_account", rule{number: "000000003000"}
 		if s.currency == "eur" {
