@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"sync"
@@ -269,7 +270,9 @@ func (t *town) hook(ctx context.Context, target, kind, id, session string) error
 	if err != nil {
 		return err
 	}
-	if err := resp.Body.Close(); err != nil {
+	// An answer that was not read costs its connection, and the next one a handshake.
+	_, err = io.Copy(io.Discard, resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
