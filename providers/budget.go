@@ -13,18 +13,6 @@ import (
 // unit that shares are counted in: millionths.
 const Whole = 1_000_000
 
-// callsPerRead is how many HTTP calls reading one paid attempt takes, at most of
-// the time: the checkout, its payment, refunds and disputes.
-const callsPerRead = 4
-
-// callsOf is what an operation takes of the budget.
-func callsOf(op string) int {
-	if op == "fetch" {
-		return callsPerRead
-	}
-	return 1
-}
-
 // How long an account rests after it said "too many requests". The shortest is
 // for answers that name no time; the longest for ones that name a wrong one.
 const (
@@ -39,6 +27,8 @@ const (
 // all of it, the background a fifth at most.
 type budget struct {
 	perSecond int
+	calls     map[string]int // what an operation takes, see Info.Calls
+	dearest   int
 	share     func() int64
 	clock     func() time.Time // nil: rests are not kept
 
@@ -49,8 +39,11 @@ type budget struct {
 	resting time.Time
 }
 
-func newBudget(perSecond int, share func() int64, clock func() time.Time) *budget {
-	b := &budget{perSecond: perSecond, share: share, clock: clock, live: rate.NewLimiter(0, 0), background: rate.NewLimiter(0, 0)}
+func newBudget(perSecond int, calls map[string]int, share func() int64, clock func() time.Time) *budget {
+	b := &budget{perSecond: perSecond, calls: calls, dearest: 1, share: share, clock: clock, live: rate.NewLimiter(0, 0), background: rate.NewLimiter(0, 0)}
+	for _, n := range calls {
+		b.dearest = max(b.dearest, n)
+	}
 	b.tune()
 	return b
 }
@@ -70,7 +63,7 @@ func (b *budget) tune() {
 		limit   rate.Limit
 	}{{b.live, perSecond}, {b.background, perSecond / 5}} {
 		l.limiter.SetLimit(l.limit)
-		l.limiter.SetBurst(max(callsPerRead, int(l.limit))) // the dearest operation fits
+		l.limiter.SetBurst(max(b.dearest, int(l.limit))) // else it would never be let through
 	}
 }
 
@@ -79,11 +72,11 @@ func (b *budget) perSecondMilli() int64 {
 	return int64(b.perSecond) * max(b.share(), 1) / (Whole / 1000)
 }
 
-// wait waits for a place for n calls of a kind. Where the caller's time would not
-// do, it says so at once.
-func (b *budget) wait(ctx context.Context, l *rate.Limiter, n int) error {
+// wait waits for a place for all calls of an operation. Where the caller's time would
+// not do, it says so at once.
+func (b *budget) wait(ctx context.Context, l *rate.Limiter, op string) error {
 	b.tune()
-	return l.WaitN(ctx, n)
+	return l.WaitN(ctx, max(1, b.calls[op]))
 }
 
 // rest makes the account rest, as its provider asked.

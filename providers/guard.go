@@ -67,7 +67,7 @@ func Guard(p Provider, opts GuardOptions) *Account {
 		opts.Stopping = context.Background()
 	}
 	return &Account{
-		inner: p, opts: opts, budget: newBudget(opts.PerSecond, opts.Share, clock),
+		inner: p, opts: opts, budget: newBudget(opts.PerSecond, p.Info().Calls, opts.Share, clock),
 		breaker: gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 			Name: p.Info().Account, MaxRequests: 2, Timeout: 10 * time.Second,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 20 },
@@ -122,7 +122,7 @@ func (a *Account) place(ctx context.Context, op string) error {
 		e.RetryAfter = max(left, time.Second)
 		return e
 	}
-	if err := a.budget.wait(ctx, a.budget.live, callsOf(op)); err != nil {
+	if err := a.budget.wait(ctx, a.budget.live, op); err != nil {
 		return a.notSent(op, "rate_budget", err)
 	}
 	return nil
@@ -256,7 +256,7 @@ func (a *Account) Sweep(ctx context.Context, list string, from, to time.Time, cu
 		return SweepPage{}, &Error{Class: Refused, Provider: a.Info().Provider, Op: "sweep", Code: "unsupported"}
 	}
 	if !a.opts.Unlimited {
-		if err := a.budget.wait(ctx, a.budget.background, 1); err != nil {
+		if err := a.budget.wait(ctx, a.budget.background, "sweep"); err != nil {
 			return SweepPage{}, a.notSent("sweep", "rate_budget", err)
 		}
 	}
@@ -271,7 +271,7 @@ func (a *Account) Pace(ctx context.Context) error {
 	if a.opts.Unlimited {
 		return ctx.Err()
 	}
-	return a.budget.wait(ctx, a.budget.background, callsPerRead)
+	return a.budget.wait(ctx, a.budget.background, "fetch")
 }
 
 // PerSecondMilli is how much of the account's budget is this process's now, in

@@ -20,7 +20,9 @@ type fake struct {
 	answer       func(ctx context.Context) error
 }
 
-func (f *fake) Info() providers.Info { return providers.Info{Provider: "fake", Account: "fake-eu"} }
+func (f *fake) Info() providers.Info {
+	return providers.Info{Provider: "fake", Account: "fake-eu", Calls: map[string]int{"fetch": 4}}
+}
 
 func (f *fake) Fetch(ctx context.Context, _ providers.Attempt) (payment.Observation, error) {
 	f.reads.Add(1)

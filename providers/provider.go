@@ -32,6 +32,10 @@ type Info struct {
 	// KeyLife is how long the provider remembers an idempotency key of this kind
 	// of operation. Past it a repeat could act twice.
 	KeyLife func(payment.OpKind) time.Duration
+	// Calls is how many HTTP calls an operation takes of the rate budget, by the
+	// guard's name of it; one that is not in it takes 1. It is the most that a payment
+	// without disputes, failed refunds and long lists takes.
+	Calls map[string]int
 	// SyncSchedule is when a fresh attempt is read again by id, counted from
 	// when it was opened.
 	SyncSchedule []time.Duration

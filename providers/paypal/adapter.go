@@ -179,6 +179,10 @@ func keyLife(kind payment.OpKind) time.Duration {
 	}
 }
 
+// calls is what operations take of the rate budget. A read of a captured hold is the
+// order, its authorization and disputes, and once it changed a search for reversals.
+var calls = map[string]int{"fetch": 4, "close_checkout": 4, "authorize": 3, "capture": 3, "void": 3, "refund": 3}
+
 // Info describes the account.
 func (a *Adapter) Info() providers.Info {
 	return providers.Info{
@@ -187,6 +191,7 @@ func (a *Adapter) Info() providers.Info {
 		Account:  a.opts.Account,
 		Mode:     a.opts.Mode,
 		KeyLife:  keyLife,
+		Calls:    calls,
 		// Orders die after 3 hours and can't be listed, so the reads come before that.
 		SyncSchedule: []time.Duration{
 			2 * time.Minute, 10 * time.Minute, 30 * time.Minute, 90 * time.Minute, 170 * time.Minute, 4 * time.Hour, 24 * time.Hour,

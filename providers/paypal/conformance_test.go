@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,15 @@ type lab struct {
 	world   *sandbox.World
 	server  *httptest.Server
 	adapter *Adapter
+	calls   atomic.Int64 // HTTP calls of every adapter that connect made
+}
+
+// counted is a transport that counts.
+func (l *lab) counted(next http.RoundTripper) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		l.calls.Add(1)
+		return next.RoundTrip(r)
+	})
 }
 
 func newLab(t *testing.T, mod ...func(*Options)) *lab {
@@ -68,7 +78,7 @@ func (l *lab) connect(t *testing.T, base string, mod ...func(*Options)) *Adapter
 	roots.AppendCertsFromPEM(chain.RootPEM())
 	o := Options{
 		Account: "paypal-test", Mode: payment.ModeTest, ClientID: "client-a", ClientSecret: canarySecret, APIBase: base,
-		HTTPClient: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}, Now: l.world.Now,
+		HTTPClient: &http.Client{Timeout: 10 * time.Second, Transport: l.counted(&http.Transport{})}, Now: l.world.Now,
 		WebhookIDs: []string{"WHFIRST", "WHSECOND"}, WebhookRootCA: roots, BrandName: "Blue Chairs",
 		WebhookCertHosts: []string{strings.TrimPrefix(base, "http://")},
 	}
@@ -157,6 +167,7 @@ func (l *lab) harness(t *testing.T) providertest.Harness {
 		Now:         l.world.Now,
 		Advance:     l.advance,
 		SetFault:    l.setFault,
+		Calls:       l.calls.Load,
 		Ledger: func(*testing.T) []providertest.Movement {
 			var out []providertest.Movement
 			for _, r := range l.world.Ledger() {

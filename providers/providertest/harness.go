@@ -73,6 +73,8 @@ type Harness struct {
 	SetFault func(t *testing.T, f Fault)
 	// Ledger is the provider's own record of all money it moved.
 	Ledger func(t *testing.T) []Movement
+	// Calls counts the HTTP calls that the adapter made so far.
+	Calls func() int64
 	// Checkouts counts the checkouts that exist at the provider.
 	Checkouts func(t *testing.T) int
 

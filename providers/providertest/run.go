@@ -35,6 +35,7 @@ func cases() []testCase {
 	faults := func(h Harness) bool { return h.SetFault != nil }
 	return []testCase{
 		{"info describes the account", nil, infoDescribes},
+		{"an operation takes of the rate budget what it calls", nil, callsCounted},
 		{"create opens a checkout", nil, createOpens},
 		{"create repeated with its key is one checkout", nil, createRepeated},
 		{"fetching twice says the same", nil, fetchTwice},

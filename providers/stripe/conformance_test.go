@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,20 @@ type lab struct {
 	world   *sandbox.World
 	server  *httptest.Server
 	adapter *Adapter
+	calls   atomic.Int64 // HTTP calls of every adapter that connect made
+}
+
+// roundTrip is a transport in one function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// counted is a transport that counts.
+func (l *lab) counted(next http.RoundTripper) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		l.calls.Add(1)
+		return next.RoundTrip(r)
+	})
 }
 
 // startWall is where the wall clock of every lab stands; only Advance moves time.
@@ -54,7 +69,7 @@ func (l *lab) connect(t *testing.T, base string) *Adapter {
 	t.Helper()
 	a, err := New(Options{
 		Account: "stripe-test", Mode: payment.ModeTest, SecretKey: testKey, APIBase: base,
-		HTTPClient:     &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}},
+		HTTPClient:     &http.Client{Timeout: 10 * time.Second, Transport: l.counted(&http.Transport{})},
 		WebhookSecrets: []string{secretA, secretB}, ConnectWebhookSecrets: []string{secretConnect},
 	})
 	if err != nil {
@@ -136,6 +151,7 @@ func (l *lab) harness(t *testing.T) providertest.Harness {
 		Now:         l.world.Now,
 		Advance:     func(t *testing.T, d time.Duration) { l.world.Advance(t.Context(), d) },
 		SetFault:    l.setFault,
+		Calls:       l.calls.Load,
 		Ledger: func(*testing.T) []providertest.Movement {
 			var out []providertest.Movement
 			for _, r := range l.world.Ledger() {

@@ -163,6 +163,10 @@ func (o Options) checkBase() error {
 	return nil
 }
 
+// calls is what operations take of the rate budget. A read of a paid session is the
+// session, its charges, refunds, disputes and warnings.
+var calls = map[string]int{"fetch": 5, "find_checkout": 2, "close_checkout": 5, "capture": 6, "void": 4, "refund": 6}
+
 // Info describes the account.
 func (a *Adapter) Info() providers.Info {
 	return providers.Info{
@@ -171,6 +175,7 @@ func (a *Adapter) Info() providers.Info {
 		Account:  a.opts.Account,
 		Mode:     a.opts.Mode,
 		KeyLife:  func(payment.OpKind) time.Duration { return keyLife },
+		Calls:    calls,
 		SyncSchedule: []time.Duration{
 			2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 40 * time.Minute, 80 * time.Minute,
 			3 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24*time.Hour + 30*time.Minute,
