@@ -180,17 +180,26 @@ func (s *Service) Blocks(ctx context.Context, c Caller, f BlockFilter) ([]risk.B
 
 // LiftBlock ends a block and keeps its record. What the rules saw of the subject until
 // now counts no more, or the next declined card would set it again. A decision that is
-// still being carried out goes on; reverse it to stop it.
+// still being carried out goes on; reverse it to stop it. What an operator blocked only
+// an operator lifts.
 func (s *Service) LiftBlock(ctx context.Context, c Caller, id, reason string) (risk.Block, error) {
 	b, err := s.Block(ctx, c, id)
 	if err != nil {
 		return risk.Block{}, err
 	}
 	now := s.now()
+	var refused error
 	b, err = s.opts.Risk.Store.ChangeBlock(ctx, b, func(old risk.Block) (risk.Block, bool) {
+		if refused = nil; old.Operators(now) && !c.Operator {
+			refused = payment.NewError(payment.CodeForbidden, "An operator set this block; lifting it needs an operator key.")
+			return old, false
+		}
 		return old.Lift(reason, c.Actor(), "", now)
 	})
-	if err != nil {
+	switch {
+	case refused != nil:
+		return risk.Block{}, refused
+	case err != nil:
 		return risk.Block{}, storeError(err)
 	}
 	return b, s.forget(ctx, b.App, b.Mode, b.Subject, now)

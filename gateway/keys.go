@@ -100,8 +100,8 @@ func (s *Service) RevokeKey(ctx context.Context, which string, by payment.Actor)
 	return Key{}, payment.NewError(payment.CodeConflict, "Several keys begin with this; name one by its id.")
 }
 
-// Authenticate says who holds a key. Keys are 256-bit random and looked up by
-// their digest, so there is nothing to compare in constant time and nothing to
+// Authenticate says who holds a key. Keys are two fresh tokens, so at least 256
+// random bits, and looked up by their digest, so there is nothing to compare in constant time and nothing to
 // enumerate.
 func (s *Service) Authenticate(ctx context.Context, token string) (Caller, error) {
 	refused := payment.NewError(payment.CodeUnauthenticated, "Send a valid API key as Authorization: Bearer tk_….")

@@ -183,7 +183,7 @@ func (c Caller) Actor() payment.Actor {
 		return payment.Actor{Type: payment.ActorRisk, ID: c.Risk}
 	}
 	if c.Operator {
-		return payment.Actor{Type: "operator", ID: c.KeyID}
+		return payment.Actor{Type: payment.ActorOperator, ID: c.KeyID}
 	}
 	return payment.Actor{Type: "api_key", ID: c.KeyID}
 }

@@ -399,6 +399,28 @@ func TestBlockRequests(t *testing.T) {
 	if n := len(tn.list("/v1/blocks", otherKey)) + len(tn.list("/v1/risk/decisions", otherKey)); n != 0 {
 		t.Errorf("another app lists %d of it", n)
 	}
+	// What an operator blocked within an app, the app reads, and neither lifts nor shortens.
+	theirs := object{"app": "shop", "mode": "test", "customer": "mallory", "reason": "stolen cards"}
+	code, _, set := tn.do(http.MethodPost, "/v1/blocks", operatorKey, "theirs", theirs)
+	if code != http.StatusCreated {
+		t.Fatalf("%d %v", code, set)
+	}
+	at := "/v1/blocks/" + text(t, set, "id")
+	kept := tn.must(http.StatusCreated, http.MethodPost, "/v1/blocks", "shorter", object{
+		"customer": "mallory", "reason": "a minute", "expires_at": tn.world.Now().Add(time.Minute).Format(time.RFC3339),
+	})
+	if kept["id"] != set["id"] || kept["expires_at"] != nil || kept["reason"] != "stolen cards" {
+		t.Errorf("an app shortened an operator's block: %v", kept)
+	}
+	if code, _, out := tn.do(http.MethodDelete, at, appKey, "", nil); code != http.StatusForbidden || out["code"] != "forbidden" {
+		t.Errorf("an app lifts an operator's block: %d %v", code, out)
+	}
+	if code, _, out := tn.do(http.MethodGet, at, appKey, "", nil); code != http.StatusOK || out["state"] != "active" {
+		t.Errorf("after the refusal: %d %v", code, out)
+	}
+	if code, _, out := tn.do(http.MethodDelete, at, operatorKey, "", nil); code != http.StatusOK || out["state"] != "lifted" {
+		t.Errorf("the operator lifts it: %d %v", code, out)
+	}
 	// It ends by itself.
 	tn.must(http.StatusCreated, http.MethodPost, "/v1/blocks", "soon", object{
 		"customer": "bob", "reason": "an hour", "expires_at": tn.world.Now().Add(time.Hour).Format(time.RFC3339),

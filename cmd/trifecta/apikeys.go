@@ -50,7 +50,7 @@ the beginning that list prints and logs show. Repeating it is harmless.`,
 				return p.ask(cmd.Context(), where.server, http.MethodDelete, "/v1/api_keys/"+url.PathEscape(args[0]), nil)
 			}
 			return p.withHouse(cmd.Context(), where.config, func(h *house.House) error {
-				k, err := h.Service.RevokeKey(cmd.Context(), args[0], payment.Actor{Type: "operator", ID: "cli"})
+				k, err := h.Service.RevokeKey(cmd.Context(), args[0], payment.Actor{Type: payment.ActorOperator, ID: "cli"})
 				if payment.CodeOf(err) == payment.CodeNotFound {
 					return fmt.Errorf("no key has the id or the beginning %q; trifecta apikey list shows both", args[0])
 				}

@@ -93,7 +93,7 @@ itself. The exit code is 1 while anything is left. Repeating it is harmless.`,
 func (p program) eraseHere(ctx context.Context, h *house.House, order erasureOrder) error {
 	e, err := h.OrderErasure(ctx, store.Erasure{
 		ID: "ers_" + rand.Text(), App: order.App, Ref: order.Ref, Email: order.Email, Texts: order.Metadata, Reason: order.Reason,
-		By: payment.Actor{Type: "operator", ID: "cli"},
+		By: payment.Actor{Type: payment.ActorOperator, ID: "cli"},
 	})
 	for err == nil && e.State == store.ErasureRunning {
 		if _, _, err = h.Eraser.Step(ctx); err == nil {

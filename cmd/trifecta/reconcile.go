@@ -81,7 +81,7 @@ func (p program) reconcileRun() *cobra.Command {
 			}
 			return p.withHouse(cmd.Context(), where.config, func(h *house.House) error {
 				_, _ = fmt.Fprintf(p.err, "running %s …\n", job)
-				run, err := h.Reconciler.RunOnce(cmd.Context(), reconcile.Job(job), account, start, end, payment.Actor{Type: "operator", ID: "cli"})
+				run, err := h.Reconciler.RunOnce(cmd.Context(), reconcile.Job(job), account, start, end, payment.Actor{Type: payment.ActorOperator, ID: "cli"})
 				if err != nil {
 					return err
 				}

@@ -162,7 +162,7 @@ func (p *Payment) dueOperatorRefunds(now time.Time) []Operation {
 		}
 		due = append(due, Operation{
 			ID: id, Kind: OpRefund, N: c.N, Target: c.Key.ID, Amount: Money{Minor: left, Currency: c.Amount.Currency},
-			Reason: "duplicate", Key: ProviderKey(id, 0), By: Actor{Type: "operator"}, CreatedAt: now, State: OpPending, NextAt: now,
+			Reason: "duplicate", Key: ProviderKey(id, 0), By: Actor{Type: ActorOperator}, CreatedAt: now, State: OpPending, NextAt: now,
 		})
 	}
 	return due

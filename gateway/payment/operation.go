@@ -78,7 +78,7 @@ type Operation struct {
 // tried again behind their back. What follows from an operator's decision (no
 // request of its own) nobody waits for: it was promised and must be done.
 func (o Operation) Ordered() bool {
-	decided := o.By.Type == "operator" && o.Fingerprint == ""
+	decided := o.By.Type == ActorOperator && o.Fingerprint == ""
 	return o.By.Type != "worker" && o.By.Type != ActorRisk && o.By.Type != ActorPolicy && !decided
 }
 
@@ -140,6 +140,9 @@ const (
 	LayerReconcile Layer = "reconcile"
 	LayerAPI       Layer = "api"
 )
+
+// ActorOperator is the actor type of whoever holds an operator key.
+const ActorOperator = "operator"
 
 // ActorRisk is the actor type of what a rule against fraud decided; the id is the
 // decision's.

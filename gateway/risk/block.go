@@ -31,6 +31,7 @@ type Block struct {
 	Decision  string    // the decision that set it
 	ExpiresAt time.Time // zero: never
 	Active    bool
+	Guarded   bool `json:",omitempty"` // an operator set it; see Operators
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Log       []BlockEntry // oldest first, at most maxBlockLog
@@ -61,8 +62,13 @@ func (b Block) In(now time.Time) bool {
 	return b.Active && (b.ExpiresAt.IsZero() || now.Before(b.ExpiresAt))
 }
 
+// Operators says that the block is in force and an operator's: whoever knows only one
+// app, or one rule, must not undo what was decided with more in sight.
+func (b Block) Operators(now time.Time) bool { return b.Guarded && b.In(now) }
+
 // Set puts the block in force. ref names the cause: the same cause again changes
-// nothing, also after somebody lifted it. A hold never weakens a block.
+// nothing, also after somebody lifted it. A hold never weakens a block, and nobody but
+// an operator weakens an operator's: of what others ask, what is stronger is added.
 func (b Block) Set(effect Effect, reason, decision string, expires time.Time, by payment.Actor, ref string, now time.Time) (Block, bool) {
 	if slices.ContainsFunc(b.Log, func(e BlockEntry) bool { return e.What == "set" && e.Ref == ref }) {
 		return b, false
@@ -71,9 +77,20 @@ func (b Block) Set(effect Effect, reason, decision string, expires time.Time, by
 	if effect == EffectHold && b.In(now) && b.Effect == EffectBlock {
 		return b.log(entry, now), true
 	}
+	operator := by.Type == payment.ActorOperator
+	if b.Operators(now) && !operator {
+		if expires.IsZero() || !b.ExpiresAt.IsZero() && expires.After(b.ExpiresAt) {
+			b.ExpiresAt = expires
+		}
+		if effect == EffectBlock {
+			b.Effect = EffectBlock
+		}
+		return b.log(entry, now), true
+	}
 	if b.CreatedAt.IsZero() {
 		b.CreatedAt = now
 	}
+	b.Guarded = operator
 	b.Effect, b.Reason, b.Decision, b.ExpiresAt, b.Active = effect, reason, decision, expires, true
 	return b.log(entry, now), true
 }
@@ -83,7 +100,7 @@ func (b Block) Lift(reason string, by payment.Actor, ref string, now time.Time) 
 	if !b.Active {
 		return b, false
 	}
-	b.Active = false
+	b.Active, b.Guarded = false, false
 	return b.log(BlockEntry{At: now, By: by, What: "lifted", Reason: reason, Ref: ref}, now), true
 }
 

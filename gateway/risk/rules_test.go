@@ -373,3 +373,40 @@ func TestBlockLife(t *testing.T) {
 		t.Errorf("a new cause: %+v", b)
 	}
 }
+
+// Guards what an operator blocked: apps and rules make it stronger, never weaker, and
+// it stays the operator's, however often they set it again; over, it is nobody's.
+func TestBlockOfAnOperator(t *testing.T) {
+	t.Parallel()
+	operator, app := payment.Actor{Type: payment.ActorOperator, ID: "op"}, payment.Actor{Type: "api_key", ID: "key"}
+	b, _ := risk.Block{ID: "blk"}.Set(risk.EffectBlock, "stolen cards", "rde_1", at(60), operator, "rde_1", at(0))
+	for i := range 100 { // more than the log keeps
+		ref := fmt.Sprint("rde_app", i)
+		b, _ = b.Set(risk.EffectBlock, "ours", ref, at(1), app, ref, at(0))
+	}
+	if !b.Operators(at(59)) || !b.In(at(59)) || b.In(at(60)) || b.Decision != "rde_1" || b.Reason != "stolen cards" {
+		t.Errorf("an app weakened it: %+v", b)
+	}
+	longer, changed := b.Set(risk.EffectBlock, "for good", "rde_2", time.Time{}, app, "rde_2", at(2))
+	if !changed || !longer.In(at(999)) || !longer.Operators(at(999)) || longer.Decision != "rde_1" {
+		t.Errorf("an app made it longer: %+v", longer)
+	}
+	again, _ := b.Set(risk.EffectBlock, "ours", "rde_3", time.Time{}, app, "rde_3", at(61))
+	if again.Operators(at(62)) || again.Decision != "rde_3" {
+		t.Errorf("set by an app after the operator's was over: %+v", again)
+	}
+	if lifted, _ := b.Lift("settled", operator, "", at(3)); lifted.Operators(at(4)) {
+		t.Errorf("lifted: %+v", lifted)
+	}
+	held, _ := risk.Block{ID: "blk"}.Set(risk.EffectHold, "look", "rde_4", time.Time{}, operator, "rde_4", at(0))
+	if held, _ = held.Set(risk.EffectBlock, "ours", "rde_5", at(9), app, "rde_5", at(1)); held.Effect != risk.EffectBlock || !held.In(at(99)) {
+		t.Errorf("an app's block over an operator's hold: %+v", held)
+	}
+	own, _ := risk.Block{ID: "blk"}.Set(risk.EffectBlock, "ours", "rde_6", time.Time{}, app, "rde_6", at(0))
+	if own.Operators(at(1)) {
+		t.Error("an app's own block is taken for an operator's")
+	}
+	if own, _ = own.Set(risk.EffectBlock, "theirs", "rde_7", at(9), operator, "rde_7", at(1)); !own.Operators(at(2)) || own.In(at(9)) {
+		t.Errorf("an operator's word on an app's block: %+v", own)
+	}
+}
