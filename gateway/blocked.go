@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/gateway/risk"
@@ -17,11 +18,16 @@ const (
 // blocking finds the block in force against whoever pays this, by every name they are
 // known under, in the app and across apps. A block goes before a hold.
 func (s *Service) blocking(ctx context.Context, p *payment.Payment) (risk.Block, bool, error) {
-	if s.opts.Risk == nil {
+	return s.blockingAny(ctx, p, risk.Identities(p))
+}
+
+// blockingAny finds the block in force against one of these names of whoever pays this.
+func (s *Service) blockingAny(ctx context.Context, p *payment.Payment, names []risk.Ref) (risk.Block, bool, error) {
+	if s.opts.Risk == nil || len(names) == 0 {
 		return risk.Block{}, false, nil
 	}
 	var ids []string
-	for _, r := range risk.Identities(p) {
+	for _, r := range names {
 		ids = append(ids, risk.BlockID(p.App, p.Mode, r), risk.BlockID(risk.AnyApp, "", r))
 	}
 	found, err := s.opts.Risk.Store.Blocks(ctx, ids)
@@ -44,6 +50,21 @@ func (s *Service) refuseBlocked(ctx context.Context, p *payment.Payment) error {
 	if err != nil || !blocked {
 		return err
 	}
+	return errBlocked(b)
+}
+
+// refuseBlockedPayer is the check of a payment that nobody has heard of yet: a block names a payment by its id, so none
+// can name this one, and a customer without a name costs no read.
+func (s *Service) refuseBlockedPayer(ctx context.Context, p *payment.Payment) error {
+	names := slices.DeleteFunc(risk.Identities(p), func(r risk.Ref) bool { return r.Kind == risk.KindPayment })
+	b, blocked, err := s.blockingAny(ctx, p, names)
+	if err != nil || !blocked {
+		return err
+	}
+	return errBlocked(b)
+}
+
+func errBlocked(b risk.Block) error {
 	e := payment.NewError(payment.CodeConflict, "Nothing was done: this customer is blocked (%s).", b.ID)
 	e.DeclineCode = DeclineBlocked
 	if b.Effect == risk.EffectHold {
@@ -61,12 +82,9 @@ func gated(op *payment.Operation) bool {
 
 // gate keeps a blocked customer's approval from being captured. A block ends the
 // operation like a decline; a hold puts it off. passed is false where it must not run.
-func (s *Service) gate(ctx context.Context, id, opID string) (p *payment.Payment, passed bool, err error) {
+func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ *payment.Payment, passed bool, err error) {
 	if s.opts.Risk == nil {
 		return nil, true, nil
-	}
-	if p, err = s.load(ctx, id); err != nil {
-		return nil, false, err
 	}
 	op := p.Operation(opID)
 	if op != nil && op.By.Type == payment.ActorRisk && op.State == payment.OpPending && !unseen(*op) {
@@ -83,7 +101,7 @@ func (s *Service) gate(ctx context.Context, id, opID string) (p *payment.Payment
 		return nil, true, nil
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: payment.ActorRisk, ID: b.Decision}, Reason: "not captured: the customer is " + word(b)}
-	p, err = s.change(ctx, id, src, func(c *payment.Payment) error {
+	p, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
 		op := c.Operation(opID)
 		if !gated(op) {
 			return nil

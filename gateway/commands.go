@@ -112,7 +112,7 @@ func (s *Service) command(ctx context.Context, r Request, p *payment.Payment, op
 
 // ordered runs an ordered operation and turns its outcome into an answer.
 func (s *Service) ordered(ctx context.Context, p *payment.Payment, opID string, replayed bool) (Answer, error) {
-	driven, callErr := s.drive(ctx, p.ID, opID, orderedBy(p, opID))
+	driven, callErr := s.drive(ctx, p, opID, orderedBy(p, opID))
 	if driven == nil {
 		return Answer{}, callErr
 	}

@@ -23,38 +23,47 @@ func (s *Service) Create(ctx context.Context, r Request, in CreateInput) (Answer
 		return Answer{}, payment.NewError(payment.CodeForbidden, "The app %q is not configured in %s mode.", r.Caller.App, r.Caller.Mode)
 	}
 	id := r.id("pay")
-	known, err := s.opts.Payments.Get(ctx, id)
-	if err == nil {
-		return s.recreate(ctx, r, in, app, known)
-	}
-	if !errors.Is(err, ErrNotFound) {
-		return Answer{}, storeError(err)
-	}
-	draft, account, err := s.draft(id, r, in, app)
+	// The insert itself says whether the key is new: asking first would cost every creation a read, and prove nothing
+	// by the time of the insert. What can't be inserted may still be a repetition, whatever its words come to today.
+	created, opID, owner, err := s.prepare(ctx, id, r, in, app)
 	if err != nil {
-		return Answer{}, err
-	}
-	if err := s.refuseBlocked(ctx, draft); err != nil {
-		return Answer{}, err
-	}
-	created, opID, owner, err := s.begin(ctx, draft, account, r, app)
-	if err != nil {
-		return Answer{}, err
-	}
-	if err := s.opts.Payments.Insert(ctx, created); err != nil {
-		if !errors.Is(err, ErrExists) {
-			return Answer{}, storeError(err)
+		known, getErr := s.opts.Payments.Get(ctx, id)
+		switch {
+		case getErr == nil:
+			return s.recreate(ctx, r, in, app, known)
+		case errors.Is(getErr, ErrNotFound):
+			return Answer{}, err
 		}
-		if known, err = s.load(ctx, id); err != nil { // somebody with the same key was faster
+		return Answer{}, storeError(getErr)
+	}
+	err = s.opts.Payments.Insert(ctx, created)
+	if errors.Is(err, ErrExists) { // a repetition, or somebody with the same key was faster
+		known, err := s.load(ctx, id)
+		if err != nil {
 			return Answer{}, err
 		}
 		return s.recreate(ctx, r, in, app, known)
+	}
+	if err != nil {
+		return Answer{}, storeError(err)
 	}
 	created = s.relayAlerts(ctx, created)
 	if opID == "" {
 		return Answer{Payment: created}, nil
 	}
 	return s.created(ctx, created, opID, owner)
+}
+
+// prepare is a new payment as it is first written; nothing is written yet.
+func (s *Service) prepare(ctx context.Context, id string, r Request, in CreateInput, app App) (p *payment.Payment, opID, owner string, err error) {
+	draft, account, err := s.draft(id, r, in, app)
+	if err != nil {
+		return nil, "", "", err
+	}
+	if err := s.refuseBlockedPayer(ctx, draft); err != nil {
+		return nil, "", "", err
+	}
+	return s.begin(ctx, draft, account, r, app)
 }
 
 // draft is the payment as asked for, checked but with nothing begun, and the
@@ -245,7 +254,7 @@ func (s *Service) recreate(ctx context.Context, r Request, in CreateInput, app A
 	case op.Leased(s.now()):
 		return Answer{}, inProgress(p)
 	}
-	driven, err := s.drive(ctx, p.ID, op.ID, orderedBy(p, op.ID))
+	driven, err := s.drive(ctx, p, op.ID, orderedBy(p, op.ID))
 	if err != nil && driven == nil {
 		return Answer{}, err
 	}

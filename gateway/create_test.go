@@ -23,7 +23,8 @@ func eventTypes(p *payment.Payment) []string {
 }
 
 // Guards I4 and the size of a creation: two writes around one provider call, the provider's page in the answer, and
-// the same request again is the same payment without another call or write.
+// the same request again is the same payment without another call or any change: of its writes, none is but the insert
+// that finds the id taken.
 func TestCreate(t *testing.T) {
 	t.Parallel()
 	for _, provider := range []string{"stripe", "paypal"} {
@@ -39,6 +40,7 @@ func TestCreate(t *testing.T) {
 			t.Errorf("checkout %q", got)
 		}
 		w.wantStatus(a.Payment.ID, payment.StatusRequiresAction)
+		stored := w.get(a.Payment.ID)
 		again, err := w.create("k", input(provider))
 		if err != nil || !again.Replayed || again.Unknown || again.Payment.ID != a.Payment.ID {
 			t.Errorf("%s again: %+v, %v", provider, again, err)
@@ -47,8 +49,11 @@ func TestCreate(t *testing.T) {
 		changed.Amount = 1001
 		_, err = w.create("k", changed)
 		wantCode(t, err, payment.CodeIdempotencyReused)
-		if n := w.fake(provider).counted("create_checkout"); n != 1 || w.written() != "" {
-			t.Errorf("%s: %d calls", provider, n)
+		if n, writes := w.fake(provider).counted("create_checkout"), w.written(); n != 1 || writes != "payment.insert payment.insert" {
+			t.Errorf("%s: %d calls, writes %s", provider, n, writes)
+		}
+		if after := w.get(a.Payment.ID); after.Version != stored.Version || !after.Equal(stored) {
+			t.Errorf("%s: the repetitions changed it: %+v", provider, after)
 		}
 		if got := eventTypes(w.get(a.Payment.ID)); !slices.Equal(got, []string{"payment.requires_action"}) {
 			t.Errorf("%s: events %v", provider, got)

@@ -92,7 +92,7 @@ func (s *Service) runDue(ctx context.Context, p *payment.Payment, src payment.So
 			return p, nil
 		}
 		tried[op.ID] = true
-		driven, err := s.drive(ctx, p.ID, op.ID, src)
+		driven, err := s.drive(ctx, p, op.ID, src)
 		if driven == nil {
 			return p, err
 		}
@@ -114,37 +114,52 @@ func nextDue(p *payment.Payment, now time.Time, tried map[string]bool) *payment.
 	return nil
 }
 
-// drive leases one operation and executes it. It returns the payment afterwards;
-// nil with an error if nothing could be stored. An operation that somebody else
-// holds or that is settled already is left alone, without an error.
-func (s *Service) drive(ctx context.Context, id, opID string, src payment.Source) (*payment.Payment, error) {
-	if p, passed, err := s.gate(ctx, id, opID); err != nil || !passed {
-		return p, err
+// drive leases one operation of a payment, as the caller read it, and executes it. It
+// returns the payment afterwards; nil with an error if nothing could be stored. An
+// operation that somebody else holds or that is settled already is left alone, without
+// an error.
+func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, src payment.Source) (*payment.Payment, error) {
+	for range maxRaces {
+		if after, passed, err := s.gate(ctx, p, opID); err != nil || !passed {
+			return after, err
+		}
+		owner := s.opts.Token()
+		// The very payment that passed the gate is the one that is started.
+		next, started, err := s.start(ctx, p, opID, owner)
+		if errors.Is(err, ErrConflict) {
+			if p, err = s.load(ctx, p.ID); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !started {
+			return next, nil
+		}
+		return s.execute(ctx, next, opID, owner, src)
 	}
-	owner := s.opts.Token()
-	started := false
-	p, err := s.change(ctx, id, workerSource, func(p *payment.Payment) error {
+	return nil, tooManyRaces(p.ID)
+}
+
+// start leases one operation for owner. ErrConflict means that the payment was
+// changed since it was read.
+func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner string) (next *payment.Payment, started bool, err error) {
+	next, err = s.save(ctx, p, workerSource, func(p *payment.Payment) error {
 		op := p.Operation(opID)
 		if op == nil {
-			started = false
 			return nil
 		}
 		now := s.now()
 		if s.lapsedPolicy(p, *op) {
-			started = false
 			p.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: "policy_changed"}}, nil, now)
 			return nil
 		}
 		started = p.Start(opID, owner, s.opts.Lease, s.plan(p, *op, now), now)
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	if !started {
-		return p, nil
-	}
-	return s.execute(ctx, p, opID, owner, src)
+	return next, started, err
 }
 
 // plan decides how to go on with an operation, given how long its provider
@@ -173,7 +188,7 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner s
 		s.log.InfoContext(ctx, "provider call", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "outcome", out.State, "error", callErr)
 	}
 	src.Reason = string(op.Kind)
-	p, err := s.change(ctx, p.ID, src, func(p *payment.Payment) error {
+	settle := func(p *payment.Payment) error {
 		current := p.Operation(opID)
 		if current == nil || current.LeaseOwner != owner {
 			// Somebody took over after our lease ended. What the provider said is
@@ -188,11 +203,17 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner s
 			p.Answered = true
 		}
 		return nil
-	})
+	}
+	// What was written before the call is nearly always still what is stored; where it is not, the compare-and-swap
+	// says so, and the payment is read.
+	next, err := s.save(ctx, p, src, settle)
+	if errors.Is(err, ErrConflict) {
+		next, err = s.change(ctx, p.ID, src, settle)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return p, callErr
+	return next, callErr
 }
 
 // answers says whether this outcome of a creation is told as a 2xx or 402, which

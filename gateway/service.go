@@ -95,7 +95,11 @@ func (s *Service) change(ctx context.Context, id string, src payment.Source, fn 
 		}
 		return next, err
 	}
-	return nil, storeError(fmt.Errorf("%w: %s changed %d times while it was being changed", ErrUnavailable, id, maxRaces))
+	return nil, tooManyRaces(id)
+}
+
+func tooManyRaces(id string) error {
+	return storeError(fmt.Errorf("%w: %s changed %d times while it was being changed", ErrUnavailable, id, maxRaces))
 }
 
 // save applies fn to the payment as read and stores it. ErrConflict means that
