@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
@@ -56,6 +57,56 @@ const (
 	policyAlert   policyWord = "alert"
 	policyContest policyWord = "contest"
 )
+
+// policyChanged is the failure of an order that a policy gave and would not give any more.
+const policyChanged = "policy_changed"
+
+// PolicyState is how far an app's policy got with a dispute.
+type PolicyState string
+
+// The states of a policy's decision.
+const (
+	PolicyDryRun  PolicyState = "dry_run" // written down, nothing done
+	PolicyDecided PolicyState = "decided" // ordered, or people were told
+	PolicyDone    PolicyState = "done"
+	PolicyFailed  PolicyState = "failed" // Reason is why
+	PolicyLapsed  PolicyState = "lapsed" // not done in time: dispute or policy is another by now, people must answer
+)
+
+// PolicyOutcome is what a policy decided last on a dispute, and what became of it.
+type PolicyOutcome struct {
+	Decision string // accept, contest, alert
+	State    PolicyState
+	Reason   string
+	At       time.Time
+}
+
+// Policy reads off the history what the app's policy did last; false if nothing.
+func (r DisputeRecord) Policy() (out PolicyOutcome, ok bool) {
+	for _, line := range r.History {
+		if line.By.Type != payment.ActorPolicy {
+			continue
+		}
+		decision, decided := strings.CutPrefix(line.What, "policy_")
+		switch {
+		case decided:
+			out, ok = PolicyOutcome{Decision: decision, State: PolicyDecided, Reason: line.Reason}, true
+			if decision, dry := strings.CutSuffix(decision, "_dry_run"); dry {
+				out.Decision, out.State = decision, PolicyDryRun
+			}
+		case strings.HasSuffix(line.What, "_done"):
+			out.State = PolicyDone
+		case strings.HasSuffix(line.What, "_failed") && line.Reason == policyChanged:
+			out.State = PolicyLapsed
+		case strings.HasSuffix(line.What, "_failed"):
+			out.State, out.Reason = PolicyFailed, line.Reason
+		default:
+			continue
+		}
+		out.At = line.At
+	}
+	return out, ok
+}
 
 // decide is pure: what this policy wants for a dispute, and why.
 func (p DisputePolicy) decide(d payment.Dispute) (policyWord, string) {

@@ -275,11 +275,17 @@ func TestPolicyAcceptsOnlyWhatItStillWould(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(w *world, d *fakeDispute)
 		want   payment.DisputeStatus
+		shown  gateway.PolicyState
 	}{
-		"nothing changed":   {func(*world, *fakeDispute) {}, payment.DisputeLost},
-		"the amount grew":   {func(_ *world, d *fakeDispute) { d.amount = 900_00 }, payment.DisputeNeedsResponse},
-		"now it is dry":     {func(w *world, _ *fakeDispute) { w.opts.Apps[0].Disputes.DryRun = true; w.restart() }, payment.DisputeNeedsResponse},
-		"the policy is off": {func(w *world, _ *fakeDispute) { w.opts.Apps[0].Disputes = gateway.DisputePolicy{}; w.restart() }, payment.DisputeNeedsResponse},
+		"nothing changed": {func(*world, *fakeDispute) {}, payment.DisputeLost, gateway.PolicyDone},
+		"the amount grew": {func(_ *world, d *fakeDispute) { d.amount = 900_00 }, payment.DisputeNeedsResponse, gateway.PolicyLapsed},
+		"now it is dry": {
+			func(w *world, _ *fakeDispute) { w.opts.Apps[0].Disputes.DryRun = true; w.restart() }, payment.DisputeNeedsResponse, gateway.PolicyLapsed,
+		},
+		"the policy is off": {
+			func(w *world, _ *fakeDispute) { w.opts.Apps[0].Disputes = gateway.DisputePolicy{}; w.restart() },
+			payment.DisputeNeedsResponse, gateway.PolicyLapsed,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -309,6 +315,13 @@ func TestPolicyAcceptsOnlyWhatItStillWould(t *testing.T) {
 			}
 			if d.status != c.want {
 				t.Errorf("the dispute is %s, want %s: %+v", d.status, c.want, w.get(p.ID).Operations)
+			}
+			v, err := w.svc.Dispute(context.Background(), shop, payment.DisputeID(w.get(p.ID).Facts.Disputes[0].Key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, ok := v.Policy(); !ok || got.Decision != "accept" || got.State != c.shown {
+				t.Errorf("the dispute shows %+v of its policy, want %s: %+v", got, c.shown, v.History)
 			}
 		})
 	}

@@ -153,7 +153,7 @@ func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner str
 		}
 		now := s.now()
 		if s.lapsedPolicy(p, *op) {
-			p.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: "policy_changed"}}, nil, now)
+			p.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: policyChanged}}, nil, now)
 			return nil
 		}
 		started = p.Start(opID, owner, s.opts.Lease, s.plan(p, *op, now), now)

@@ -77,6 +77,7 @@ type disputeRecordWire struct {
 	Evidence  *disputeEvidenceWire `json:"evidence"`
 	Money     []moveWire           `json:"money"`
 	History   []caseWire           `json:"history"`
+	Policy    *policyWire          `json:"policy"`
 	Links     disputeLinkWire      `json:"links"`
 	ClosedAt  *time.Time           `json:"closed_at"`
 	UpdatedAt time.Time            `json:"updated_at"`
@@ -86,6 +87,14 @@ type disputeRecordWire struct {
 type moveWire struct {
 	Type   string    `json:"type"`
 	Amount moneyWire `json:"amount"`
+}
+
+// policyWire is what the app's policy decided last, and what became of it.
+type policyWire struct {
+	Decision string    `json:"decision"`
+	State    string    `json:"state"`
+	Reason   *string   `json:"reason"`
+	At       time.Time `json:"at"`
 }
 
 type disputeLinkWire struct {
@@ -139,6 +148,9 @@ func disputeRecordOf(r gateway.DisputeRecord) disputeRecordWire {
 			At: line.At.UTC(), Event: line.What, Actor: actorWire{Type: line.By.Type, ID: opt(line.By.ID)}, Layer: string(line.Layer),
 			Reason: opt(line.Reason), Status: line.Status, Stage: line.Stage, Amount: moneyOf(line.Amount), Withheld: line.Withheld, Evidence: opt(line.Evidence),
 		})
+	}
+	if p, ok := r.Policy(); ok {
+		w.Policy = &policyWire{Decision: p.Decision, State: string(p.State), Reason: opt(p.Reason), At: p.At.UTC()}
 	}
 	if r.Orphan() {
 		return w
