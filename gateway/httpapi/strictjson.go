@@ -52,10 +52,10 @@ func parseJSON(raw []byte) (node, error) {
 	if !utf8.Valid(raw) {
 		return node{}, malformed("", "must be valid UTF-8")
 	}
-	var whole json.RawMessage
-	if err := json.Unmarshal(raw, &whole); err != nil { // the whole grammar, trailing data included
+	if !json.Valid(raw) { // the whole grammar, trailing data included
+		var whole json.RawMessage
 		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		if errors.As(json.Unmarshal(raw, &whole), &syntax) {
 			return node{}, malformed("", fmt.Sprintf("is not valid JSON at byte %d", syntax.Offset))
 		}
 		return node{}, malformed("", "is not valid JSON")
@@ -63,84 +63,146 @@ func parseJSON(raw []byte) (node, error) {
 	if at := loneSurrogate(raw); at >= 0 {
 		return node{}, malformed("", fmt.Sprintf("has half a surrogate pair at byte %d", at))
 	}
-	p := parser{dec: json.NewDecoder(bytes.NewReader(raw))}
-	p.dec.UseNumber()
-	return p.value("", 0)
+	p := parser{raw: raw}
+	return p.value(nil, 0)
 }
 
-type parser struct{ dec *json.Decoder }
+// parser walks over JSON whose grammar was found valid, so it looks for what grammar
+// does not forbid, and for where things end.
+type parser struct {
+	raw []byte
+	at  int
+}
 
-func (p *parser) value(at string, depth int) (node, error) {
-	tok, err := p.dec.Token()
-	if err != nil {
-		return node{}, malformed(at, "is not valid JSON")
+// place is where a value stands: told in errors only, so it is not written out before.
+type place struct {
+	in    *place // nil at the top
+	key   string
+	index int // where key is not used
+	list  bool
+}
+
+func (at *place) pointer() string {
+	switch {
+	case at == nil:
+		return ""
+	case at.list:
+		return at.in.pointer() + "/" + strconv.Itoa(at.index)
 	}
-	switch t := tok.(type) {
-	case nil:
-		return node{kind: kindNull}, nil
-	case bool:
-		return node{kind: kindBool, text: strconv.FormatBool(t)}, nil
-	case json.Number:
-		return node{kind: kindNumber, text: t.String()}, nil
-	case string:
-		return node{kind: kindString, text: t}, nil
-	case json.Delim:
+	return at.in.pointer() + "/" + escapePointer(at.key)
+}
+
+// skip passes white space and the separators, which the grammar has put in order.
+func (p *parser) skip() {
+	for p.at < len(p.raw) && strings.IndexByte(" \t\r\n,:", p.raw[p.at]) >= 0 {
+		p.at++
+	}
+}
+
+func (p *parser) value(at *place, depth int) (node, error) {
+	p.skip()
+	from := p.at
+	switch p.raw[from] {
+	case '"':
+		text, err := p.text(at)
+		return node{kind: kindString, text: text}, err
+	case '[', '{':
 		if depth++; depth > maxDepth {
-			return node{}, malformed(at, fmt.Sprintf("nests more than %d levels deep", maxDepth))
+			return node{}, malformed(at.pointer(), fmt.Sprintf("nests more than %d levels deep", maxDepth))
 		}
-		if t == '[' {
+		p.at++
+		if p.raw[from] == '[' {
 			return p.array(at, depth)
 		}
 		return p.object(at, depth)
 	}
-	return node{}, malformed(at, "is not valid JSON")
+	for p.at < len(p.raw) && strings.IndexByte(" \t\r\n,]}", p.raw[p.at]) < 0 {
+		p.at++
+	}
+	switch text := string(p.raw[from:p.at]); text {
+	case "null":
+		return node{kind: kindNull}, nil
+	case "true", "false":
+		return node{kind: kindBool, text: text}, nil
+	default:
+		return node{kind: kindNumber, text: text}, nil
+	}
 }
 
-func (p *parser) array(at string, depth int) (node, error) {
+// text reads a string. What stands in it as it is needs no decoding.
+func (p *parser) text(at *place) (string, error) {
+	from := p.at
+	escaped := false
+	for p.at++; p.raw[p.at] != '"'; p.at++ {
+		if p.raw[p.at] == '\\' {
+			escaped = true
+			p.at++
+		}
+	}
+	p.at++
+	if !escaped {
+		return string(p.raw[from+1 : p.at-1]), nil
+	}
+	var text string
+	if err := json.Unmarshal(p.raw[from:p.at], &text); err != nil {
+		return "", malformed(at.pointer(), "is not valid JSON")
+	}
+	return text, nil
+}
+
+func (p *parser) array(at *place, depth int) (node, error) {
 	n := node{kind: kindArray}
-	for p.dec.More() {
-		item, err := p.value(at+"/"+strconv.Itoa(len(n.items)), depth)
+	for {
+		if p.skip(); p.raw[p.at] == ']' {
+			p.at++
+			return n, nil
+		}
+		item, err := p.value(&place{in: at, index: len(n.items), list: true}, depth)
 		if err != nil {
 			return node{}, err
 		}
 		n.items = append(n.items, item)
 	}
-	return n, p.end(at)
 }
 
-func (p *parser) object(at string, depth int) (node, error) {
+func (p *parser) object(at *place, depth int) (node, error) {
 	n := node{kind: kindObject}
+	if depth == 1 { // the body itself: nearly all have a handful of fields
+		n.members = make([]member, 0, 8)
+	}
 	seen := map[string]bool{}
-	for p.dec.More() {
-		tok, err := p.dec.Token()
-		key, ok := tok.(string)
-		if err != nil || !ok {
-			return node{}, malformed(at, "is not valid JSON")
+	for {
+		if p.skip(); p.raw[p.at] == '}' {
+			p.at++
+			return n, nil
 		}
-		place := at + "/" + escapePointer(key)
-		if seen[foldKey(key)] {
-			return node{}, malformed(place, "stands twice in its object")
+		key, err := p.text(at)
+		if err != nil {
+			return node{}, err
 		}
-		seen[foldKey(key)] = true
-		value, err := p.value(place, depth)
+		here := place{in: at, key: key}
+		folded := foldKey(key)
+		if seen[folded] {
+			return node{}, malformed(here.pointer(), "stands twice in its object")
+		}
+		seen[folded] = true
+		value, err := p.value(&here, depth)
 		if err != nil {
 			return node{}, err
 		}
 		n.members = append(n.members, member{key: key, value: value})
 	}
-	return n, p.end(at)
-}
-
-// end reads the closing bracket.
-func (p *parser) end(at string) error {
-	if _, err := p.dec.Token(); err != nil {
-		return malformed(at, "is not valid JSON")
-	}
-	return nil
 }
 
 // foldKey makes keys equal that a reader ignoring case takes for the same one.
-func foldKey(key string) string { return strings.ToLower(strings.ToUpper(key)) }
+func foldKey(key string) string {
+	for i := range len(key) {
+		if c := key[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+			return strings.ToLower(strings.ToUpper(key))
+		}
+	}
+	return key // as nearly every key is written
+}
 
 // maxFaults is how many broken rules one answer tells; maxKeyText is how much of
 // a strange key it repeats: nobody reads more, and a body may be full of them.
