@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 
 	"github.com/trifecta-pay/trifecta/store"
@@ -55,8 +56,14 @@ func (e *Engine) Count(ctx context.Context, coll string) (int64, error) {
 		return 0, nil
 	}
 	var n int64
-	if err := e.readDB.QueryRowContext(ctx, "SELECT count(*) FROM "+t.name).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count %s: %w", coll, classify(ctx, "read", err))
+	err = e.readers.with(ctx, func(c *conn) error {
+		return c.longRow(ctx, "SELECT count(*) FROM "+t.name, nil, func(row []driver.Value) error {
+			n, _ = row[0].(int64) // a count is an integer
+			return nil
+		})
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", coll, err)
 	}
 	return n, nil
 }

@@ -169,9 +169,8 @@ func checkAcked(t *testing.T, e *Engine, acked map[string]int64) {
 	if tagged != len(found) {
 		t.Errorf("%d documents, %d in the array index", len(found), tagged)
 	}
-	var verdict string
-	if err := e.conn.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
-		t.Errorf("integrity: %s, %v", verdict, err)
+	if verdict := pragma(t, e, "PRAGMA integrity_check"); verdict != "ok" {
+		t.Errorf("integrity: %s", verdict)
 	}
 }
 

@@ -10,9 +10,9 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -28,7 +28,7 @@ const (
 	formatVersion  = 1          // of this layout, as the file's user_version
 	lockSuffix     = ".lock"
 	defaultFile    = "trifecta.db"
-	readers        = 4
+	readers        = 4 // connections
 	writeQueue     = 256
 	maxWriteBatch  = 128
 	busyTimeoutMS  = 5000 // the lock keeps other processes out; this covers a checkpoint beside a long read
@@ -69,7 +69,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite store: %w", err)
 	}
-	e := &Engine{lock: held, tables: map[string]*table{}, stmts: map[string]*sql.Stmt{}, queue: make(chan *write, writeQueue), done: make(chan struct{})}
+	e := &Engine{lock: held, tables: map[string]*table{}, queue: make(chan *write, writeQueue), done: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("sqlite store %s: %w", path, err), e.closeFiles())
@@ -129,39 +129,55 @@ func ownerOnly(path string) error {
 	return f.Close()
 }
 
-// openFiles opens the writer's connection, brings the schema up to date, then opens the readers.
+// openFiles brings the schema up to date through database/sql, then opens the connections that work is done on.
 func (e *Engine) openFiles(ctx context.Context, path string, colls []store.Collection) (err error) {
-	if e.writeDB, err = sql.Open("sqlite", dsn(path, "rw", "synchronous(FULL)")); err != nil {
+	db, err := sql.Open("sqlite", dsn(path, "rw", "synchronous(FULL)"))
+	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	e.writeDB.SetMaxOpenConns(1)
-	if e.conn, err = e.writeDB.Conn(ctx); err != nil {
+	defer func() { err = errors.Join(err, db.Close()) }() // last: so the file is in use, and its log kept, throughout
+	c, err := db.Conn(ctx)
+	if err != nil {
 		return classify(ctx, "open", err)
 	}
-	fresh, err := checkHeader(ctx, e.conn)
+	defer func() { err = errors.Join(err, c.Close()) }()
+	fresh, err := checkHeader(ctx, c)
 	if err != nil {
 		return err
 	}
 	var mode string
-	if err := e.conn.QueryRowContext(ctx, "PRAGMA journal_mode=WAL").Scan(&mode); err != nil {
+	if err := c.QueryRowContext(ctx, "PRAGMA journal_mode=WAL").Scan(&mode); err != nil {
 		return classify(ctx, "switch to WAL", err)
 	}
-	var sync int
-	if err := e.conn.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&sync); err != nil {
-		return classify(ctx, "read synchronous", err)
-	}
-	if mode != "wal" || sync != synchronousMax {
-		return fmt.Errorf("durability settings were not taken: journal_mode %s, synchronous %d (a network file system?)", mode, sync)
-	}
-	if err := e.migrate(ctx, fresh, colls); err != nil {
+	if err := e.migrate(ctx, c, fresh, colls); err != nil {
 		return err
 	}
-	if e.readDB, err = sql.Open("sqlite", dsn(path, "rw", "query_only(1)")); err != nil {
-		return fmt.Errorf("open: %w", err)
+	if e.conn, err = connect(ctx, dsn(path, "rw", "synchronous(FULL)")); err != nil {
+		return err
 	}
-	e.readDB.SetMaxOpenConns(readers)
-	e.readDB.SetMaxIdleConns(readers)
+	if err := e.conn.mustBeDurable(ctx); err != nil {
+		return err
+	}
+	e.readers = newPool(dsn(path, "rw", "query_only(1)"))
 	return e.Ping(ctx)
+}
+
+// mustBeDurable refuses a connection on which a commit could be acknowledged before it is on the disk.
+func (c *conn) mustBeDurable(ctx context.Context) error {
+	var mode, sync any
+	for query, into := range map[string]*any{"PRAGMA journal_mode": &mode, "PRAGMA synchronous": &sync} {
+		err := c.rows(ctx, query, nil, func(row []driver.Value) error {
+			*into = row[0]
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if mode != "wal" || sync != int64(synchronousMax) {
+		return fmt.Errorf("durability settings were not taken: journal_mode %v, synchronous %v (a network file system?)", mode, sync)
+	}
+	return nil
 }
 
 func dsn(path, mode, pragma string) string {
@@ -194,20 +210,18 @@ func checkHeader(ctx context.Context, conn *sql.Conn) (fresh bool, err error) {
 
 func (e *Engine) closeFiles() error {
 	var errs []error
-	add := func(c io.Closer) {
-		if err := c.Close(); err != nil {
+	if e.readers != nil {
+		if err := e.readers.close(); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	if e.readDB != nil {
-		add(e.readDB)
-	}
 	if e.conn != nil {
-		add(e.conn)
+		if err := e.conn.close(); err != nil {
+			errs = append(errs, err)
+		}
 	}
-	if e.writeDB != nil {
-		add(e.writeDB)
+	if err := e.lock.Close(); err != nil { // last: as long as a file is open nobody else may have it
+		errs = append(errs, err)
 	}
-	add(e.lock) // last: as long as a file is open nobody else may have it
 	return errors.Join(errs...)
 }

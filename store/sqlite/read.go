@@ -2,24 +2,16 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
 
-	driver "modernc.org/sqlite"
+	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/trifecta-pay/trifecta/store"
 )
-
-// querier is what a *sql.DB, *sql.Tx and *sql.Conn have in common for reading.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-// idsPerStatement bounds the bind variables of one statement in GetMany.
-const idsPerStatement = 200
 
 // Get implements store.Engine.
 func (e *Engine) Get(ctx context.Context, coll, id string) (store.Doc, error) {
@@ -30,14 +22,28 @@ func (e *Engine) Get(ctx context.Context, coll, id string) (store.Doc, error) {
 	if e.absent[coll] {
 		return store.Doc{}, fmt.Errorf("%w: %s %s", store.ErrNotFound, coll, id)
 	}
-	docs, err := e.read(ctx, t.getSQL, id)
+	var d store.Doc
+	found := false
+	err = e.readers.with(ctx, func(c *conn) (err error) {
+		d, found, err = c.get(ctx, t, id)
+		return err
+	})
 	if err != nil {
 		return store.Doc{}, fmt.Errorf("get %s %s: %w", coll, id, err)
 	}
-	if len(docs) == 0 {
+	if !found {
 		return store.Doc{}, fmt.Errorf("%w: %s %s", store.ErrNotFound, coll, id)
 	}
-	return docs[0], nil
+	return d, nil
+}
+
+func (c *conn) get(ctx context.Context, t *table, id string) (d store.Doc, found bool, err error) {
+	err = c.rows(ctx, t.getSQL, []any{id}, func(row []driver.Value) error {
+		found = true
+		d, err = docOf(row)
+		return err
+	})
+	return d, found, err
 }
 
 // GetMany implements store.Engine.
@@ -49,30 +55,40 @@ func (e *Engine) GetMany(ctx context.Context, coll string, ids []string) ([]stor
 	if ids, err = store.CheckIDs(ids); err != nil || e.absent[coll] {
 		return nil, err
 	}
-	found := make(map[string]store.Doc, len(ids))
-	for rest := ids; len(rest) > 0; {
-		n := min(len(rest), idsPerStatement)
-		args := make([]any, n)
-		for i, id := range rest[:n] {
-			args[i] = id
-		}
-		docs, err := readDocs(ctx, e.readDB, fmt.Sprintf("SELECT id, version, body, idx FROM %s WHERE id IN (?%s)",
-			t.name, strings.Repeat(", ?", n-1)), args...)
-		if err != nil {
-			return nil, fmt.Errorf("get many %s: %w", coll, err)
-		}
-		for _, d := range docs {
-			found[d.ID] = d
-		}
-		rest = rest[n:]
-	}
 	var docs []store.Doc
-	for _, id := range ids {
-		if d, ok := found[id]; ok {
-			docs = append(docs, d)
-		}
+	err = e.readers.with(ctx, func(c *conn) error {
+		return c.together(len(ids) > 1, func() error {
+			for _, id := range ids {
+				d, found, err := c.get(ctx, t, id)
+				if err != nil {
+					return err
+				}
+				if found {
+					docs = append(docs, d)
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("get many %s: %w", coll, err)
 	}
 	return docs, nil
+}
+
+// together runs several reads in one transaction: they see one state of the file, and its locks are taken once.
+func (c *conn) together(several bool, reads func() error) error {
+	if !several {
+		return reads()
+	}
+	if _, err := c.exec("BEGIN"); err != nil {
+		return err
+	}
+	if err := reads(); err != nil {
+		return err // the pool closes the connection, which ends the transaction
+	}
+	_, err := c.exec("COMMIT")
+	return err
 }
 
 // Query implements store.Engine.
@@ -107,29 +123,20 @@ func (e *Engine) Scan(ctx context.Context, coll, after string, limit int) ([]sto
 // run executes a plan. Each branch is one statement, hence one snapshot; several branches share a transaction, so that
 // a document that moves from one to the other is not missed by both.
 func (e *Engine) run(ctx context.Context, t *table, p store.Plan) ([]store.Doc, string, error) {
-	var from querier = e.readDB
-	if len(p.Branches) > 1 {
-		tx, err := e.readDB.BeginTx(ctx, nil)
-		if err != nil {
-			return nil, "", classify(ctx, "begin read", err)
-		}
-		defer func() { _ = tx.Rollback() }() // nothing to commit
-		from = tx
-	}
 	var found []store.Doc
-	for _, values := range p.Branches {
-		query, args := t.statement(p, values)
-		var docs []store.Doc
-		var err error
-		if from == e.readDB {
-			docs, err = e.read(ctx, query, args...)
-		} else {
-			docs, err = readDocs(ctx, from, query, args...)
-		}
-		if err != nil {
-			return nil, "", fmt.Errorf("query %s.%s: %w", t.decl.Name, p.Index.Name, err)
-		}
-		found = append(found, docs...)
+	err := e.readers.with(ctx, func(c *conn) error {
+		return c.together(len(p.Branches) > 1, func() error {
+			for _, values := range p.Branches {
+				query, args := t.statement(p, values)
+				if err := c.docs(ctx, query, args, &found); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("query %s.%s: %w", t.decl.Name, p.Index.Name, err)
 	}
 	docs, next := p.Page(p.Merge(found))
 	return docs, next, nil
@@ -194,67 +201,29 @@ func (t *table) statement(p store.Plan, values []any) (string, []any) {
 		from, clause, order), append(args, p.Limit+1)
 }
 
-// read runs a query on the readers with a prepared statement kept by its text.
-func (e *Engine) read(ctx context.Context, query string, args ...any) ([]store.Doc, error) {
-	stmt, err := e.prepared(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := stmt.QueryContext(ctx, args...)
-	if err != nil {
-		return nil, classify(ctx, "read", err)
-	}
-	return scanDocs(ctx, rows)
+// docs appends what a query finds.
+func (c *conn) docs(ctx context.Context, query string, args []any, found *[]store.Doc) error {
+	return c.rows(ctx, query, args, func(row []driver.Value) error {
+		d, err := docOf(row)
+		*found = append(*found, d)
+		return err
+	})
 }
 
-// prepared finds or makes a reader statement. The texts are few: collection, index, shape of the range, direction.
-func (e *Engine) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
-	e.stmtsMu.Lock()
-	stmt := e.stmts[query]
-	e.stmtsMu.Unlock()
-	if stmt != nil {
-		return stmt, nil
+// docOf makes a document of a row: id, version, body, index values. The driver has copied them out of its own memory.
+func docOf(row []driver.Value) (store.Doc, error) {
+	id, ok1 := row[0].(string)
+	version, ok2 := row[1].(int64)
+	body, ok3 := row[2].([]byte)
+	text, ok4 := row[3].(string)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return store.Doc{}, fmt.Errorf("sqlite: document %v: its columns are %T, %T, %T, %T", row[0], row[0], row[1], row[2], row[3])
 	}
-	stmt, err := e.readDB.PrepareContext(ctx, query)
+	index, err := decodeIndex(text)
 	if err != nil {
-		return nil, classify(ctx, "prepare", err)
+		return store.Doc{}, fmt.Errorf("document %s: %w", id, err)
 	}
-	e.stmtsMu.Lock()
-	defer e.stmtsMu.Unlock()
-	if first := e.stmts[query]; first != nil { // another reader was faster
-		return first, classify(ctx, "close statement", stmt.Close())
-	}
-	e.stmts[query] = stmt
-	return stmt, nil
-}
-
-func readDocs(ctx context.Context, from querier, query string, args ...any) ([]store.Doc, error) {
-	rows, err := from.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, classify(ctx, "read", err)
-	}
-	return scanDocs(ctx, rows)
-}
-
-func scanDocs(ctx context.Context, rows *sql.Rows) ([]store.Doc, error) {
-	defer func() { _ = rows.Close() }() // rows.Err tells what went wrong
-	var docs []store.Doc
-	for rows.Next() {
-		var d store.Doc
-		var index string
-		if err := rows.Scan(&d.ID, &d.Version, &d.Body, &index); err != nil {
-			return nil, classify(ctx, "read row", err)
-		}
-		var err error
-		if d.Index, err = decodeIndex(index); err != nil {
-			return nil, fmt.Errorf("document %s: %w", d.ID, err)
-		}
-		docs = append(docs, d)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, classify(ctx, "read", err)
-	}
-	return docs, nil
+	return store.Doc{ID: id, Version: version, Body: body, Index: index}, nil
 }
 
 // classify is the only place where an SQLite error becomes one of ours. Whatever the outside world can cause (busy,
@@ -266,7 +235,7 @@ func classify(ctx context.Context, what string, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("%w: %s: %w (%w)", store.ErrUnavailable, what, cause, err)
 	}
-	var native *driver.Error
+	var native *sqlite.Error
 	if errors.As(err, &native) {
 		switch native.Code() & 0xff {
 		case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_RANGE:

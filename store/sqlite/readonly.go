@@ -14,12 +14,13 @@ import (
 func (e *Engine) openToRead(ctx context.Context, path string, colls []store.Collection) (err error) {
 	close(e.done) // there is no writer to wait for
 	e.readOnly, e.absent = true, map[string]bool{}
-	if e.readDB, err = sql.Open("sqlite", dsn(path, "ro", "query_only(1)")); err != nil {
+	e.readers = newPool(dsn(path, "ro", "query_only(1)"))
+	db, err := sql.Open("sqlite", e.readers.dsn)
+	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	e.readDB.SetMaxOpenConns(readers)
-	e.readDB.SetMaxIdleConns(readers)
-	conn, err := e.readDB.Conn(ctx)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return classify(ctx, "open", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -21,7 +22,9 @@ type table struct {
 	indexes map[string]access
 	sides   []side
 
-	insertSQL, replaceSQL, deleteSQL, getSQL, importSQL string
+	insertSQL, deleteSQL, getSQL, importSQL, indexSQL string
+	// replaceSQL by the fields that change, one bit each; made when first needed, by the writer alone
+	replaceSQL map[uint64]string
 }
 
 // access says where an index lives: a SQL index on the table, or a side table.
@@ -38,9 +41,9 @@ type side struct {
 }
 
 func newTable(c store.Collection) *table {
-	t := &table{decl: c, name: "c_" + c.Name, indexes: map[string]access{}}
+	t := &table{decl: c, name: "c_" + c.Name, indexes: map[string]access{}, replaceSQL: map[uint64]string{}}
 	array := c.ArrayField()
-	columns, marks, sets, takes := "", "", "", ""
+	columns, marks, takes := "", "", ""
 	for _, f := range c.Fields() {
 		if f == array {
 			continue
@@ -48,7 +51,6 @@ func newTable(c store.Collection) *table {
 		t.fields = append(t.fields, f)
 		columns += ", f_" + f
 		marks += ", ?"
-		sets += ", f_" + f + " = ?"
 		takes += ", f_" + f + " = excluded.f_" + f
 	}
 	for _, ix := range c.Indexes {
@@ -65,10 +67,10 @@ func newTable(c store.Collection) *table {
 		})
 	}
 	t.insertSQL = fmt.Sprintf("INSERT INTO %s (id, version, body, idx%s) VALUES (?, 1, ?, ?%s) ON CONFLICT (id) DO NOTHING", t.name, columns, marks)
-	t.replaceSQL = fmt.Sprintf("UPDATE %s SET version = version + 1, body = ?, idx = ?%s WHERE id = ? AND version = ?", t.name, sets)
 	t.importSQL = fmt.Sprintf("INSERT INTO %s (id, version, body, idx%s) VALUES (?, ?, ?, ?%s) "+
 		"ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body, idx = excluded.idx%s", t.name, columns, marks, takes)
 	t.deleteSQL = fmt.Sprintf("DELETE FROM %s WHERE id = ? AND version = ?", t.name)
+	t.indexSQL = fmt.Sprintf("SELECT idx FROM %s WHERE id = ? AND version = ?", t.name)
 	t.getSQL = fmt.Sprintf("SELECT id, version, body, idx FROM %s WHERE id = ?", t.name)
 	return t
 }
@@ -80,8 +82,8 @@ func derivedName(coll string, ix store.Index) string {
 }
 
 // migrate makes the file match the declarations, in one transaction.
-func (e *Engine) migrate(ctx context.Context, fresh bool, colls []store.Collection) error {
-	tx, err := e.conn.BeginTx(ctx, nil)
+func (e *Engine) migrate(ctx context.Context, c *sql.Conn, fresh bool, colls []store.Collection) error {
+	tx, err := c.BeginTx(ctx, nil)
 	if err != nil {
 		return classify(ctx, "begin", err)
 	}
@@ -94,12 +96,12 @@ func (e *Engine) migrate(ctx context.Context, fresh bool, colls []store.Collecti
 			return err
 		}
 	}
-	for _, c := range colls {
-		t := newTable(c)
+	for _, decl := range colls {
+		t := newTable(decl)
 		if err := t.create(ctx, tx); err != nil {
-			return fmt.Errorf("collection %s: %w", c.Name, err)
+			return fmt.Errorf("collection %s: %w", decl.Name, err)
 		}
-		e.tables[c.Name] = t
+		e.tables[decl.Name] = t
 	}
 	if err := tx.Commit(); err != nil {
 		return classify(ctx, "commit schema", err)
@@ -163,6 +165,9 @@ func (t *table) create(ctx context.Context, tx *sql.Tx) error {
 			delete(have, name)
 			continue
 		}
+		if err := t.refresh(ctx, tx, ix, columns); err != nil {
+			return err
+		}
 		if err := t.createIndex(ctx, tx, ix); err != nil {
 			return err
 		}
@@ -173,6 +178,21 @@ func (t *table) create(ctx context.Context, tx *sql.Tx) error {
 			kind = "TABLE "
 		}
 		if err := execTx(ctx, tx, "DROP "+kind+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refresh empties the columns of a new index where they hold more than the document says: a field that was declared
+// before, then not, and is again now, stays in the column of a document that was replaced meanwhile. Replace touches only
+// the columns that change, so it would stay for good.
+func (t *table) refresh(ctx context.Context, tx *sql.Tx, ix store.Index, columns map[string]bool) error {
+	for _, f := range ix.Fields {
+		if f == ix.Array || !columns["f_"+f] {
+			continue
+		}
+		if err := execTx(ctx, tx, fmt.Sprintf("UPDATE %s SET f_%s = NULL WHERE f_%s IS NOT NULL AND json_type(idx, '$.%s') IS NULL", t.name, f, f, f)); err != nil {
 			return err
 		}
 	}
@@ -218,6 +238,29 @@ func (t *table) fill(ctx context.Context, tx *sql.Tx, ix store.Index) error {
 		more = len(docs) > 0
 	}
 	return nil
+}
+
+func readDocs(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]store.Doc, error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, classify(ctx, "read", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err tells what went wrong
+	var docs []store.Doc
+	for rows.Next() {
+		var id, index string
+		var version int64
+		var body []byte
+		if err := rows.Scan(&id, &version, &body, &index); err != nil {
+			return nil, classify(ctx, "read row", err)
+		}
+		d, err := docOf([]driver.Value{id, version, body, index})
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, d)
+	}
+	return docs, classify(ctx, "read", rows.Err())
 }
 
 // rowOf makes the bind values of a side table's row.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	driver "modernc.org/sqlite"
+	"modernc.org/sqlite"
 
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/enginetest"
@@ -157,21 +158,14 @@ func shapes(ix store.Index) []store.Query {
 func explain(t *testing.T, e *Engine, coll string, p store.Plan) []string {
 	t.Helper()
 	query, args := e.tables[coll].statement(p, p.Branches[0])
-	rows, err := e.readDB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
-	if err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	defer rows.Close()
 	var steps []string
-	for rows.Next() {
-		var id, parent, unused int
-		var step string
-		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
-			t.Fatal(err)
-		}
-		steps = append(steps, step)
-	}
-	if err := rows.Err(); err != nil || len(steps) == 0 {
+	err := e.readers.with(t.Context(), func(c *conn) error {
+		return c.rows(t.Context(), "EXPLAIN QUERY PLAN "+query, args, func(row []driver.Value) error {
+			steps = append(steps, fmt.Sprint(row[3])) // id, parent, unused, step
+			return nil
+		})
+	})
+	if err != nil || len(steps) == 0 {
 		t.Fatalf("%s: %d steps, %v", query, len(steps), err)
 	}
 	return steps
@@ -240,17 +234,31 @@ func TestFileModes(t *testing.T) {
 	}
 }
 
+// pragma asks the writer's connection.
+func pragma(t *testing.T, e *Engine, query string) (answer string) {
+	t.Helper()
+	err := e.submit(t.Context(), func(c *changes) error {
+		return c.rows(context.Background(), query, nil, func(row []driver.Value) error {
+			answer = fmt.Sprint(row[0])
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return answer
+}
+
 // Guards I4: every commit waits for the disk (WAL, synchronous FULL), and the readers can't write.
 func TestDurabilitySettings(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, tempFile(t), enginetest.Collections())
 	for query, want := range map[string]string{"PRAGMA journal_mode": "wal", "PRAGMA synchronous": "2", "PRAGMA busy_timeout": "5000"} {
-		var got string
-		if err := e.conn.QueryRowContext(t.Context(), query).Scan(&got); err != nil || got != want {
-			t.Errorf("%s = %s, %v", query, got, err)
+		if got := pragma(t, e, query); got != want {
+			t.Errorf("%s = %s", query, got)
 		}
 	}
-	if _, err := e.readDB.ExecContext(t.Context(), "DELETE FROM c_things"); err == nil {
+	if err := e.readers.with(t.Context(), func(c *conn) error { _, err := c.exec("DELETE FROM c_things"); return err }); err == nil {
 		t.Error("a reader wrote")
 	}
 }
@@ -375,8 +383,15 @@ func TestDeclarationsEvolve(t *testing.T) {
 func TestClassify(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, tempFile(t), enginetest.Collections())
-	_, err := e.readDB.ExecContext(t.Context(), "SELECT nonsense FROM nowhere")
-	var native *driver.Error
+	c, err := connect(t.Context(), e.readers.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.driver.Prepare("SELECT nonsense FROM nowhere")
+	if cerr := c.close(); cerr != nil {
+		t.Error(cerr)
+	}
+	var native *sqlite.Error
 	if !errors.As(err, &native) {
 		t.Fatalf("the driver's error is %T", err)
 	}
@@ -388,7 +403,7 @@ func TestClassify(t *testing.T) {
 	if got := classify(ended, "x", err); !errors.Is(got, store.ErrUnavailable) || !errors.Is(got, context.Canceled) {
 		t.Errorf("ended context: %v", got)
 	}
-	if got := classify(t.Context(), "x", sql.ErrConnDone); !errors.Is(got, store.ErrUnavailable) {
+	if got := classify(t.Context(), "x", driver.ErrBadConn); !errors.Is(got, store.ErrUnavailable) {
 		t.Errorf("no connection: %v", got)
 	}
 	if got := classify(t.Context(), "x", nil); got != nil {

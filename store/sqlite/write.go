@@ -2,11 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/trifecta-pay/trifecta/store"
@@ -18,9 +19,8 @@ import (
 // many callers, and nobody is told "written" before the commit that holds the write has returned.
 type Engine struct {
 	lock    io.Closer
-	writeDB *sql.DB
-	conn    *sql.Conn // the only connection that writes; used by Open, then by the writer alone
-	readDB  *sql.DB
+	conn    *conn // the only connection that writes; used by Open, then by the writer alone
+	readers *pool
 	tables  map[string]*table
 
 	readOnly bool
@@ -30,9 +30,6 @@ type Engine struct {
 	closed bool
 	queue  chan *write
 	done   chan struct{} // closed when the writer has ended
-
-	stmtsMu sync.Mutex
-	stmts   map[string]*sql.Stmt // the readers'
 }
 
 var _ store.Engine = (*Engine)(nil)
@@ -46,10 +43,7 @@ type write struct {
 }
 
 // changes applies writes inside the writer's transaction.
-type changes struct {
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
-}
+type changes struct{ *conn }
 
 func (e *Engine) table(coll string) (*table, error) {
 	if t := e.tables[coll]; t != nil {
@@ -97,28 +91,7 @@ func (e *Engine) Replace(ctx context.Context, coll string, d store.Doc, ifVersio
 	if err != nil {
 		return err
 	}
-	args := append([]any{d.Body, index}, t.columnValues(d)...)
-	args = append(args, d.ID, ifVersion)
-	return e.submit(ctx, func(c *changes) error {
-		same, err := c.sameSides(t, d)
-		if err != nil {
-			return err
-		}
-		n, err := c.exec(t.replaceSQL, args...)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return conflict(coll, d.ID, ifVersion)
-		}
-		if same {
-			return nil
-		}
-		if err := c.dropSides(t, d.ID); err != nil {
-			return err
-		}
-		return c.addSides(t, d)
-	})
+	return e.submit(ctx, func(c *changes) error { return c.replace(t, d, index, ifVersion) })
 }
 
 // Delete implements store.Engine.
@@ -141,7 +114,10 @@ func (e *Engine) Delete(ctx context.Context, coll, id string, ifVersion int64) e
 
 // Ping implements store.Engine.
 func (e *Engine) Ping(ctx context.Context) error {
-	if _, err := e.read(ctx, "SELECT '', 0, x'', '{}'"); err != nil {
+	err := e.readers.with(ctx, func(c *conn) error {
+		return c.rows(ctx, "SELECT 1", nil, func([]driver.Value) error { return nil })
+	})
+	if err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
 	return nil
@@ -206,7 +182,7 @@ func (e *Engine) submit(ctx context.Context, apply func(*changes) error) error {
 // writer is the goroutine behind submit. It ends when the queue is closed and empty.
 func (e *Engine) writer() {
 	defer close(e.done)
-	c := &changes{conn: e.conn, stmts: map[string]*sql.Stmt{}}
+	c := &changes{conn: e.conn}
 	for w := range e.queue {
 		batch := []*write{w}
 		for more := true; more && len(batch) < maxWriteBatch; {
@@ -223,9 +199,6 @@ func (e *Engine) writer() {
 		for _, w := range batch {
 			close(w.done)
 		}
-	}
-	for _, stmt := range c.stmts {
-		_ = stmt.Close() // the connection goes next
 	}
 }
 
@@ -290,50 +263,96 @@ func (c *changes) rollback() error {
 	return nil
 }
 
-// exec runs a prepared statement on the writer's connection, outside of any caller's context: a transaction that
-// others share is not interrupted.
-func (c *changes) exec(query string, args ...any) (int64, error) {
-	ctx := context.Background()
-	stmt := c.stmts[query]
-	if stmt == nil {
-		var err error
-		if stmt, err = c.conn.PrepareContext(ctx, query); err != nil {
-			return 0, classify(ctx, "prepare", err)
-		}
-		c.stmts[query] = stmt
-	}
-	res, err := stmt.ExecContext(ctx, args...)
+// replace writes a document over its version. Of its places in indexes it touches only those that change: most changes
+// leave most of them as they are, and each would be pages to write, to sync and to copy into the file later.
+func (c *changes) replace(t *table, d store.Doc, index string, ifVersion int64) error {
+	old, found, err := c.indexAt(t, d.ID, ifVersion)
 	if err != nil {
-		return 0, classify(ctx, "write", err)
+		return err
 	}
-	n, err := res.RowsAffected()
-	return n, classify(ctx, "rows affected", err)
+	if !found {
+		return conflict(t.decl.Name, d.ID, ifVersion)
+	}
+	before := d.Index // the same text is the same values
+	if old != index {
+		if before, err = decodeIndex(old); err != nil {
+			return fmt.Errorf("document %s: %w", d.ID, err)
+		}
+	}
+	args := append(make([]any, 0, len(t.fields)+4), d.Body, index)
+	var changed uint64
+	for i, f := range t.fields {
+		was, is := store.Sortable(before[f]), store.Sortable(d.Index[f]) // nil, NULL, when absent
+		if was != is || i >= 63 {
+			changed |= 1 << min(i, 63)
+			args = append(args, is)
+		}
+	}
+	n, err := c.exec(t.replacing(changed), append(args, d.ID, ifVersion)...)
+	if err != nil {
+		return err
+	}
+	if n != 1 {
+		return fmt.Errorf("sqlite: %d rows of %s %s at version %d", n, t.decl.Name, d.ID, ifVersion)
+	}
+	if old == index {
+		return nil
+	}
+	return c.moveSides(t, before, d)
 }
 
-// sameSides says that a document has its places in the side tables already. Most changes leave them as they are, and
-// one read costs less than a row deleted and written again for each.
-func (c *changes) sameSides(t *table, d store.Doc) (bool, error) {
-	if len(t.sides) == 0 {
-		return true, nil
+// indexAt reads the index values of a document in this version, as they are stored.
+func (c *changes) indexAt(t *table, id string, version int64) (text string, found bool, err error) {
+	err = c.rows(context.Background(), t.indexSQL, []any{id, version}, func(row []driver.Value) error {
+		text, found = row[0].(string)
+		return nil
+	})
+	return text, found, err
+}
+
+// replacing is the statement that changes some fields: bit i is field i, the last one all from there on.
+func (t *table) replacing(changed uint64) string {
+	if text := t.replaceSQL[changed]; text != "" {
+		return text
 	}
-	var text string
-	err := c.conn.QueryRowContext(context.Background(), "SELECT idx FROM "+t.name+" WHERE id = ?", d.ID).Scan(&text)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
-		return false, classify(context.Background(), "read index values", err)
-	}
-	old, err := decodeIndex(text)
-	if err != nil {
-		return false, err
-	}
-	for _, s := range t.sides {
-		if !reflect.DeepEqual(s.ix.Tuples(store.Doc{ID: d.ID, Index: old}), s.ix.Tuples(d)) {
-			return false, nil
+	sets := ""
+	for i, f := range t.fields {
+		if changed&(1<<min(i, 63)) != 0 {
+			sets += ", f_" + f + " = ?"
 		}
 	}
-	return true, nil
+	text := fmt.Sprintf("UPDATE %s SET version = version + 1, body = ?, idx = ?%s WHERE id = ? AND version = ?", t.name, sets)
+	t.replaceSQL[changed] = text
+	return text
+}
+
+// moveSides brings a document's places in the side tables from what they were to what they are.
+func (c *changes) moveSides(t *table, before map[string]any, d store.Doc) error {
+	for _, s := range t.sides {
+		was, is := s.ix.Tuples(store.Doc{ID: d.ID, Index: before}), s.ix.Tuples(d)
+		if reflect.DeepEqual(was, is) {
+			continue
+		}
+		gone := slices.ContainsFunc(was, func(tuple []any) bool { return !contains(is, tuple) })
+		if gone {
+			if _, err := c.exec(s.deleteSQL, d.ID); err != nil {
+				return err
+			}
+		}
+		for _, tuple := range is {
+			if !gone && contains(was, tuple) {
+				continue
+			}
+			if _, err := c.exec(s.insertSQL, rowOf(tuple, d.ID)...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func contains(tuples [][]any, tuple []any) bool {
+	return slices.ContainsFunc(tuples, func(t []any) bool { return slices.Equal(t, tuple) })
 }
 
 func (c *changes) addSides(t *table, d store.Doc) error {

@@ -20,9 +20,8 @@ func TestFullDisk(t *testing.T) {
 	e := openAt(t, tempFile(t), enginetest.Collections())
 	limit := func(pages string) {
 		t.Helper()
-		var n int
-		if err := e.conn.QueryRowContext(t.Context(), "PRAGMA max_page_count = "+pages).Scan(&n); err != nil {
-			t.Fatal(err)
+		if got := pragma(t, e, "PRAGMA max_page_count = "+pages); got != pages {
+			t.Fatalf("%s pages", got)
 		}
 	}
 	insert := func(i int) error {
