@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -43,11 +45,10 @@ const (
 func InboxCollection() Collection {
 	return Collection{Name: inboxName, Indexes: []Index{
 		{Name: "by_due", Fields: []string{"state", "due"}},
-		{Name: "by_received", Fields: []string{"scope", "received"}},
 		{Name: "by_state", Fields: []string{"state", "received"}},
 		{Name: "by_account", Fields: []string{"account", "received"}},
 		{Name: "by_body", Fields: []string{"body_at"}},
-	}, Sealed: []string{"body"}}
+	}, Sealed: []string{"body", "json"}}
 }
 
 // InboxBodyCollection declares the parts of large bodies.
@@ -82,11 +83,23 @@ var (
 // NewInbox keeps received events in an engine.
 func NewInbox(e Engine) *Inbox { return &Inbox{e: e, recent: newRecent[decodedEvent](recentEvents)} }
 
+// inboxRecord is the stored form. A body that is a JSON object stands there as it came,
+// byte for byte, as the last member "json"; any other one as base64 in "body", where
+// older programs put every body.
 type inboxRecord struct {
 	Schema int          `json:"schema"`
 	Event  inbox.Record `json:"event"`
 	Body   []byte       `json:"body,omitempty"`
 	Parts  int          `json:"parts,omitempty"` // of a body that stands by itself
+	plain  bool         // Body goes to "json"
+}
+
+// plainly says whether a body that is JSON (inbox.Store says so) can stand in a document
+// as it is. It must not have white space around it, which nobody would give back, nor
+// look like what is sealed.
+func plainly(body []byte) bool {
+	return len(body) > 1 && body[0] == '{' && body[len(body)-1] == '}' &&
+		utf8.Valid(body) && !bytes.HasPrefix(body, []byte(sealedHead))
 }
 
 type bodyRecord struct {
@@ -95,15 +108,22 @@ type bodyRecord struct {
 }
 
 func (r inboxRecord) doc() (Doc, error) {
+	raw := r.Body
+	if r.plain {
+		r.Body = nil
+	}
 	body, err := json.Marshal(r)
 	if err != nil {
 		return Doc{}, fmt.Errorf("store: encode event %s: %w", r.Event.ID, err)
 	}
+	if r.plain && len(raw) > 0 { // json.Marshal would take its white space out
+		body = slices.Concat(body[:len(body)-1], []byte(`,"json":`), raw, []byte("}"))
+	}
 	index := map[string]any{
-		"scope": "all", "state": string(r.Event.State), "account": r.Event.Account,
+		"state": string(r.Event.State), "account": r.Event.Account,
 		"received": r.Event.ReceivedAt, "due": r.Event.DueAt,
 	}
-	if len(r.Body) > 0 {
+	if len(raw) > 0 {
 		index["body_at"] = r.Event.ReceivedAt
 	}
 	return Doc{ID: r.Event.ID, Body: body, Index: index}, nil
@@ -122,12 +142,19 @@ func (s *Inbox) of(d Doc) (inboxRecord, error) {
 }
 
 func inboxOf(d Doc) (inboxRecord, error) {
-	var r inboxRecord
-	if err := json.Unmarshal(d.Body, &r); err != nil {
-		return r, fmt.Errorf("store: event %s can't be read: %w", d.ID, err)
+	var in struct {
+		inboxRecord
+		JSON json.RawMessage `json:"json"`
 	}
+	if err := json.Unmarshal(d.Body, &in); err != nil {
+		return inboxRecord{}, fmt.Errorf("store: event %s can't be read: %w", d.ID, err)
+	}
+	r := in.inboxRecord
 	if r.Schema != 1 || r.Event.ID != d.ID {
 		return r, unreadable("event", d, r.Schema)
+	}
+	if len(in.JSON) > 0 {
+		r.Body, r.plain = in.JSON, true
 	}
 	return r, nil
 }
@@ -138,7 +165,7 @@ func inboxOf(d Doc) (inboxRecord, error) {
 func (s *Inbox) Insert(ctx context.Context, rec inbox.Record, body []byte) (inbox.Record, bool, error) {
 	r := inboxRecord{Schema: 1, Event: rec}
 	if len(body) <= inlineBody {
-		r.Body = body
+		r.Body, r.plain = body, plainly(body)
 	} else {
 		for from := 0; from < len(body); from += bodyPart {
 			part := body[from:min(from+bodyPart, len(body))]
@@ -267,11 +294,16 @@ func (s *Inbox) Due(ctx context.Context, now time.Time, limit int) ([]inbox.Reco
 
 // List implements inbox.Store.
 func (s *Inbox) List(ctx context.Context, f inbox.Filter) ([]inbox.Record, string, error) {
-	q := Query{Index: "by_received", Where: []Filter{Where("scope", Eq, "all")}, SortBy: "received", Desc: true, After: f.After}
-	switch {
-	case f.State != "":
-		q.Index, q.Where = "by_state", []Filter{Where("state", Eq, string(f.State))}
-	case f.Account != "":
+	states := inbox.States()
+	if f.State != "" {
+		states = []inbox.State{f.State}
+	}
+	in := make([]any, len(states))
+	for i, state := range states {
+		in[i] = string(state)
+	}
+	q := Query{Index: "by_state", Where: []Filter{Where("state", In, in...)}, SortBy: "received", Desc: true, After: f.After}
+	if f.State == "" && f.Account != "" {
 		q.Index, q.Where = "by_account", []Filter{Where("account", Eq, f.Account)}
 	}
 	limit := min(max(f.Limit, 1), MaxLimit)

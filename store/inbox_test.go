@@ -78,6 +78,38 @@ func TestInboxStoredForm(t *testing.T) {
 	}
 }
 
+// Guards bodies as evidence: an object stands in its document as it came, white space and
+// all, through every change and under a key; what can't stand there comes back as well.
+func TestInboxBodiesByteForByte(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, e store.Engine) {
+		for name, e := range map[string]store.Engine{"plain": e, "sealed": sealed(t, e, "k1", "k1")} {
+			for i, body := range []string{
+				"{\n  \"id\": \"evt_1\",\t\"a\" : [ 1.0, 1e2, \"\\u003c<>&\" ]\n}", `{}`, ` {"a":1} `, `{"a":1}` + "\n", `[1]`, `"text"`, `null`,
+				"{\"a\":\"\xff\"}", `{"sealed":["v1","k1.AAAA"]}`, `{"json":{"json":1},"event":{},"schema":2}`, `{"a":` + strings.Repeat("[", 8000) + strings.Repeat("]", 8000) + "}",
+			} {
+				s := store.NewInbox(e)
+				r := received(i, func(r *inbox.Record) { r.ID = fmt.Sprintf("in_%s%d", name, i) })
+				if _, created, err := s.Insert(t.Context(), r, []byte(body)); !created || err != nil {
+					t.Fatalf("%s %.40q: created %t, %v", name, body, created, err)
+				}
+				for range 2 { // what is remembered, and what is read
+					if _, ok, err := s.Change(t.Context(), r.ID, inbox.WriteWake, func(r inbox.Record) (inbox.Record, bool) { r.Replays++; return r, true }); !ok || err != nil {
+						t.Fatalf("%s %.40q: changed %t, %v", name, body, ok, err)
+					}
+					s = store.NewInbox(e)
+				}
+				if got, err := s.Body(t.Context(), r.ID); err != nil || string(got) != body {
+					t.Errorf("%s %.40q: %.40q came back, %v", name, body, got, err)
+				}
+				if got, err := s.Get(t.Context(), r.ID); err != nil || got.Replays != r.Replays+2 {
+					t.Errorf("%s %.40q: %d replays, %v", name, body, got.Replays, err)
+				}
+			}
+		}
+	})
+}
+
 // Guards "a unique key, then 200": the second of two inserts gets the first's
 // event, whatever its own body says, and bodies of every size come back byte for
 // byte.
@@ -305,4 +337,21 @@ func TestInboxEventComesAgainAfterRetention(t *testing.T) {
 			t.Errorf("due: %+v, %v", due, err)
 		}
 	})
+}
+
+// Guards the stored form of an event whose body stands as it came, fresh from the
+// provider: what is zero is left out.
+func TestInboxStoredFormOfJSON(t *testing.T) {
+	t.Parallel()
+	e := newMem(t)
+	r := received(1, nil)
+	r = inbox.Record{ID: r.ID, Provider: r.Provider, Account: r.Account, Event: r.Event, Digest: r.Digest, Size: r.Size, ReceivedAt: r.ReceivedAt, State: r.State, DueAt: r.DueAt}
+	if _, created, err := store.NewInbox(e).Insert(t.Context(), r, []byte(`{"id":"evt"}`)); err != nil || !created {
+		t.Fatalf("created %t, %v", created, err)
+	}
+	d, err := e.Get(t.Context(), "inbox", r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/inbox_v1_json.json", d.Body)
 }

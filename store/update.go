@@ -99,9 +99,8 @@ func InsertOnce(ctx context.Context, e Engine, coll string, d Doc) (stored Doc, 
 	for range unknownTries {
 		err = e.Insert(ctx, coll, d)
 		if err == nil {
-			stored = d.Clone()
-			stored.Version = 1
-			return stored, true, nil
+			d.Version = 1
+			return d, true, nil
 		}
 		if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrExists) {
 			return Doc{}, false, err

@@ -93,7 +93,7 @@ type envelope struct {
 	APIVersion string `json:"api_version"`
 	Account    string `json:"account"`
 	Data       struct {
-		Object json.RawMessage `json:"object"`
+		Object carried `json:"object"`
 	} `json:"data"`
 }
 
@@ -138,8 +138,8 @@ func parseEvent(body []byte) (providers.Event, error) {
 	if !strings.HasPrefix(e.ID, "evt_") || e.Object != "event" || e.Type == "" || e.Created <= 0 {
 		return providers.Event{}, fmt.Errorf("%w: not a snapshot event", providers.ErrMalformed)
 	}
-	var o carried
-	if err := json.Unmarshal(e.Data.Object, &o); err != nil || o.Object == "" {
+	o := e.Data.Object
+	if o.Object == "" {
 		return providers.Event{}, fmt.Errorf("%w: the event carries no object", providers.ErrMalformed)
 	}
 	out := providers.Event{

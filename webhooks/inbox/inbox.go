@@ -33,7 +33,8 @@ var ErrState = errors.New("inbox: not possible in the event's state")
 // written".
 type Store interface {
 	// Insert stores a new event with its raw body, or returns the one that has its
-	// id already (created false). It returns only once both are durable.
+	// id already (created false). It returns only once both are durable. Only JSON
+	// comes here (see ambiguous): a body that begins with a brace is an object.
 	Insert(ctx context.Context, r Record, body []byte) (stored Record, created bool, err error)
 	// Get reads one event; ErrNotFound.
 	Get(ctx context.Context, id string) (Record, error)

@@ -53,7 +53,7 @@ func (b *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b.opts.Metrics.Received(provider, status)
-	answer(w, http.StatusOK, "application/json", map[string]string{"status": status})
+	answer(w, http.StatusOK, "application/json", []byte(`{"status":"`+status+"\"}\n"))
 }
 
 // receive takes one request as far as it gets. provider is "" until it is known
@@ -130,7 +130,7 @@ func (b *Inbox) read(w http.ResponseWriter, r *http.Request) (body []byte, relea
 		return nil, release, notStored("busy")
 	}
 	release = func() { pool.Release(size) }
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, b.opts.MaxBody))
+	body, err := readAll(http.MaxBytesReader(w, r.Body, b.opts.MaxBody), r.ContentLength)
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
@@ -139,6 +139,17 @@ func (b *Inbox) read(w http.ResponseWriter, r *http.Request) (body []byte, relea
 		return nil, release, badBody("malformed")
 	}
 	return body, release, nil
+}
+
+// readAll reads a body to its end. The usual small one with its length declared takes
+// that much memory at once; one that declares much and sends little gets none before.
+func readAll(r io.Reader, declared int64) ([]byte, error) {
+	if declared < 0 || declared > smallBody {
+		return io.ReadAll(r)
+	}
+	body := make([]byte, declared)
+	n, err := io.ReadFull(r, body)
+	return body[:n], err
 }
 
 func (b *Inbox) pool(size int64) *semaphore.Weighted {
@@ -270,14 +281,18 @@ func (b *Inbox) problem(w http.ResponseWriter, no *refusal) {
 	if no.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
 	}
-	answer(w, no.status, "application/problem+json", map[string]any{
+	text, err := json.Marshal(map[string]any{
 		"type": "urn:trifecta:problem:" + string(no.code), "title": no.title, "status": no.status, "code": no.code,
 	})
+	if err != nil { // words and a number always encode
+		text = []byte("{}")
+	}
+	answer(w, no.status, "application/problem+json", append(text, '\n'))
 }
 
-func answer(w http.ResponseWriter, status int, contentType string, v any) {
+func answer(w http.ResponseWriter, status int, contentType string, text []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the other side is gone: nobody to tell
+	_, _ = w.Write(text) //nolint:gosec // JSON of our own words, and the other side is gone: nobody to tell
 }

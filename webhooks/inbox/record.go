@@ -48,40 +48,40 @@ const (
 	WriteVariant Write = "variant"
 )
 
-// Record is one event as stored.
+// Record is one event as stored. What is zero is not written.
 type Record struct {
 	ID         string // see RecordID
 	Provider   string
 	Account    string
-	Connect    bool // came in through the Connect endpoint
+	Connect    bool `json:",omitzero"` // came in through the Connect endpoint
 	Event      providers.Event
 	Digest     string // hex SHA-256 of the raw body
 	Size       int64  // bytes of the raw body
 	ReceivedAt time.Time
 
 	State  State
-	Reason string // why parked or dead, or what went wrong last
+	Reason string `json:",omitzero"` // why parked or dead, or what went wrong last
 	// DueAt is when a worker looks at it next. In a final state: a human has yet to
 	// be told. Zero: never.
-	DueAt       time.Time
-	Tries       int
-	Woken       bool      // delivered again while in a worker's hands
-	Traced      bool      // Hint holds what the provider said about the object, not only what the body said
-	FirstMissed time.Time // when the object was first found to belong to nobody
+	DueAt       time.Time `json:",omitzero"`
+	Tries       int       `json:",omitzero"`
+	Woken       bool      `json:",omitzero"` // delivered again while in a worker's hands
+	Traced      bool      `json:",omitzero"` // Hint holds what the provider said about the object, not only what the body said
+	FirstMissed time.Time `json:",omitzero"` // when the object was first found to belong to nobody
 
 	// The lease. Gen grows with every claim: what a former holder writes is refused.
-	Owner      string
-	LeaseUntil time.Time
-	Gen        int64
+	Owner      string    `json:",omitzero"`
+	LeaseUntil time.Time `json:",omitzero"`
+	Gen        int64     `json:",omitzero"`
 
 	// Variants are the digests of other bodies that came under this key and named
 	// other objects; each has a record of its own, whose Base is this one's id.
-	Variants []string
-	Base     string
+	Variants []string `json:",omitzero"`
+	Base     string   `json:",omitzero"`
 
-	Payment string // the payment concerned, once known
-	DoneAt  time.Time
-	Replays int // how often somebody queued it again
+	Payment string    `json:",omitzero"` // the payment concerned, once known
+	DoneAt  time.Time `json:",omitzero"`
+	Replays int       `json:",omitzero"` // how often somebody queued it again
 }
 
 // RecordID is the unique key of an event: one account's endpoint and the event's

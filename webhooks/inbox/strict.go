@@ -23,50 +23,28 @@ var errNotJSON = errors.New("inbox: not JSON")
 // object, or two names that differ only in case, which Go's decoder takes for
 // one. Below "metadata" names are the app's own and case counts. So does nesting
 // that nobody needs. The error is for what is no JSON at all, or has something
-// behind it. It allocates next to nothing: every webhook passes here.
+// behind it. Every webhook passes here, so one walk over the bytes sees all of it,
+// and allocates next to nothing.
 func ambiguous(body []byte) (bool, error) {
-	if !json.Valid(body) {
+	w := walk{in: body}
+	for next := value; next != nil; {
+		next = next(&w)
+	}
+	switch {
+	case w.odd && json.Valid(body): // the walk ended there
+		return true, nil
+	case w.odd || w.at != len(body): // it ends behind the last byte of what is valid
 		return false, errNotJSON
 	}
-	var w walk
-	for i := 0; i < len(body); i++ { // the grammar is known to be kept
-		switch body[i] {
-		case '{', '[':
-			if len(w.open) == maxDepth {
-				return true, nil
-			}
-			w.enter(body[i] == '{')
-		case '}', ']':
-			w.leave()
-		case ',':
-			w.next()
-		case '"':
-			end := i + 1 + quoted(body[i+1:])
-			if w.naming() && w.name(body[i:end+1]) {
-				return true, nil
-			}
-			i = end
-		}
-	}
 	return false, nil
-}
-
-// quoted is the length of a string up to its closing quote.
-func quoted(s []byte) int {
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return i
-		}
-	}
-	return len(s)
 }
 
 // walk is where in the body we are: the open objects and arrays, and the names of
 // the open objects, one after the other.
 type walk struct {
+	in    []byte
+	at    int
+	odd   bool
 	open  []level
 	names [][]byte
 }
@@ -75,36 +53,205 @@ type walk struct {
 type level struct {
 	object bool
 	free   bool // names are the app's own
-	named  bool // the next value has its name
-	meta   bool // that name is "metadata"
+	meta   bool // the latest name is "metadata"
 	from   int  // of its names
 	many   map[string]bool
 }
 
-func (w *walk) enter(object bool) {
+// A step reads one piece and says what must follow; nil: the end, or a mistake,
+// behind which w.at never is the body's end.
+type step func(w *walk) step
+
+// peek is the next byte that is not white space; 0 at the end.
+func (w *walk) peek() byte {
+	for ; w.at < len(w.in); w.at++ {
+		switch c := w.in[w.at]; c {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// mistake ends the walk before the body's end, wherever it is.
+func (w *walk) mistake() step {
+	w.at = -1
+	return nil
+}
+
+func value(w *walk) step {
+	switch c := w.peek(); c {
+	case '{', '[':
+		return w.enter(c == '{')
+	case '"':
+		if !w.text() {
+			return w.mistake()
+		}
+	case 't':
+		return w.word("true")
+	case 'f':
+		return w.word("false")
+	case 'n':
+		return w.word("null")
+	default:
+		if !w.number() {
+			return w.mistake()
+		}
+	}
+	return after
+}
+
+func (w *walk) enter(object bool) step {
+	top := len(w.open) - 1
+	if top+1 == maxDepth {
+		w.odd = true
+		return nil
+	}
 	inside := level{object: object, from: len(w.names)}
-	if top := len(w.open) - 1; top >= 0 {
+	if top >= 0 {
 		inside.free = w.open[top].free || w.open[top].meta
 	}
 	w.open = append(w.open, inside)
+	w.at++
+	c := w.peek()
+	switch {
+	case object && c == '}', !object && c == ']':
+		return w.leave()
+	case object:
+		return name
+	}
+	return value
 }
 
-func (w *walk) leave() {
+func (w *walk) leave() step {
 	top := len(w.open) - 1
 	w.names = w.names[:w.open[top].from]
 	w.open = w.open[:top]
+	w.at++
+	return after
 }
 
-// next: a comma was passed, so an object's next name comes.
-func (w *walk) next() {
-	top := &w.open[len(w.open)-1]
-	top.named, top.meta = false, false
-}
-
-// naming says that a string at this place is a name.
-func (w *walk) naming() bool {
+// after is what follows a value.
+func after(w *walk) step {
+	c := w.peek()
 	top := len(w.open) - 1
-	return top >= 0 && w.open[top].object && !w.open[top].named
+	switch {
+	case top < 0 && w.at == len(w.in):
+		return nil
+	case top < 0:
+		return w.mistake()
+	case c == ',' && w.open[top].object:
+		w.at++
+		return name
+	case c == ',':
+		w.at++
+		return value
+	case c == '}' && w.open[top].object, c == ']' && !w.open[top].object:
+		return w.leave()
+	}
+	return w.mistake()
+}
+
+// name is a name and its colon.
+func name(w *walk) step {
+	if w.peek() != '"' {
+		return w.mistake()
+	}
+	from := w.at
+	if !w.text() {
+		return w.mistake()
+	}
+	if w.name(w.in[from:w.at]) {
+		w.odd = true
+		return nil
+	}
+	if w.peek() != ':' {
+		return w.mistake()
+	}
+	w.at++
+	return value
+}
+
+// text passes a string; false: it is broken.
+func (w *walk) text() bool {
+	for w.at++; w.at < len(w.in); w.at++ {
+		switch c := w.in[w.at]; {
+		case c == '"':
+			w.at++
+			return true
+		case c < ' ':
+			return false
+		case c == '\\' && !w.escape():
+			return false
+		}
+	}
+	return false
+}
+
+// escape passes what is escaped, up to its last byte.
+func (w *walk) escape() bool {
+	w.at++
+	if w.at == len(w.in) {
+		return false
+	}
+	switch w.in[w.at] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return true
+	case 'u':
+		for range 4 {
+			if w.at++; w.at == len(w.in) || !hexDigit(w.in[w.at]) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func hexDigit(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+func (w *walk) word(text string) step {
+	if !bytes.HasPrefix(w.in[w.at:], []byte(text)) {
+		return w.mistake()
+	}
+	w.at += len(text)
+	return after
+}
+
+func (w *walk) number() bool {
+	w.skip("-")
+	if !w.skip("0") && !w.digits() {
+		return false
+	}
+	if w.skip(".") && !w.digits() {
+		return false
+	}
+	if w.skip("eE") {
+		w.skip("+-")
+		return w.digits()
+	}
+	return true
+}
+
+// skip passes one byte of a set.
+func (w *walk) skip(set string) bool {
+	if w.at == len(w.in) || strings.IndexByte(set, w.in[w.at]) < 0 {
+		return false
+	}
+	w.at++
+	return true
+}
+
+// digits passes one digit or more.
+func (w *walk) digits() bool {
+	from := w.at
+	for w.at < len(w.in) && '0' <= w.in[w.at] && w.in[w.at] <= '9' {
+		w.at++
+	}
+	return w.at > from
 }
 
 // name notes a name and says whether it was there before.
@@ -118,7 +265,7 @@ func (w *walk) name(text []byte) (again bool) {
 		}
 		name = []byte(s)
 	}
-	top.named, top.meta = true, bytes.EqualFold(name, []byte("metadata"))
+	top.meta = bytes.EqualFold(name, []byte("metadata"))
 	if top.many != nil {
 		return top.note(name)
 	}
