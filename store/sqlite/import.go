@@ -32,6 +32,7 @@ func (e *Engine) Import(ctx context.Context, coll string, docs []store.Doc) erro
 	}
 	return e.submit(ctx, func(c *changes) error {
 		for i, d := range docs {
+			c.forgets(place{coll, d.ID})
 			if _, err := c.exec(t.importSQL, rows[i]...); err != nil {
 				return err
 			}

@@ -69,7 +69,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite store: %w", err)
 	}
-	e := &Engine{lock: held, tables: map[string]*table{}, queue: make(chan *write, writeQueue), done: make(chan struct{})}
+	e := &Engine{lock: held, tables: map[string]*table{}, written: newWritten(), queue: make(chan *write, writeQueue), done: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("sqlite store %s: %w", path, err), e.closeFiles())
@@ -210,6 +210,7 @@ func checkHeader(ctx context.Context, conn *sql.Conn) (fresh bool, err error) {
 
 func (e *Engine) closeFiles() error {
 	var errs []error
+	e.written.close()
 	if e.readers != nil {
 		if err := e.readers.close(); err != nil {
 			errs = append(errs, err)

@@ -22,6 +22,12 @@ func (e *Engine) Get(ctx context.Context, coll, id string) (store.Doc, error) {
 	if e.absent[coll] {
 		return store.Doc{}, fmt.Errorf("%w: %s %s", store.ErrNotFound, coll, id)
 	}
+	if err := ctx.Err(); err != nil {
+		return store.Doc{}, fmt.Errorf("get %s %s: %w: %w", coll, id, store.ErrUnavailable, err)
+	}
+	if known := e.written.get(place{coll, id}); known != nil {
+		return known.doc.Clone(), nil
+	}
 	var d store.Doc
 	found := false
 	err = e.readers.with(ctx, func(c *conn) (err error) {

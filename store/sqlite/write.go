@@ -22,6 +22,7 @@ type Engine struct {
 	conn    *conn // the only connection that writes; used by Open, then by the writer alone
 	readers *pool
 	tables  map[string]*table
+	written *written
 
 	readOnly bool
 	absent   map[string]bool // collections that a file opened to be read lacks
@@ -43,7 +44,11 @@ type write struct {
 }
 
 // changes applies writes inside the writer's transaction.
-type changes struct{ *conn }
+type changes struct {
+	*conn
+	written *written
+	wrote   []*entry // in this transaction
+}
 
 func (e *Engine) table(coll string) (*table, error) {
 	if t := e.tables[coll]; t != nil {
@@ -74,6 +79,8 @@ func (e *Engine) Insert(ctx context.Context, coll string, d store.Doc) error {
 		if n == 0 {
 			return fmt.Errorf("%w: %s %s", store.ErrExists, coll, d.ID)
 		}
+		d.Version = 1
+		c.wrote = append(c.wrote, &entry{place: place{coll, d.ID}, doc: d, text: index})
 		return c.addSides(t, d)
 	})
 }
@@ -101,6 +108,7 @@ func (e *Engine) Delete(ctx context.Context, coll, id string, ifVersion int64) e
 		return err
 	}
 	return e.submit(ctx, func(c *changes) error {
+		c.forgets(place{coll, id})
 		n, err := c.exec(t.deleteSQL, id, ifVersion)
 		if err != nil {
 			return err
@@ -182,7 +190,7 @@ func (e *Engine) submit(ctx context.Context, apply func(*changes) error) error {
 // writer is the goroutine behind submit. It ends when the queue is closed and empty.
 func (e *Engine) writer() {
 	defer close(e.done)
-	c := &changes{conn: e.conn}
+	c := &changes{conn: e.conn, written: e.written}
 	for w := range e.queue {
 		batch := []*write{w}
 		for more := true; more && len(batch) < maxWriteBatch; {
@@ -206,6 +214,7 @@ func (e *Engine) writer() {
 // was committed, and each gets a transaction of its own, so that it can't take its neighbours down. If COMMIT itself
 // fails, the outcome of all is unknown and none is tried again: a second try could mistake the first for another's.
 func (c *changes) commit(batch []*write) {
+	c.wrote = c.wrote[:0]
 	err := c.begin()
 	if err == nil {
 		if err = c.applyAll(batch); err != nil && len(batch) > 1 {
@@ -221,6 +230,10 @@ func (c *changes) commit(batch []*write) {
 		}
 	}
 	if err == nil {
+		for _, e := range c.wrote {
+			c.written.put(e)
+		}
+		clear(c.wrote)
 		return
 	}
 	for _, w := range batch {
@@ -266,7 +279,8 @@ func (c *changes) rollback() error {
 // replace writes a document over its version. Of its places in indexes it touches only those that change: most changes
 // leave most of them as they are, and each would be pages to write, to sync and to copy into the file later.
 func (c *changes) replace(t *table, d store.Doc, index string, ifVersion int64) error {
-	old, found, err := c.indexAt(t, d.ID, ifVersion)
+	at := place{t.decl.Name, d.ID}
+	old, found, err := c.indexAt(t, at, ifVersion)
 	if err != nil {
 		return err
 	}
@@ -292,22 +306,34 @@ func (c *changes) replace(t *table, d store.Doc, index string, ifVersion int64) 
 	if err != nil {
 		return err
 	}
-	if n != 1 {
-		return fmt.Errorf("sqlite: %d rows of %s %s at version %d", n, t.decl.Name, d.ID, ifVersion)
+	if n == 0 {
+		return conflict(t.decl.Name, d.ID, ifVersion)
 	}
+	d.Version = ifVersion + 1
+	c.wrote = append(c.wrote, &entry{place: at, doc: d, text: index})
 	if old == index {
 		return nil
 	}
 	return c.moveSides(t, before, d)
 }
 
-// indexAt reads the index values of a document in this version, as they are stored.
-func (c *changes) indexAt(t *table, id string, version int64) (text string, found bool, err error) {
-	err = c.rows(context.Background(), t.indexSQL, []any{id, version}, func(row []driver.Value) error {
+// indexAt takes a document in this version out of what is known and returns its index values as they are stored.
+func (c *changes) indexAt(t *table, at place, version int64) (text string, found bool, err error) {
+	if known := c.forgets(at); known != nil {
+		return known.text, known.doc.Version == version, nil
+	}
+	err = c.rows(context.Background(), t.indexSQL, []any{at.id, version}, func(row []driver.Value) error {
 		text, found = row[0].(string)
 		return nil
 	})
 	return text, found, err
+}
+
+// forgets takes a document that is about to change out of what is known, and out of what this transaction will make
+// known. It returns what was known as committed, unless this transaction has changed it.
+func (c *changes) forgets(at place) *entry {
+	c.wrote = slices.DeleteFunc(c.wrote, func(e *entry) bool { return e.place == at })
+	return c.written.drop(at)
 }
 
 // replacing is the statement that changes some fields: bit i is field i, the last one all from there on.

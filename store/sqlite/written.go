@@ -1,0 +1,97 @@
+package sqlite
+
+import (
+	"container/list"
+	"sync"
+
+	"github.com/trifecta-pay/trifecta/store"
+)
+
+const (
+	writtenBytes    = 4 << 20  // of documents kept; each counts entryOverhead more than its body and index text
+	writtenLargest  = 64 << 10 // larger bodies are not kept
+	entryOverhead   = 512
+	entryPerValue   = 64
+	writtenCapacity = 1024 // first size of the map
+)
+
+// written keeps the documents that were committed last. Most reads are of something just written, and a look here costs
+// a tenth of one into the file.
+//
+// It is never older than the file: the lock on the file lets nobody else write, and the writer, alone, takes a document
+// out before it changes it and puts it back as it is now once its COMMIT has returned. In between, and whenever that
+// outcome is unknown, the document is not here, so the file is asked. Readers put nothing in: what they found may have
+// been changed since.
+type written struct {
+	mu    sync.Mutex
+	docs  map[place]*list.Element // of *entry; nil after close
+	order list.List               // the one used last first
+	bytes int
+}
+
+type place struct{ coll, id string }
+
+// entry is a committed document; nobody changes it. text is its index values as they are stored.
+type entry struct {
+	place place
+	doc   store.Doc
+	text  string
+}
+
+func (e *entry) bytes() int {
+	return len(e.doc.Body) + len(e.text) + len(e.doc.Index)*entryPerValue + entryOverhead
+}
+
+func newWritten() *written { return &written{docs: make(map[place]*list.Element, writtenCapacity)} }
+
+// get returns what is known of a document, or nil.
+func (w *written) get(at place) *entry {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	el := w.docs[at]
+	if el == nil {
+		return nil
+	}
+	w.order.MoveToFront(el)
+	e, _ := el.Value.(*entry) // nothing else is put in
+	return e
+}
+
+// drop forgets a document, and returns what was known of it, or nil.
+func (w *written) drop(at place) *entry {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.remove(w.docs[at])
+}
+
+func (w *written) remove(el *list.Element) *entry {
+	if el == nil {
+		return nil
+	}
+	e, _ := w.order.Remove(el).(*entry)
+	delete(w.docs, e.place)
+	w.bytes -= e.bytes()
+	return e
+}
+
+// put keeps a document as it was just committed.
+func (w *written) put(e *entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.remove(w.docs[e.place])
+	if w.docs == nil || len(e.doc.Body) > writtenLargest {
+		return
+	}
+	w.docs[e.place] = w.order.PushFront(e)
+	for w.bytes += e.bytes(); w.bytes > writtenBytes; {
+		w.remove(w.order.Back())
+	}
+}
+
+// close forgets all, and keeps nothing from then on.
+func (w *written) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.docs, w.bytes = nil, 0
+	w.order.Init()
+}
