@@ -60,25 +60,25 @@ type LineItem struct {
 // CheckoutRequest is everything a checkout is created with. It is stored with
 // its operation before the call, so a repeat is byte-equal.
 type CheckoutRequest struct {
-	PaymentID           string
-	N                   int
-	Amount              payment.Money
-	Manual              bool
-	ReturnURL           string // ours, with the customer's token; providers send the customer here
-	CancelURL           string
-	ExpiresAt           time.Time
-	Reference           string
-	Description         string
-	Locale              string
-	StatementDescriptor string
-	BrandName           string
-	CustomerRef         string
-	CustomerEmail       string
-	LineItems           []LineItem
-	Metadata            map[string]string // the app's own
-	AllowPromotionCodes bool
-	AutomaticTax        bool
-	Shipping            bool
+	PaymentID           string            `json:",omitzero"`
+	N                   int               `json:",omitzero"`
+	Amount              payment.Money     `json:",omitzero"`
+	Manual              bool              `json:",omitzero"`
+	ReturnURL           string            `json:",omitzero"` // ours, with the customer's token; providers send the customer here
+	CancelURL           string            `json:",omitzero"`
+	ExpiresAt           time.Time         `json:",omitzero"`
+	Reference           string            `json:",omitzero"`
+	Description         string            `json:",omitzero"`
+	Locale              string            `json:",omitzero"`
+	StatementDescriptor string            `json:",omitzero"`
+	BrandName           string            `json:",omitzero"`
+	CustomerRef         string            `json:",omitzero"`
+	CustomerEmail       string            `json:",omitzero"`
+	LineItems           []LineItem        `json:",omitempty"`
+	Metadata            map[string]string `json:",omitempty"` // the app's own
+	AllowPromotionCodes bool              `json:",omitzero"`
+	AutomaticTax        bool              `json:",omitzero"`
+	Shipping            bool              `json:",omitzero"`
 }
 
 // AttemptID is our reference of one attempt in provider metadata.

@@ -165,6 +165,49 @@ func TestPaymentStoredForm(t *testing.T) {
 	}
 }
 
+// Guards what was stored while a payment's document still spelled out every empty value: it reads as the same payment,
+// and is written without them from then on. Most of a fresh payment is empty, and a document is written, checked and
+// read many times.
+func TestPaymentEmptyValues(t *testing.T) {
+	t.Parallel()
+	spelled, err := os.ReadFile("testdata/payment_v1_spelled_out.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var record struct{ Payment payment.Payment }
+	if err := json.Unmarshal(spelled, &record); err != nil {
+		t.Fatal(err)
+	}
+	p := &record.Payment
+	p.Version = 1
+	e := newMem(t)
+	if err := e.Insert(named(t), "payments", store.Doc{ID: p.ID, Body: spelled}); err != nil {
+		t.Fatal(err)
+	}
+	s := store.NewPayments(e)
+	read, err := s.Get(t.Context(), p.ID)
+	if diff := cmp.Diff(p, read); err != nil || diff != "" {
+		t.Fatalf("%v (-spelled out +read):\n%s", err, diff)
+	}
+	read.Version = 2
+	if err := s.Replace(t.Context(), read); err != nil {
+		t.Fatal(err)
+	}
+	d, err := e.Get(t.Context(), "payments", p.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, empty := range []string{`:""`, `:null`, `:0,`, `:0}`, `:false`, `:{}`, `0001-01-01`} {
+		if bytes.Contains(d.Body, []byte(empty)) {
+			t.Errorf("an empty value is stored: %s in %s", empty, d.Body)
+		}
+	}
+	again, err := store.NewPayments(e).Get(t.Context(), p.ID) // a reader that remembers nothing
+	if diff := cmp.Diff(read, again); err != nil || diff != "" {
+		t.Errorf("%v (-written +read):\n%s", err, diff)
+	}
+}
+
 // Guards I8: history that has left its payment comes back whole, in order, once, and only its own.
 func TestPaymentHistory(t *testing.T) {
 	t.Parallel()

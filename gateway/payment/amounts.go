@@ -8,19 +8,19 @@ import (
 // Amounts are the sums over a payment's facts, in minor units of the payment's
 // own currency. They are computed, never stored.
 type Amounts struct {
-	Expected      int64 // what must be captured in the end
-	Discount      int64
-	Tax           int64
-	Shipping      int64
-	Authorized    int64 // held at most, of the authorizations in force
-	Capturable    int64
-	Captured      int64 // completed captures
-	Refunded      int64 // succeeded refunds
-	RefundPending int64 // refunds on their way, our own not yet observed ones included
-	Disputed      int64 // withheld or lost, plus reversals nothing else explains
-	Refundable    int64 // max(0, captured - refunded - refund_pending - disputed)
-	Fee           []Money
-	Net           []Money
+	Expected      int64   // what must be captured in the end
+	Discount      int64   `json:",omitzero"`
+	Tax           int64   `json:",omitzero"`
+	Shipping      int64   `json:",omitzero"`
+	Authorized    int64   `json:",omitzero"` // held at most, of the authorizations in force
+	Capturable    int64   `json:",omitzero"`
+	Captured      int64   `json:",omitzero"` // completed captures
+	Refunded      int64   `json:",omitzero"` // succeeded refunds
+	RefundPending int64   `json:",omitzero"` // refunds on their way, our own not yet observed ones included
+	Disputed      int64   `json:",omitzero"` // withheld or lost, plus reversals nothing else explains
+	Refundable    int64   `json:",omitzero"` // max(0, captured - refunded - refund_pending - disputed)
+	Fee           []Money `json:",omitempty"`
+	Net           []Money `json:",omitempty"`
 }
 
 // Amounts computes the sums. operations are the payment's own, so that a refund

@@ -33,25 +33,25 @@ type Dispute struct {
 	Amount   Money
 	Stage    string // inquiry | chargeback | pre_arbitration | arbitration
 	Status   DisputeStatus
-	Reason   string
-	DueBy    time.Time // zero: no answer is possible or needed
-	Withheld int64     // minor units the provider holds back or has taken for good
-	Case     string    // the provider's kind of case: chargeback, inquiry, compliance, internal ...; empty if it does not say
-	Network  string    // the card network's own reason code, such as 10.4
-	Outcome  string    // the provider's word for how it ended; empty while undecided
-	Evidence EvidenceState
+	Reason   string        `json:",omitzero"`
+	DueBy    time.Time     `json:",omitzero"` // zero: no answer is possible or needed
+	Withheld int64         `json:",omitzero"` // minor units the provider holds back or has taken for good
+	Case     string        `json:",omitzero"` // the provider's kind of case: chargeback, inquiry, compliance, internal ...; empty if it does not say
+	Network  string        `json:",omitzero"` // the card network's own reason code, such as 10.4
+	Outcome  string        `json:",omitzero"` // the provider's word for how it ended; empty while undecided
+	Evidence EvidenceState `json:",omitzero"`
 	// Refundable says that giving the money back now still prevents the loss.
-	Refundable bool
+	Refundable bool `json:",omitzero"`
 	// What the provider lets us do at this moment.
-	Acceptable, Answerable, Appealable bool
+	Acceptable, Answerable, Appealable bool `json:",omitzero"`
 	Stamp
 }
 
 // EvidenceState is what the provider says of our answer to a dispute.
 type EvidenceState struct {
-	Given     bool  // some evidence lies at the provider, submitted or not
-	Submitted int64 // how often it was submitted
-	PastDue   bool  // the last submission came too late, or none came in time
+	Given     bool  `json:",omitzero"` // some evidence lies at the provider, submitted or not
+	Submitted int64 `json:",omitzero"` // how often it was submitted
+	PastDue   bool  `json:",omitzero"` // the last submission came too late, or none came in time
 }
 
 // FraudWarning is an issuer's report that a charge was fraud, before any dispute.
@@ -60,8 +60,8 @@ type EvidenceState struct {
 type FraudWarning struct {
 	Key        ObjectKey
 	Capture    string
-	Actionable bool   // a full refund now can still avoid the dispute
-	FraudType  string // the provider's word, such as made_with_stolen_card
+	Actionable bool   `json:",omitzero"` // a full refund now can still avoid the dispute
+	FraudType  string `json:",omitzero"` // the provider's word, such as made_with_stolen_card
 	Stamp
 }
 

@@ -52,20 +52,20 @@ func (s AttemptState) Dead() bool {
 // Failure is why a try at paying did not work. Message is for people and is
 // written by us; provider texts are never passed on.
 type Failure struct {
-	Code        string // card_declined, instrument_declined, authorization_expired, capture_denied ...
-	DeclineCode string // the provider's finer code, such as insufficient_funds
-	Message     string
+	Code        string `json:",omitzero"` // card_declined, instrument_declined, authorization_expired, capture_denied ...
+	DeclineCode string `json:",omitzero"` // the provider's finer code, such as insufficient_funds
+	Message     string `json:",omitzero"`
 }
 
 // Refs are the provider's ids for one attempt; empty where there is none.
 type Refs struct {
-	CheckoutSession string
-	PaymentIntent   string
-	Charge          string
-	Order           string
-	Authorization   string
-	Capture         string
-	Subscription    string
+	CheckoutSession string `json:",omitzero"`
+	PaymentIntent   string `json:",omitzero"`
+	Charge          string `json:",omitzero"`
+	Order           string `json:",omitzero"`
+	Authorization   string `json:",omitzero"`
+	Capture         string `json:",omitzero"`
+	Subscription    string `json:",omitzero"`
 }
 
 // AttemptFact is what a provider reports of one checkout: a Checkout Session,
@@ -79,15 +79,15 @@ type AttemptFact struct {
 	Total Money // what the provider takes when it is paid
 	// Discount, Tax and Shipping are minor units of Total's currency, by the
 	// provider's own breakdown.
-	Discount, Tax, Shipping int64
-	Refs                    Refs
-	URL                     string    // where the customer continues while it is open
-	ApprovedAt              time.Time // when the customer agreed, zero if not
-	ExpiresAt               time.Time // when the provider closes it, zero if unknown
-	Failure                 Failure   // the last failed try at paying, if any
-	PayerID, PayerEmail     string
+	Discount, Tax, Shipping int64     `json:",omitzero"`
+	Refs                    Refs      `json:",omitzero"`
+	URL                     string    `json:",omitzero"` // where the customer continues while it is open
+	ApprovedAt              time.Time `json:",omitzero"` // when the customer agreed, zero if not
+	ExpiresAt               time.Time `json:",omitzero"` // when the provider closes it, zero if unknown
+	Failure                 Failure   `json:",omitzero"` // the last failed try at paying, if any
+	PayerID, PayerEmail     string    `json:",omitzero"`
 	Stamp
-	CompleteAsOf time.Time // newest complete snapshot seen of this root
+	CompleteAsOf time.Time `json:",omitzero"` // newest complete snapshot seen of this root
 }
 
 // AuthState is the state of one authorization.
@@ -110,10 +110,10 @@ type Authorization struct {
 	Key        ObjectKey
 	N          int // attempt
 	Amount     Money
-	Capturable int64 // minor units that can still be captured
+	Capturable int64 `json:",omitzero"` // minor units that can still be captured
 	State      AuthState
-	ExpiresAt  time.Time
-	Replaces   string // id of the authorization this one renews; that one no longer counts
+	ExpiresAt  time.Time `json:",omitzero"`
+	Replaces   string    `json:",omitzero"` // id of the authorization this one renews; that one no longer counts
 	Stamp
 }
 
@@ -134,10 +134,10 @@ var captureStates = []CaptureState{CapturePending, CaptureDeclined, CaptureCompl
 type Capture struct {
 	Key     ObjectKey
 	N       int    // attempt
-	Auth    string // id of the authorization it was taken from, if any
+	Auth    string `json:",omitzero"` // id of the authorization it was taken from, if any
 	Amount  Money
 	State   CaptureState
-	Failure Failure
+	Failure Failure `json:",omitzero"`
 	Stamp
 }
 
@@ -161,9 +161,9 @@ type Refund struct {
 	Capture     string // id of the capture it gives back
 	Amount      Money
 	State       RefundState
-	Reason      string
-	FailureCode string
-	Operation   string // id of our refund operation, read from the provider's metadata; empty if made outside
+	Reason      string `json:",omitzero"`
+	FailureCode string `json:",omitzero"`
+	Operation   string `json:",omitzero"` // id of our refund operation, read from the provider's metadata; empty if made outside
 	Stamp
 }
 
@@ -172,7 +172,7 @@ type Reversal struct {
 	Key     ObjectKey
 	Capture string
 	Amount  Money
-	Dispute string // id of the dispute that explains it, if known
+	Dispute string `json:",omitzero"` // id of the dispute that explains it, if known
 	Stamp
 }
 
@@ -207,12 +207,12 @@ const (
 type Decision struct {
 	ID        string
 	Kind      DecisionKind
-	N         int    // attempt concerned, 0 if none
-	Operation string // operation concerned, if any
-	Amount    int64  // minor units, DecisionCaptureAsked only
-	Objects   []string
+	N         int      `json:",omitzero"` // attempt concerned, 0 if none
+	Operation string   `json:",omitzero"` // operation concerned, if any
+	Amount    int64    `json:",omitzero"` // minor units, DecisionCaptureAsked only
+	Objects   []string `json:",omitempty"`
 	By        Actor
-	Reason    string
+	Reason    string    `json:",omitzero"`
 	At        time.Time // our clock: a decision is ours
 }
 
@@ -220,8 +220,8 @@ type Decision struct {
 // may exist.
 type Terms struct {
 	Amount   Money
-	Manual   bool // capture: manual
-	Flexible bool // promotion codes, tax or shipping may change the final amount
+	Manual   bool `json:",omitzero"` // capture: manual
+	Flexible bool `json:",omitzero"` // promotion codes, tax or shipping may change the final amount
 }
 
 // Attempt is our own record of one try at one provider account. Its provider
@@ -238,19 +238,19 @@ type Attempt struct {
 // with the same content are deeply equal.
 type Facts struct {
 	Terms          Terms
-	Opened         []Attempt
-	Decisions      []Decision
-	Attempts       []AttemptFact
-	Authorizations []Authorization
-	Captures       []Capture
-	Refunds        []Refund
-	Reversals      []Reversal
-	Disputes       []Dispute
-	Warnings       []FraudWarning
-	Reviews        []Review
-	Fees           []Fee
-	Payers         []Payer   `json:",omitempty"`
-	Declines       []Decline `json:",omitempty"`
+	Opened         []Attempt       `json:",omitempty"`
+	Decisions      []Decision      `json:",omitempty"`
+	Attempts       []AttemptFact   `json:",omitempty"`
+	Authorizations []Authorization `json:",omitempty"`
+	Captures       []Capture       `json:",omitempty"`
+	Refunds        []Refund        `json:",omitempty"`
+	Reversals      []Reversal      `json:",omitempty"`
+	Disputes       []Dispute       `json:",omitempty"`
+	Warnings       []FraudWarning  `json:",omitempty"`
+	Reviews        []Review        `json:",omitempty"`
+	Fees           []Fee           `json:",omitempty"`
+	Payers         []Payer         `json:",omitempty"`
+	Declines       []Decline       `json:",omitempty"`
 }
 
 // clone is a copy with slices of its own. A set that is missing here fails

@@ -38,39 +38,39 @@ type Operation struct {
 	ID         string
 	Kind       OpKind
 	N          int    // attempt
-	Target     string // provider object acted on: order, authorization, capture, charge, intent
-	Amount     Money  // capture and refund
-	Final      bool   // capture: release what is left
-	Reason     string // refund reason; cancel | deadline | switch for a close or void
+	Target     string `json:",omitzero"` // provider object acted on: order, authorization, capture, charge, intent
+	Amount     Money  `json:",omitzero"` // capture and refund
+	Final      bool   `json:",omitzero"` // capture: release what is left
+	Reason     string `json:",omitzero"` // refund reason; cancel | deadline | switch for a close or void
 	Key        string // the provider's idempotency key, at most 38 characters
-	Generation int    // counts keys: a new one only after a certain refusal or two look-ups
-	Run        int    // counts how often the app ordered it again after a certain refusal
-	Params     []byte // the whole provider request, so that a repeat is byte-equal
+	Generation int    `json:",omitzero"`  // counts keys: a new one only after a certain refusal or two look-ups
+	Run        int    `json:",omitzero"`  // counts how often the app ordered it again after a certain refusal
+	Params     []byte `json:",omitempty"` // the whole provider request, so that a repeat is byte-equal
 	// Of operations on a dispute: the account it is at, its stage when ordered, and
 	// the evidence, which is stored by itself and never changes.
 	Account  string `json:",omitempty"`
 	Stage    string `json:",omitempty"`
 	Evidence string `json:",omitempty"`
 
-	Fingerprint string // of the API request that ordered it, empty if it was due by itself
+	Fingerprint string `json:",omitzero"` // of the API request that ordered it, empty if it was due by itself
 	By          Actor
 	CreatedAt   time.Time
 
 	State        OpState
-	Tries        int
-	FirstTriedAt time.Time // of this generation: the key's age counts from here
-	NextAt       time.Time // when the worker looks at it again
-	LookUps      int       // look-ups that found nothing, in this generation
-	LookedUpAt   time.Time
-	MustLookUp   bool // the provider stored a failure under this key: repeating it proves nothing
-	Ambiguous    bool // some try of this generation may have taken effect unseen
-	LeaseOwner   string
-	LeaseUntil   time.Time
+	Tries        int       `json:",omitzero"`
+	FirstTriedAt time.Time `json:",omitzero"` // of this generation: the key's age counts from here
+	NextAt       time.Time `json:",omitzero"` // when the worker looks at it again
+	LookUps      int       `json:",omitzero"` // look-ups that found nothing, in this generation
+	LookedUpAt   time.Time `json:",omitzero"`
+	MustLookUp   bool      `json:",omitzero"` // the provider stored a failure under this key: repeating it proves nothing
+	Ambiguous    bool      `json:",omitzero"` // some try of this generation may have taken effect unseen
+	LeaseOwner   string    `json:",omitzero"`
+	LeaseUntil   time.Time `json:",omitzero"`
 
-	Ref     string // the provider object it made
-	Code    Code   // why it failed, for the caller
-	Failure Failure
-	DoneAt  time.Time
+	Ref     string    `json:",omitzero"` // the provider object it made
+	Code    Code      `json:",omitzero"` // why it failed, for the caller
+	Failure Failure   `json:",omitzero"`
+	DoneAt  time.Time `json:",omitzero"`
 }
 
 // Ordered says that an app, an operator or a customer asked for it and waits
@@ -162,7 +162,7 @@ type Actor struct {
 type Source struct {
 	Layer  Layer
 	Actor  Actor
-	Reason string
+	Reason string `json:",omitzero"`
 }
 
 // HistoryEntry says who changed what, when and why.
@@ -186,7 +186,7 @@ type Event struct {
 	Type   string // payment.succeeded, refund.created ...
 	At     time.Time
 	Object string // id of the payment, refund or dispute it is about
-	Body   []byte // the object as JSON at that moment, rendered by the caller of Apply
+	Body   []byte `json:",omitempty"` // the object as JSON at that moment, rendered by the caller of Apply
 }
 
 // Alert is something a human must hear. It travels inside the payment until it
@@ -198,6 +198,6 @@ type Alert struct {
 	Severity    string // critical | warning | info
 	Fingerprint string // one incident, one fingerprint
 	Message     string
-	Dispute     string
+	Dispute     string `json:",omitzero"`
 	At          time.Time
 }

@@ -15,9 +15,9 @@ const MaxDeclines = 100
 // Card is what a provider tells of a card: never its number. Fingerprint is the same
 // for the same card at one provider account, whoever holds it.
 type Card struct {
-	Fingerprint string
-	Brand       string
-	Last4       string
+	Fingerprint string `json:",omitzero"`
+	Brand       string `json:",omitzero"`
+	Last4       string `json:",omitzero"`
 }
 
 // Payer is who paid, or agreed to, as the provider knows them. Key is the charge or
@@ -25,9 +25,9 @@ type Card struct {
 type Payer struct {
 	Key       ObjectKey
 	N         int    // attempt
-	Card      Card   // zero where no card was used
-	PayerID   string // the provider's id of the person, if it has one
-	EmailHash string // EmailHash of the address that they gave the provider
+	Card      Card   `json:",omitzero"` // zero where no card was used
+	PayerID   string `json:",omitzero"` // the provider's id of the person, if it has one
+	EmailHash string `json:",omitzero"` // EmailHash of the address that they gave the provider
 	Stamp
 }
 
@@ -37,11 +37,11 @@ type Payer struct {
 type Decline struct {
 	Key         ObjectKey
 	N           int
-	Code        string // card_declined, instrument_declined, capture_declined ...
-	DeclineCode string // the provider's finer code, such as insufficient_funds
-	Card        Card
-	PayerID     string
-	EmailHash   string
+	Code        string `json:",omitzero"` // card_declined, instrument_declined, capture_declined ...
+	DeclineCode string `json:",omitzero"` // the provider's finer code, such as insufficient_funds
+	Card        Card   `json:",omitzero"`
+	PayerID     string `json:",omitzero"`
+	EmailHash   string `json:",omitzero"`
 	Stamp
 }
 

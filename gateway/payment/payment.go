@@ -27,10 +27,10 @@ const (
 
 // Customer is who pays, as the app names them.
 type Customer struct {
-	ID    string // a stored customer
-	Ref   string // the app's own customer id
-	Email string
-	Name  string
+	ID    string `json:",omitzero"` // a stored customer
+	Ref   string `json:",omitzero"` // the app's own customer id
+	Email string `json:",omitzero"`
+	Name  string `json:",omitzero"`
 	// Trusted says that the app knows this customer well: what looks like fraud is
 	// told to people, and nothing is done by itself.
 	Trusted bool `json:",omitempty"`
@@ -41,25 +41,25 @@ type LineItem struct {
 	Name       string
 	Quantity   int64
 	UnitAmount int64
-	SKU        string
+	SKU        string `json:",omitzero"`
 }
 
 // Request is what the app asked for, beside the Terms.
 type Request struct {
-	Provider            string // empty: the customer chooses
-	Account             string
+	Provider            string `json:",omitzero"` // empty: the customer chooses
+	Account             string `json:",omitzero"`
 	ReturnURL           string
 	CancelURL           string
-	Reference           string
-	Description         string
-	Locale              string
-	Metadata            map[string]string
-	StatementDescriptor string
-	Customer            Customer
-	LineItems           []LineItem
-	AllowPromotionCodes bool
-	AutomaticTax        bool
-	Shipping            bool
+	Reference           string            `json:",omitzero"`
+	Description         string            `json:",omitzero"`
+	Locale              string            `json:",omitzero"`
+	Metadata            map[string]string `json:",omitempty"`
+	StatementDescriptor string            `json:",omitzero"`
+	Customer            Customer          `json:",omitzero"`
+	LineItems           []LineItem        `json:",omitempty"`
+	AllowPromotionCodes bool              `json:",omitzero"`
+	AutomaticTax        bool              `json:",omitzero"`
+	Shipping            bool              `json:",omitzero"`
 	ExpiresIn           time.Duration
 }
 
@@ -76,19 +76,19 @@ type Payment struct {
 	ExpiresAt   time.Time // when the customer may no longer pay
 	Request     Request
 	Fingerprint string // of the creating request's values
-	Answered    bool   // a 2xx or 402 may have reached the app: the request can't change any more
+	Answered    bool   `json:",omitzero"` // a 2xx or 402 may have reached the app: the request can't change any more
 	Token       string // the customer's unguessable token
 	Facts       Facts
-	Operations  []Operation
-	Outbox      []Event
-	EventSeq    int64
-	Alerts      []Alert
-	Signals     []Signal    `json:",omitempty"`
-	SignalAt    time.Time   `json:",omitzero"`  // when the signals are to be handled next; zero: none
-	Cases       []CaseEntry `json:",omitempty"` // dispute history that is not in the disputes' own records yet
-	History     []HistoryEntry
-	SettledBy   Layer
-	NextSyncAt  time.Time // zero: settled for good
+	Operations  []Operation    `json:",omitempty"`
+	Outbox      []Event        `json:",omitempty"`
+	EventSeq    int64          `json:",omitzero"`
+	Alerts      []Alert        `json:",omitempty"`
+	Signals     []Signal       `json:",omitempty"`
+	SignalAt    time.Time      `json:",omitzero"`  // when the signals are to be handled next; zero: none
+	Cases       []CaseEntry    `json:",omitempty"` // dispute history that is not in the disputes' own records yet
+	History     []HistoryEntry `json:",omitempty"`
+	SettledBy   Layer          `json:",omitzero"`
+	NextSyncAt  time.Time      `json:",omitzero"` // zero: settled for good
 }
 
 // New is a payment as it was asked for, with nothing told to any provider yet.

@@ -24,7 +24,7 @@ const (
 type Signal struct {
 	ID   string // the same for the same news, in every payment document
 	Kind SignalKind
-	Key  ObjectKey // the provider object it is about; zero for asked
+	Key  ObjectKey `json:",omitzero"` // the provider object it is about; zero for asked
 	At   time.Time // provider time; for asked ours
 }
 
