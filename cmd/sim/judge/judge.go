@@ -33,7 +33,12 @@ type Order struct {
 	Wrong    bool     // the provider may take other money than was asked, or twice
 	Late     bool     // somebody took money after the payment was over
 
-	seen    string
+	reads []read // by the app, each version once
+}
+
+// read is a payment as the app read it.
+type read struct {
+	status  string
 	version int64
 }
 
@@ -140,24 +145,28 @@ func mayFollow(from, to string) bool {
 }
 
 // Observed is an app reading its payment: what is said to be paid is paid (I2, I4),
-// statuses move along the graph (I5), nothing is older than what it read before (I19).
+// nothing is older than what it read before (I19). An app that looks seldom misses
+// statuses, so whether this one may follow the last one (I5) is judged in the end, by
+// the history: it must agree with every read, and each of its steps with the graph.
 func (j *Judge) Observed(o *Order, status string, version int64) {
 	if status == "succeeded" && j.book(o.ID).captured == 0 {
 		j.fail("I2 %s is said to be paid, and no money moved", o.ID)
 	}
-	if o.seen != "" && !mayFollow(o.seen, status) {
-		j.fail("I5 %s went from %s to %s", o.ID, o.seen, status)
+	if n := len(o.reads); n > 0 {
+		switch last := o.reads[n-1]; {
+		case version < last.version:
+			j.fail("I19 %s was read in version %d, before in %d", o.ID, version, last.version)
+		case version == last.version && status == last.status:
+			return
+		}
 	}
-	if version < o.version {
-		j.fail("I19 %s was read in version %d, before in %d", o.ID, version, o.version)
-	}
-	o.seen, o.version = status, version
+	o.reads = append(o.reads, read{status, version})
 }
 
 // End checks everything that must hold once nothing moves any more.
 func (j *Judge) End(apps []string, ask Ask) {
 	r := reader{j: j, ask: ask}
-	alerts := r.alerts()
+	alerts, listed := r.alerts(), map[string]bool{}
 	for _, app := range apps {
 		told := r.feed(app)
 		for _, p := range r.payments(app) {
@@ -166,10 +175,12 @@ func (j *Judge) End(apps []string, ask Ask) {
 				j.fail("I16 %s has the payment %s, which it did not ask for", app, p.ID)
 				continue
 			}
-			o.seen = p.Status
+			listed[p.ID] = true
 			j.sums(o, p, alerts[p.ID])
 			j.objects(p, told[p.ID], alerts[p.ID])
-			j.history(p, r.history(app, p.ID), told[p.ID])
+			entries := r.history(app, p.ID)
+			j.history(p, entries, told[p.ID])
+			j.reads(o, entries)
 			if again := r.sync(app, p.ID); again.Status != p.Status || again.Amounts != p.Amounts {
 				j.fail("I3 %s: read once more it is %s %+v, on record was %s %+v", p.ID, again.Status, again.Amounts, p.Status, p.Amounts)
 			}
@@ -177,10 +188,10 @@ func (j *Judge) End(apps []string, ask Ask) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(j.orders)) {
 		o := j.orders[id]
-		if o.Told && o.seen == "" {
+		if o.Told && !listed[id] {
 			j.fail("I4 payment %s was answered and is gone", id)
 		}
-		if b := j.books[id]; b != nil && b.captures > 0 && o.seen == "" {
+		if b := j.books[id]; b != nil && b.captures > 0 && !listed[id] {
 			j.fail("I16 money moved for %s, which is not on record", id)
 		}
 	}
@@ -265,6 +276,22 @@ func (j *Judge) objects(p Payment, told []Event, alerts []string) {
 
 func heard(told []Event, kind, id string) bool {
 	return slices.ContainsFunc(told, func(e Event) bool { return e.Type == kind && e.Data.Object.ID == id })
+}
+
+// reads: I5 and I12, whatever the app was told at a version is what the history says
+// of that version.
+func (j *Judge) reads(o *Order, entries []Entry) {
+	for _, r := range o.reads {
+		said := ""
+		for _, h := range entries {
+			if h.Version <= r.version {
+				said = h.After.Status
+			}
+		}
+		if said != r.status {
+			j.fail("I5 %s was read as %s in version %d, its history says %q", o.ID, r.status, r.version, said)
+		}
+	}
 }
 
 // history: I5 and I12, it is a path in the graph that ends where the payment is, and
