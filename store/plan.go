@@ -22,7 +22,7 @@ type Plan struct {
 	// From is where to begin and To where to end, seen in the direction of travel; nil means unbounded.
 	From, To *Edge
 
-	mark string // identifies the query for its cursors
+	mark func() string // identifies the query for its cursors; few pages have one
 }
 
 // Edge is one end of the range that a Plan covers.
@@ -79,7 +79,8 @@ func NewPlan(c Collection, q Query) (Plan, error) {
 	if p.Branches, err = branches(values); err != nil {
 		return fail("%v", err)
 	}
-	p.mark = mark(c.Name, q, p.EqFields, values)
+	name, fields := c.Name, p.EqFields
+	p.mark = func() string { return mark(name, q, fields, values) }
 	err = p.resume(q.After)
 	return p, err
 }
@@ -158,7 +159,7 @@ func (p *Plan) resume(cursor string) error {
 	if cursor == "" {
 		return nil
 	}
-	value, id, err := decodeCursor(cursor, p.mark)
+	value, id, err := decodeCursor(cursor, p.mark())
 	if err != nil {
 		return err
 	}
@@ -214,12 +215,12 @@ func (p *Plan) Page(docs []Doc) ([]Doc, string) {
 	if p.Sort != "" {
 		value = last.Index[p.Sort]
 	}
-	return docs, encodeCursor(p.mark, value, last.ID)
+	return docs, encodeCursor(p.mark(), value, last.ID)
 }
 
 // ScanPlan is the Plan of Engine.Scan: all documents of a collection by id. Index is empty.
 func ScanPlan(c Collection, after string, limit int) (Plan, error) {
-	p := Plan{Branches: [][]any{{}}, mark: "scan " + c.Name}
+	p := Plan{Branches: [][]any{{}}, mark: func() string { return "scan " + c.Name }}
 	var err error
 	if p.Limit, err = checkLimit(limit); err != nil {
 		return Plan{}, err
