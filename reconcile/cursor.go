@@ -128,5 +128,19 @@ func (p *progress) dueAt(every time.Duration) time.Time {
 	return at
 }
 
+// walkDue says whether the list itself is to be walked, not only rows of it to be
+// tried again. A list that is nearly due is walked along with one that is: their
+// times drift apart by what each walk takes, and by a fifth of the interval where one
+// failed and was tried again. One visit to all costs one lease, one record and one
+// taking of each cursor; a visit to each costs as many of all of them.
+func (p *progress) walkDue(now time.Time, every time.Duration) bool {
+	return p.Open != nil || !now.Before(p.SweptAt.Add(every-every/4))
+}
+
+// due says whether a visit finds anything to do.
+func (p *progress) due(now time.Time, every time.Duration) bool {
+	return p.walkDue(now, every) || !now.Before(p.dueAt(every))
+}
+
 // retryDelay widens from 30 s to an hour.
 func retryDelay(tries int) time.Duration { return max(30*time.Second, payment.Backoff(tries+2)) }

@@ -62,6 +62,8 @@ type Leases interface {
 // Cursors remember how far a sweep got. A holder with a smaller token than the
 // newest gets ErrLost.
 type Cursors interface {
+	// Look reads a cursor, empty if it was never set, and shuts out nobody.
+	Look(ctx context.Context, name string) (value string, err error)
 	// Take reads a cursor, empty if it was never set, and shuts out smaller tokens.
 	Take(ctx context.Context, name string, token int64) (value string, err error)
 	Set(ctx context.Context, name, value string, token int64, now time.Time) error

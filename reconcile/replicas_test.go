@@ -10,6 +10,7 @@ import (
 	"github.com/trifecta-pay/trifecta/providers"
 	"github.com/trifecta-pay/trifecta/reconcile"
 	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
 )
 
 type ctx = context.Context
@@ -65,6 +66,59 @@ func TestSweepOneReplicaAtATime(t *testing.T) {
 	}
 	if runs := l.history(reconcile.JobSweep); len(runs) != 1 {
 		t.Fatalf("%d run records for one sweep", len(runs))
+	}
+}
+
+// Promise: a replica that finds nothing due only reads; it takes no lease, no cursor.
+func TestIdleReplicaWritesNothing(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money", "other")
+	writes := 0
+	l := newLab(t, c, options{wrap: func(e store.Engine) store.Engine {
+		return faults.Wrap(e, faults.Options{Write: func(store.WritePoint, faults.When) error { writes++; return nil }})
+	}}, f)
+	must(t, l.rec, sweepAcct)
+	c.advance(time.Minute)
+	writes = 0
+	for range 3 {
+		must(t, l.replica(nil), sweepAcct)
+	}
+	if writes != 0 || f.swept != 2 {
+		t.Fatalf("%d writes, %d lists swept", writes, f.swept)
+	}
+	c.advance(4 * time.Minute)
+	must(t, l.replica(nil), sweepAcct)
+	if writes == 0 || f.swept != 4 {
+		t.Fatalf("when due: %d writes, %d lists swept", writes, f.swept)
+	}
+}
+
+// Promise: lists whose times drifted apart are visited together again, with one run
+// record; none is visited later than it is due.
+func TestSweepVisitsListsTogether(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money", "other")
+	l := newLab(t, c, options{}, f)
+	f.onSweep = func() { c.advance(10 * time.Second) } // each page takes its time
+	must(t, l.rec, sweepAcct)
+	f.listErr["money"] = unavailable("sweep")
+	c.advance(5 * time.Minute)
+	must(t, l.rec, sweepAcct) // one fails and is tried again in a minute
+	f.mu.Lock()
+	delete(f.listErr, "money")
+	f.mu.Unlock()
+	c.advance(time.Minute)
+	must(t, l.rec, sweepAcct)
+	runs, swept := len(l.history(reconcile.JobSweep)), f.swept
+	for range 12 * 12 { // an hour
+		c.advance(25 * time.Second)
+		must(t, l.rec, sweepAcct)
+	}
+	runs, swept = len(l.history(reconcile.JobSweep))-runs, f.swept-swept
+	if swept != 2*runs || runs < 11 {
+		t.Fatalf("%d lists swept in %d runs", swept, runs)
 	}
 }
 

@@ -26,8 +26,11 @@ func (s *accountSweep) Step(ctx context.Context) (did int, next time.Time, err e
 	if next = s.gate.next(); now.Before(next) {
 		return 0, next, nil
 	}
-	name := s.account.Info().Account
-	h, ok, err := s.r.acquire(ctx, JobSweep, name)
+	if at, idle := s.idle(ctx, now); idle {
+		s.gate.set(at)
+		return 0, at, nil
+	}
+	h, ok, err := s.r.acquire(ctx, JobSweep, s.account.Info().Account)
 	if err != nil || !ok {
 		next = now.Add(s.r.opts.SweepEvery / 5)
 		s.gate.set(next)
@@ -38,6 +41,33 @@ func (s *accountSweep) Step(ctx context.Context) (did int, next time.Time, err e
 	did, next, err = t.lists(ctx)
 	s.gate.set(next)
 	return did, next, err
+}
+
+// idle looks whether nothing is due, without the lease: of several replicas one
+// sweeps, and the others find that by reading. It decides nothing that counts: whoever
+// does sweep looks again under the lease. What can't be read, the visit says.
+func (s *accountSweep) idle(ctx context.Context, now time.Time) (next time.Time, idle bool) {
+	every := s.r.opts.SweepEvery
+	next = now.Add(every)
+	for _, list := range s.account.Lists() {
+		value, err := s.r.opts.Cursors.Look(ctx, cursorName(s.account, list))
+		if err != nil {
+			return now, false
+		}
+		p, err := decodeProgress(value)
+		if err != nil || !now.Before(p.dueAt(every)) {
+			return now, false
+		}
+		if at := p.dueAt(every); at.Before(next) {
+			next = at
+		}
+	}
+	return next, true
+}
+
+// cursorName is where the progress of one list is kept.
+func cursorName(account *providers.Account, list string) string {
+	return "sweep/" + account.Info().Account + "/" + list
 }
 
 // sweep is one visit to an account's lists. The run record is opened when the
@@ -90,7 +120,7 @@ func withoutLost(err error) error {
 // list visits one list under its durable cursor, if it is due or forced, and says
 // when it is due again.
 func (t *sweep) list(ctx context.Context, list string, force bool) (due time.Time, err error) {
-	name := "sweep/" + t.account.Info().Account + "/" + list
+	name := cursorName(t.account, list)
 	value, err := t.r.opts.Cursors.Take(ctx, name, t.hold.token)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%s: take the cursor: %w", list, err)
@@ -100,8 +130,8 @@ func (t *sweep) list(ctx context.Context, list string, force bool) (due time.Tim
 		return time.Time{}, fmt.Errorf("%s: %w", list, err)
 	}
 	now := t.r.now()
-	if at := p.dueAt(t.r.opts.SweepEvery); now.Before(at) && !force {
-		return at, nil
+	if !p.due(now, t.r.opts.SweepEvery) && !force {
+		return p.dueAt(t.r.opts.SweepEvery), nil
 	}
 	if t.w == nil {
 		if t.w, err = t.r.begin(ctx, Run{Job: JobSweep, Account: t.account.Info().Account}); err != nil {
@@ -130,7 +160,7 @@ func (t *sweep) list(ctx context.Context, list string, force bool) (due time.Tim
 	if err := t.again(ctx, &p, save); err != nil {
 		return time.Time{}, fmt.Errorf("%s: %w", list, err)
 	}
-	if p.Open == nil && now.Before(p.SweptAt.Add(t.r.opts.SweepEvery)) && !force {
+	if !p.walkDue(now, t.r.opts.SweepEvery) && !force {
 		return p.dueAt(t.r.opts.SweepEvery), nil // only rows to be tried again were due
 	}
 	if err := t.walk(ctx, list, &p, save); err != nil {

@@ -208,6 +208,12 @@ type SweepCursors struct{ c *Cursors }
 // NewSweepCursors keeps sweep cursors in an engine.
 func NewSweepCursors(e Engine) *SweepCursors { return &SweepCursors{c: NewCursors(e)} }
 
+// Look reads a cursor and shuts out nobody.
+func (s *SweepCursors) Look(ctx context.Context, name string) (string, error) {
+	c, err := s.c.Get(ctx, name)
+	return c.Value, portError(err)
+}
+
 // Take reads a cursor and shuts out smaller tokens.
 func (s *SweepCursors) Take(ctx context.Context, name string, token int64) (string, error) {
 	c, err := s.c.Take(ctx, name, token)
