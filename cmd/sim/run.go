@@ -18,7 +18,7 @@ type runner struct {
 }
 
 func newRunner(w wiring) (*runner, error) {
-	chain, err := paypalapi.NewChain(began(), nil)
+	chain, err := paypalapi.NewQuickChain(began())
 	if err != nil {
 		return nil, err
 	}

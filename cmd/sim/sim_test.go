@@ -13,7 +13,7 @@ import (
 )
 
 // keys makes the certificates once for all tests: it takes longer than a seed.
-var keys = sync.OnceValues(func() (*paypalapi.Chain, error) { return paypalapi.NewChain(began(), nil) })
+var keys = sync.OnceValues(func() (*paypalapi.Chain, error) { return paypalapi.NewQuickChain(began()) })
 
 func runnerOf(t *testing.T, w wiring) *runner {
 	t.Helper()

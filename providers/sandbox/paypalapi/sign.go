@@ -27,6 +27,7 @@ const CertHost = "messageverificationcerts.sandbox.paypal.com"
 
 const (
 	rsaBits      = 2048
+	quickBits    = 1024 // the least that crypto/rsa takes
 	certYears    = 10
 	certSlack    = 24 * time.Hour // valid since a day before, so that clocks may differ
 	signingAlgo  = "SHA256withRSA"
@@ -57,7 +58,22 @@ func NewChain(now time.Time, random io.Reader) (*Chain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("paypalapi: root key: %w", err)
 	}
-	key, err := rsa.GenerateKey(random, rsaBits)
+	return newChain(now, random, rootKey, rsaBits)
+}
+
+// NewQuickChain makes a chain whose keys are as small as a verifier takes them: signing
+// with them and checking takes a fifth of the time, which a simulation of thousands of
+// webhooks a second feels. Nothing else about it differs.
+func NewQuickChain(now time.Time) (*Chain, error) {
+	rootKey, err := rsa.GenerateKey(rand.Reader, quickBits)
+	if err != nil {
+		return nil, fmt.Errorf("paypalapi: root key: %w", err)
+	}
+	return newChain(now, rand.Reader, rootKey, quickBits)
+}
+
+func newChain(now time.Time, random io.Reader, rootKey crypto.Signer, bits int) (*Chain, error) {
+	key, err := rsa.GenerateKey(random, bits)
 	if err != nil {
 		return nil, fmt.Errorf("paypalapi: signing key: %w", err)
 	}

@@ -34,6 +34,9 @@ type Options struct {
 	// BaseURL is the public base of this listener, for hosted pages, for example
 	// http://127.0.0.1:12110. Empty: taken from each request's Host.
 	BaseURL string
+	// Compact leaves the white space out of answers, which Stripe's have: reading
+	// them is a good part of what a simulation costs.
+	Compact bool
 }
 
 // obj is a JSON object on the wire.
@@ -286,7 +289,13 @@ func (a *API) run(c *call, e endpoint) answer {
 }
 
 func (c *call) encode(status int, v any, keep bool) answer {
-	b, err := json.MarshalIndent(v, "", "  ")
+	var b []byte
+	var err error
+	if c.api.opt.Compact {
+		b, err = json.Marshal(v)
+	} else {
+		b, err = json.MarshalIndent(v, "", "  ")
+	}
 	if err != nil {
 		b, status = []byte(`{"error":{"type":"api_error","message":"answer not encodable"}}`), http.StatusInternalServerError
 	}
