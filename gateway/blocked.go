@@ -26,22 +26,35 @@ func (s *Service) blockingAny(ctx context.Context, p *payment.Payment, names []r
 	if s.opts.Risk == nil || len(names) == 0 {
 		return risk.Block{}, false, nil
 	}
-	var ids []string
-	for _, r := range names {
-		ids = append(ids, risk.BlockID(p.App, p.Mode, r), risk.BlockID(risk.AnyApp, "", r))
-	}
-	found, err := s.opts.Risk.Store.Blocks(ctx, ids)
+	found, err := s.blockingEach(ctx, []*payment.Payment{p}, [][]risk.Ref{names})
 	if err != nil {
-		return risk.Block{}, false, storeError(err)
+		return risk.Block{}, false, err
 	}
-	var out risk.Block
-	ok := false
-	for _, b := range found {
-		if b.In(s.now()) && (!ok || b.Effect == risk.EffectBlock && out.Effect != risk.EffectBlock) {
-			out, ok = b, true
+	return found[0], found[0].ID != "", nil
+}
+
+// blockingEach is blockingAny for several payments: their blocks in order, empty where
+// there is none.
+func (s *Service) blockingEach(ctx context.Context, ps []*payment.Payment, names [][]risk.Ref) ([]risk.Block, error) {
+	ids := make([][]string, len(ps))
+	for i, p := range ps {
+		for _, r := range names[i] {
+			ids[i] = append(ids[i], risk.BlockID(p.App, p.Mode, r), risk.BlockID(risk.AnyApp, "", r))
 		}
 	}
-	return out, ok, nil
+	found, err := s.opts.Risk.Store.Blocks(ctx, slices.Concat(ids...))
+	if err != nil {
+		return nil, storeError(err)
+	}
+	out := make([]risk.Block, len(ps))
+	for _, b := range found {
+		for i := range ps {
+			if b.In(s.now()) && slices.Contains(ids[i], b.ID) && (out[i].ID == "" || b.Effect == risk.EffectBlock && out[i].Effect != risk.EffectBlock) {
+				out[i] = b
+			}
+		}
+	}
+	return out, nil
 }
 
 // refuseBlocked is the check before anything is asked of a provider for a customer.

@@ -54,13 +54,13 @@ var deskSource = payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Ty
 func (d *DisputeDesk) Step(ctx context.Context) (did int, next time.Time, err error) {
 	now := d.s.now()
 	next = now.Add(time.Minute)
-	did, more, err := upTo(ctx, now, d.batch, d.s.opts.Disputes.DisputesDue, func(id string) error {
+	did, more, err := upTo(ctx, now, d.batch, d.s.opts.Disputes.DisputesDue, oneByOne(func(id string) error {
 		err := d.s.lookAfter(ctx, id)
 		if err != nil {
 			err = errors.Join(fmt.Errorf("%s: %w", id, err), d.s.lookLater(ctx, id, now.Add(time.Minute)))
 		}
 		return err
-	})
+	}))
 	if more {
 		next = now
 	}

@@ -56,8 +56,6 @@ type Payments interface {
 	WorkDue(ctx context.Context, now time.Time, limit int) ([]string, error)
 	// SyncDue lists ids of payments whose NextSyncAt has come, soonest first.
 	SyncDue(ctx context.Context, now time.Time, limit int) ([]string, error)
-	// Unfed lists ids of payments with events in their outbox, oldest change first.
-	Unfed(ctx context.Context, limit int) ([]string, error)
 	// SpillHistory keeps history entries that leave the payment document. A
 	// repetition is harmless. History reads them back, oldest first.
 	SpillHistory(ctx context.Context, id string, entries []payment.HistoryEntry) error

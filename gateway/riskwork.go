@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/gateway/risk"
@@ -35,30 +38,24 @@ func (r *Risk) Step(ctx context.Context) (did int, next time.Time, err error) {
 		return 0, now.Add(time.Hour), nil
 	}
 	store := r.s.opts.Risk.Store
-	signals, more, err := upTo(ctx, now, riskBatch, store.Signaling, func(id string) error {
-		err := r.s.handleSignals(ctx, id)
-		if err != nil {
-			err = errors.Join(fmt.Errorf("signals of %s: %w", id, err), r.s.putOffSignals(ctx, id))
-		}
-		return err
-	})
-	decided, moreDecisions, err2 := upTo(ctx, now, riskBatch, store.DueDecisions, func(id string) error {
+	signals, more, err := upTo(ctx, now, riskBatch, store.Signaling, func(ids []string) []error { return r.s.handleSignals(ctx, ids) })
+	decided, moreDecisions, err2 := upTo(ctx, now, riskBatch, store.DueDecisions, oneByOne(func(id string) error {
 		_, err := r.s.visit(ctx, id)
 		if err != nil {
 			err = errors.Join(fmt.Errorf("decision %s: %w", id, err), r.s.putOffDecision(ctx, id, now))
 		}
 		return err
-	})
+	}))
 	if more || moreDecisions {
 		next = now
 	}
 	return signals + decided, next, errors.Join(err, err2)
 }
 
-// upTo works on what is due, batch at first. One that fails never stops the others, nor do
-// many that can't even be put off at the head of the queue: then it looks further. more
-// says that the queue goes on.
-func upTo(ctx context.Context, now time.Time, batch int, due func(context.Context, time.Time, int) ([]string, error), do func(id string) error) (did int, more bool, err error) {
+// upTo works on what is due, batch at first. do returns an error for each. One that fails
+// never stops the others, nor do many that can't even be put off at the head of the queue:
+// then it looks further. more says that the queue goes on.
+func upTo(ctx context.Context, now time.Time, batch int, due func(context.Context, time.Time, int) ([]string, error), do func(ids []string) []error) (did int, more bool, err error) {
 	var problems []error
 	tried := map[string]bool{}
 	for limit := batch; ; limit *= 2 {
@@ -66,20 +63,59 @@ func upTo(ctx context.Context, now time.Time, batch int, due func(context.Contex
 		if err != nil {
 			return did, false, errors.Join(append(problems, storeError(err))...)
 		}
-		for _, id := range ids {
-			if tried[id] {
-				continue
-			}
-			tried[id] = true
-			if err := do(id); err != nil {
+		full := len(ids) == limit
+		ids = slices.DeleteFunc(ids, func(id string) bool { return tried[id] })
+		for i, err := range do(ids) {
+			tried[ids[i]] = true
+			if err != nil {
 				problems = append(problems, err)
 				continue
 			}
 			did++
 		}
-		if full := len(ids) == limit; !full || did > 0 || limit >= maxLook {
+		if !full || did > 0 || limit >= maxLook {
 			return did, full && did > 0, errors.Join(problems...)
 		}
+	}
+}
+
+// oneByOne does one after the other.
+func oneByOne(do func(id string) error) func(ids []string) []error {
+	return func(ids []string) []error {
+		errs := make([]error, len(ids))
+		for i, id := range ids {
+			errs[i] = do(id)
+		}
+		return errs
+	}
+}
+
+// each runs fn for 0..n-1, as many at once as the options say. A panic comes out where it
+// would without goroutines.
+func (s *Service) each(n int, fn func(i int)) {
+	if s.opts.Parallel == 1 || n == 1 {
+		for i := range n {
+			fn(i)
+		}
+		return
+	}
+	var all errgroup.Group
+	all.SetLimit(s.opts.Parallel)
+	var caught atomic.Pointer[any]
+	for i := range n {
+		all.Go(func() error {
+			defer func() {
+				if r := recover(); r != nil {
+					caught.CompareAndSwap(nil, &r)
+				}
+			}()
+			fn(i)
+			return nil
+		})
+	}
+	_ = all.Wait() // fn keeps its own error
+	if p := caught.Load(); p != nil {
+		panic(*p)
 	}
 }
 
@@ -116,69 +152,43 @@ func (s *Service) policy(app string, mode payment.Mode) risk.Policy {
 	return s.opts.Risk.Policy(app, mode)
 }
 
-// handleSignals brings a payment's news to everybody it concerns, and takes it out of
-// the payment only when all of them have it and all decisions stand on their own. A
-// crash before that only repeats it.
-func (s *Service) handleSignals(ctx context.Context, id string) error {
-	p, err := s.load(ctx, id)
-	if err != nil || len(p.Signals) == 0 {
-		return err
-	}
-	handled := make([]string, 0, len(p.Signals))
-	for _, sig := range p.Signals {
-		handled = append(handled, sig.ID)
-	}
-	news, err := s.sightings(ctx, p, handled)
-	if err != nil {
-		return err
-	}
-	policy := s.policy(p.App, p.Mode)
-	if err := s.tell(ctx, p, risk.Primary(p), policy, news); err != nil {
-		return err
-	}
-	for _, ref := range risk.Instruments(p) {
-		var mine []risk.Sighting
-		for _, x := range news {
-			if ref.Kind == risk.KindCard && x.Card == ref.Value || ref.Kind == risk.KindPayer && x.Payer == ref.Value {
-				mine = append(mine, x)
-			}
-		}
-		if err := s.tell(ctx, p, ref, policy, mine); err != nil {
-			return err
+// handleSignals brings the news of payments to everybody it concerns, and takes it out of
+// a payment only when all of them have it and all decisions stand on their own. A crash
+// before that only repeats it. It returns an error for each payment.
+func (s *Service) handleSignals(ctx context.Context, ids []string) []error {
+	errs := make([]error, len(ids))
+	read := make([]*payment.Payment, len(ids))
+	s.each(len(ids), func(i int) { read[i], errs[i] = s.load(ctx, ids[i]) })
+	var signaling []*payment.Payment
+	for i, p := range read {
+		if errs[i] == nil && len(p.Signals) > 0 {
+			signaling = append(signaling, p)
 		}
 	}
-	if err := s.tally(ctx, p, policy, news); err != nil {
-		return err
-	}
-	return s.adjust(ctx, id, func(c *payment.Payment) bool { return c.Handled(handled) })
-}
-
-// sightings are the signals still to handle, with the block that concerns them.
-func (s *Service) sightings(ctx context.Context, p *payment.Payment, ids []string) ([]risk.Sighting, error) {
-	b, blocked, err := s.blocking(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	var out []risk.Sighting
-	for _, x := range risk.Sightings(p) {
-		if !slices.Contains(ids, x.ID) {
-			continue
+	brought := map[string]bringing{}
+	for chunk := range slices.Chunk(signaling, riskBatch) {
+		for i, b := range s.bring(ctx, chunk) {
+			brought[chunk[i].ID] = b
 		}
-		reached := x.Kind == payment.SignalAsked || x.Kind == payment.SignalPayer || x.Kind == payment.SignalPaid
-		if blocked && b.Effect == risk.EffectBlock && reached {
-			x.Blocked = b.ID
-		}
-		out = append(out, x)
 	}
-	return out, nil
+	s.each(len(ids), func(i int) {
+		b, signals := brought[ids[i]]
+		if errs[i] == nil {
+			errs[i] = b.err
+		}
+		if errs[i] == nil && signals {
+			errs[i] = s.adjustFrom(ctx, ids[i], read[i], func(c *payment.Payment) bool { return c.Handled(b.signals) })
+		}
+		if errs[i] != nil {
+			errs[i] = errors.Join(fmt.Errorf("signals of %s: %w", ids[i], errs[i]), s.putOffSignals(ctx, ids[i]))
+		}
+	})
+	return errs
 }
 
 // tell gives a subject its sightings and stores what the rules decided by them.
-func (s *Service) tell(ctx context.Context, p *payment.Payment, ref risk.Ref, policy risk.Policy, news []risk.Sighting) error {
-	if len(news) == 0 {
-		return nil
-	}
-	empty := risk.NewSubject(p.App, p.Mode, ref)
+func (s *Service) tell(ctx context.Context, empty risk.Subject, news []risk.Sighting) error {
+	policy := s.policy(empty.App, empty.Mode)
 	subject, err := s.opts.Risk.Store.ChangeSubject(ctx, empty, func(old risk.Subject) (risk.Subject, bool) { return old.Take(policy, news) })
 	if err != nil {
 		return storeError(err)
@@ -221,32 +231,4 @@ func (s *Service) propose(ctx context.Context, d risk.Decision) error {
 		return old, true
 	})
 	return storeError(err)
-}
-
-// tally counts an account's month, and judges it where something bad was added.
-func (s *Service) tally(ctx context.Context, p *payment.Payment, policy risk.Policy, news []risk.Sighting) error {
-	for _, x := range news {
-		if x.Account == "" {
-			continue
-		}
-		if _, counts := risk.TallyFor(p.Mode, x).Count(x); !counts {
-			continue
-		}
-		if err := s.opts.Risk.Store.ChangeTally(ctx, risk.TallyFor(p.Mode, x), func(t risk.Tally) (risk.Tally, bool) { return t.Count(x) }); err != nil {
-			return storeError(err)
-		}
-		if x.Kind == payment.SignalPaid {
-			continue
-		}
-		shares, err := s.opts.Risk.Store.Tallies(ctx, risk.TallyIDs(x.Account, x.At))
-		if err != nil {
-			return storeError(err)
-		}
-		for _, d := range policy.Rate(p.Mode, x.Account, x, shares) {
-			if err := s.propose(ctx, d); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

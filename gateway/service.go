@@ -37,6 +37,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Pauses are read for every new checkout, so it must cost nothing. nil: none.
 	Pauses func() Pauses
+	// Parallel is how many records of one batch are written at once, so that a store that
+	// commits together what comes together can do so. Default 1: one after the other, in an
+	// order that is always the same.
+	Parallel int
 }
 
 // Service is the use cases.
@@ -57,6 +61,7 @@ func New(opts Options) (*Service, error) {
 	if opts.Pauses == nil {
 		opts.Pauses = func() Pauses { return Pauses{} }
 	}
+	opts.Parallel = max(1, opts.Parallel)
 	if opts.Disputes == nil {
 		opts.Disputes = noDisputes{}
 	}
@@ -126,9 +131,23 @@ func (s *Service) save(ctx context.Context, p *payment.Payment, src payment.Sour
 // it: no history entry, no event, and updated_at stays. fn says whether there is
 // anything to write; it may run more than once.
 func (s *Service) adjust(ctx context.Context, id string, fn func(*payment.Payment) bool) error {
+	return s.adjustFrom(ctx, id, nil, fn)
+}
+
+// adjustFrom is adjust of a payment that was read before, nil: it was not. Should it have
+// changed since, it is read again. fn may set fields of the payment, and must not change
+// what they point to.
+func (s *Service) adjustFrom(ctx context.Context, id string, read *payment.Payment, fn func(*payment.Payment) bool) error {
 	for range maxRaces {
-		p, err := s.load(ctx, id)
-		if err != nil || !fn(p) {
+		var p *payment.Payment
+		var err error
+		if read != nil {
+			known := *read // stays as it is, should this write fail
+			p, read = &known, nil
+			if !fn(p) {
+				continue // by now there may be something to write
+			}
+		} else if p, err = s.load(ctx, id); err != nil || !fn(p) {
 			return err
 		}
 		p.Version++

@@ -350,17 +350,26 @@ func (s *Payments) SyncDue(ctx context.Context, now time.Time, limit int) ([]str
 	return s.due(ctx, "by_sync", "sync_at", now, limit)
 }
 
-// Unfed lists payments with events that no feed has yet, oldest change first.
-func (s *Payments) Unfed(ctx context.Context, limit int) ([]string, error) {
-	return s.due(ctx, "by_unfed", "unfed_since", time.Time{}, limit)
+// Unfed reads payments with events that no feed has yet, oldest change first. Those that
+// can't be read are named in unreadable and hide no others.
+func (s *Payments) Unfed(ctx context.Context, limit int) (found []*payment.Payment, unreadable []error, err error) {
+	docs, _, err := s.e.Query(ctx, paymentsName, Query{Index: "by_unfed", SortBy: "unfed_since", Limit: limit})
+	if err != nil {
+		return nil, nil, portError(err)
+	}
+	for _, d := range docs {
+		p, err := s.of(d)
+		if err != nil {
+			unreadable = append(unreadable, err)
+			continue
+		}
+		found = append(found, p)
+	}
+	return found, unreadable, nil
 }
 
 func (s *Payments) due(ctx context.Context, index, field string, until time.Time, limit int) ([]string, error) {
-	q := Query{Index: index, SortBy: field, Limit: limit}
-	if !until.IsZero() {
-		q.Where = []Filter{Where(field, Lte, until)}
-	}
-	docs, _, err := s.e.Query(ctx, paymentsName, q)
+	docs, _, err := s.e.Query(ctx, paymentsName, Query{Index: index, Where: []Filter{Where(field, Lte, until)}, SortBy: field, Limit: limit})
 	if err != nil {
 		return nil, portError(err)
 	}

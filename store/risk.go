@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway"
@@ -194,11 +195,19 @@ func (r *Risk) Tallies(ctx context.Context, ids []string) ([]risk.Tally, error) 
 }
 
 func many[T any](ctx context.Context, e Engine, s shelf[T], ids []string) ([]T, error) {
-	docs, err := e.GetMany(ctx, s.name, ids)
-	if err != nil {
-		return nil, portError(err)
+	var out []T
+	for chunk := range slices.Chunk(ids, MaxGetMany) {
+		docs, err := e.GetMany(ctx, s.name, chunk)
+		if err != nil {
+			return nil, portError(err)
+		}
+		found, err := all(s, docs)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
 	}
-	return all(s, docs)
+	return out, nil
 }
 
 func all[T any](s shelf[T], docs []Doc) ([]T, error) {

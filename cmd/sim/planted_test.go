@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -172,11 +173,14 @@ func (l lossy) Replace(ctx context.Context, coll string, d store.Doc, ifVersion 
 // twice leaves one event of each marking unmarked, so that it is fed again.
 type twice struct{ outbox.Marker }
 
-func (m twice) MarkFed(ctx context.Context, id string, events []string) error {
-	if len(events) > 1 {
-		events = events[1:]
+func (m twice) MarkFed(ctx context.Context, fed []payment.Fed) []error {
+	fed = slices.Clone(fed)
+	for i := range fed {
+		if len(fed[i].Events) > 1 {
+			fed[i].Events = fed[i].Events[1:]
+		}
 	}
-	return m.Marker.MarkFed(ctx, id, events)
+	return m.Marker.MarkFed(ctx, fed)
 }
 
 // unkeyed takes the idempotency keys off calls whose path ends so.

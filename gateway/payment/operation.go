@@ -189,6 +189,15 @@ type Event struct {
 	Body   []byte `json:",omitempty"` // the object as JSON at that moment, rendered by the caller of Apply
 }
 
+// Fed names events of one payment that stand in its app's feed.
+type Fed struct {
+	Payment string
+	Events  []string
+	// Read is the payment as it was read just before, so that it need not be read again;
+	// nil: unknown. It may have changed since.
+	Read *Payment
+}
+
 // Alert is something a human must hear. It travels inside the payment until it
 // is stored as a record of its own, so it can't be lost between two writes.
 type Alert struct {

@@ -175,9 +175,14 @@ func TallyFor(mode payment.Mode, x Sighting) Tally {
 	return Tally{ID: tallyID(x.Account, x.At, sum), Account: x.Account, Mode: mode, Month: month(x.At)}
 }
 
+// Counts says whether a tally has anything to do with a sighting.
+func (t Tally) Counts(x Sighting) bool {
+	return x.Kind == payment.SignalPaid || x.Kind == payment.SignalDispute || x.Kind == payment.SignalWarning
+}
+
 // Count adds a sighting; one counted before changes nothing.
 func (t Tally) Count(x Sighting) (Tally, bool) {
-	if slices.Contains(t.Recent, x.ID) {
+	if !t.Counts(x) || slices.Contains(t.Recent, x.ID) {
 		return t, false
 	}
 	switch x.Kind {

@@ -22,6 +22,9 @@
 //     before the payments are read, and not appended again;
 //   - what is appended while the relay reads changes the page's version, so its
 //     own append fails and it starts again;
+//   - a relay that wrote the last page and marked all of it knows that page, and need not
+//     read it again before it reads payments: should it have changed since, the append
+//     against the version it knows fails;
 //   - an entry leaves Unmarked only in an append against a version in which it
 //     stood and after its marking succeeded, and marked events never come back;
 //     one whose payment can't be marked now is carried along.
@@ -119,12 +122,14 @@ type Pages interface {
 
 // Payments is where events come from.
 type Payments interface {
-	// Unfed lists ids of payments with events in their outbox, oldest change first.
-	Unfed(ctx context.Context, limit int) ([]string, error)
+	// Unfed reads payments with events in their outbox, oldest change first, at most
+	// limit. Those that can't be read are named in unreadable and hide no others.
+	Unfed(ctx context.Context, limit int) (found []*payment.Payment, unreadable []error, err error)
 	Get(ctx context.Context, id string) (*payment.Payment, error)
 }
 
-// Marker takes fed events out of a payment. Repeating it is harmless.
+// Marker takes fed events out of their payments. It returns an error for each entry,
+// nil where it is done: one that fails never stops the others. Repeating it is harmless.
 type Marker interface {
-	MarkFed(ctx context.Context, paymentID string, events []string) error
+	MarkFed(ctx context.Context, fed []payment.Fed) []error
 }

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
@@ -30,9 +28,6 @@ type RelayOptions struct {
 	Clock    func() time.Time
 	Batch    int           // payments in one Step, at most 500; default 100
 	Poll     time.Duration // how soon to look again when there is nothing to do; default 1 s
-	// Parallel is how many payments are marked at once, so that a store that commits
-	// together what comes together can do so; default 1.
-	Parallel int
 	// Fed counts events fed, per Step and app; nil: nobody counts.
 	Fed func(app string, mode payment.Mode, events int)
 }
@@ -41,12 +36,12 @@ type RelayOptions struct {
 type Relay struct {
 	opts RelayOptions
 
-	mu    sync.Mutex
-	clean map[tenant]place // pages as we wrote them, with nothing left to mark
+	mu   sync.Mutex
+	ends map[tenant]Page // where feeds end, as we left them, with nothing to mark
 }
 
-// place is one page in one version.
-type place struct{ n, version int64 }
+// maxEnds bounds the feeds whose last page is kept in memory.
+const maxEnds = 64
 
 // NewRelay checks the options and makes a relay.
 func NewRelay(o RelayOptions) (*Relay, error) {
@@ -62,11 +57,10 @@ func NewRelay(o RelayOptions) (*Relay, error) {
 	if o.Poll <= 0 {
 		o.Poll = time.Second
 	}
-	o.Parallel = max(1, o.Parallel)
 	if o.Fed == nil {
 		o.Fed = func(string, payment.Mode, int) {}
 	}
-	return &Relay{opts: o, clean: map[tenant]place{}}, nil
+	return &Relay{opts: o, ends: map[tenant]Page{}}, nil
 }
 
 // tenant is whose feed.
@@ -81,27 +75,26 @@ type tenant struct {
 func (r *Relay) Step(ctx context.Context) (did int, next time.Time, err error) {
 	now := r.opts.Clock().UTC()
 	next = now.Add(r.opts.Poll)
-	ids, err := r.opts.Payments.Unfed(ctx, r.opts.Batch)
+	// What is known of pages is taken before payments are read (see the package
+	// comment), and by one Step only.
+	ends := r.takeEnds()
+	waiting, problems, err := r.opts.Payments.Unfed(ctx, r.opts.Batch)
 	if err != nil {
+		r.keepEnds(ends)
 		return 0, next, fmt.Errorf("outbox: unfed payments: %w", err)
 	}
-	var problems []error
+	found := len(waiting) + len(problems)
 	var order []tenant
-	waiting := map[tenant][]string{}
-	for _, id := range ids {
-		p, err := r.opts.Payments.Get(ctx, id)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("outbox: read %s: %w", id, err))
-			continue
-		}
+	of := map[tenant][]*payment.Payment{}
+	for _, p := range waiting {
 		t := tenant{p.App, p.Mode}
-		if waiting[t] == nil {
+		if of[t] == nil {
 			order = append(order, t)
 		}
-		waiting[t] = append(waiting[t], id)
+		of[t] = append(of[t], p)
 	}
 	for _, t := range order {
-		n, err := r.feed(ctx, t, waiting[t])
+		n, err := r.feed(ctx, t, of[t], ends)
 		did += n
 		if n > 0 {
 			r.opts.Fed(t.app, t.mode, n)
@@ -110,103 +103,154 @@ func (r *Relay) Step(ctx context.Context) (did int, next time.Time, err error) {
 			problems = append(problems, fmt.Errorf("outbox: feed of %s %s: %w", t.mode, t.app, err))
 		}
 	}
-	if len(ids) == r.opts.Batch && did > 0 {
+	r.keepEnds(ends)
+	if found == r.opts.Batch && did > 0 {
 		next = now
 	}
 	return did, next, errors.Join(problems...)
+}
+
+func (r *Relay) takeEnds() map[tenant]Page {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ends := r.ends
+	r.ends = map[tenant]Page{}
+	return ends
+}
+
+// keepEnds keeps what a Step knows of pages for the next. Too much of it is forgotten:
+// a page can be read again.
+func (r *Relay) keepEnds(ends map[tenant]Page) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(ends) <= maxEnds {
+		r.ends = ends
+	}
 }
 
 // maxRaces bounds how often an append is begun again because others were faster.
 // They have fed what was to be fed, so giving up until the next Step is no loss.
 const maxRaces = 16
 
-// feed appends the events of these payments to one feed.
-func (r *Relay) feed(ctx context.Context, t tenant, ids []string) (did int, err error) {
-	var problems error
+// feed appends the events of these payments to one feed. ends holds where the feed
+// ends, if that was known before the payments were read, and is told where it ends now.
+func (r *Relay) feed(ctx context.Context, t tenant, waiting []*payment.Payment, ends map[tenant]Page) (did int, err error) {
 	for range maxRaces {
-		n, more, err := r.round(ctx, t, ids)
+		end, known := ends[t]
+		delete(ends, t) // whatever happens now, it is to be read again unless we know better
+		var left []Unmarked
+		var problem error
+		if !known {
+			var done bool
+			if end, left, done, problem = r.end(ctx, t); done {
+				return did, problem
+			}
+			// From here on what is unfed in a payment and not in left is not in the feed as we
+			// read it.
+			var unread error
+			waiting, unread = r.again(ctx, waiting)
+			problem = errors.Join(problem, unread)
+		}
+		events, unfit := collect(t, waiting, left)
+		n, left, appendErr := r.append(ctx, t, &end, events, left, waiting)
 		did += n
-		if errors.Is(err, ErrTaken) {
-			continue
+		if errors.Is(appendErr, ErrTaken) {
+			continue // what this round could not do, the next one tries too
 		}
-		problems = err // of the last round: what an earlier one could not do, it tried too
-		if n == 0 && err != nil || !more {
-			break
+		if appendErr == nil && end.Version > 0 && len(left) == 0 {
+			ends[t] = end
 		}
+		return did, errors.Join(problem, unfit, appendErr)
 	}
-	return did, problems
+	return did, nil
 }
 
 // maxLeft bounds the payments that can't be marked and are carried from page to
 // page: more than a few mean that something else is wrong.
 const maxLeft = 50
 
-// round is one append: last page, marking, payments, append, marking, in this
-// order (see the package comment). more says that events are left.
-func (r *Relay) round(ctx context.Context, t tenant, ids []string) (did int, more bool, err error) {
+// end reads where a feed ends, and marks what that page says is perhaps not marked yet.
+// done: nothing can be appended now.
+func (r *Relay) end(ctx context.Context, t tenant) (page Page, left []Unmarked, done bool, err error) {
 	page, found, err := r.opts.Pages.Last(ctx, t.app, t.mode)
 	if err != nil {
-		return 0, false, err
+		return page, nil, true, err
 	}
-	var left []Unmarked
-	if !r.finished(t, page) {
-		left, err = r.mark(ctx, page.Unmarked)
+	if !found {
+		page = Page{}
 	}
-	if len(left) > maxLeft {
-		return 0, false, err
+	left, err = r.mark(ctx, page.Unmarked, nil)
+	return page, left, len(left) > maxLeft, err
+}
+
+// again reads payments anew. One that can't be read is left for later.
+func (r *Relay) again(ctx context.Context, waiting []*payment.Payment) (fresh []*payment.Payment, err error) {
+	var problems []error
+	for _, p := range waiting {
+		now, err := r.opts.Payments.Get(ctx, p.ID)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("read %s: %w", p.ID, err))
+			continue
+		}
+		fresh = append(fresh, now)
 	}
-	// From here on what is unfed in a payment and not in left is not in the feed as
-	// we read it.
-	events, readErr := r.collect(ctx, t, ids, left)
-	err = errors.Join(err, readErr)
-	if len(events) == 0 {
-		return 0, false, err
+	return fresh, errors.Join(problems...)
+}
+
+// append writes events to the end of a feed, page by page, each followed by marking.
+// Every page is written against the version that is known of it, so events that were read
+// before the first write are not in the feed at the last one either. left is what could not
+// be marked: it goes along from page to page.
+func (r *Relay) append(ctx context.Context, t tenant, end *Page, events []Event, left []Unmarked, read []*payment.Payment) (did int, _ []Unmarked, err error) {
+	for len(events) > 0 && len(left) <= maxLeft {
+		page := end.following(t)
+		page.Unmarked = left
+		n := page.take(events)
+		write := r.opts.Pages.ReplacePage
+		if page.Version == 0 {
+			write = r.opts.Pages.InsertPage
+		}
+		if writeErr := write(ctx, page); writeErr != nil {
+			return did, left, errors.Join(err, writeErr)
+		}
+		page.Version++
+		did += n
+		events = events[n:]
+		var unmarked error
+		left, unmarked = r.mark(ctx, page.Unmarked, read)
+		err = errors.Join(err, unmarked)
+		*end = page
 	}
+	return did, left, err
+}
+
+// following is the page that the next event goes to: the same, or a new one.
+func (p Page) following(t tenant) Page {
 	switch {
-	case !found:
-		page = Page{App: t.app, Mode: t.mode, N: 1, First: 1}
-	case page.Closed:
-		page = Page{App: t.app, Mode: t.mode, N: page.N + 1, First: page.next()}
+	case p.Version == 0:
+		return Page{App: t.app, Mode: t.mode, N: 1, First: 1}
+	case p.Closed:
+		return Page{App: t.app, Mode: t.mode, N: p.N + 1, First: p.next()}
 	}
-	page.Unmarked = left
-	n := page.take(events)
-	write := r.opts.Pages.ReplacePage
-	if page.Version == 0 {
-		write = r.opts.Pages.InsertPage
-	}
-	if writeErr := write(ctx, page); writeErr != nil {
-		return 0, false, writeErr
-	}
-	page.Version++
-	if left, markErr := r.mark(ctx, page.Unmarked); len(left) == 0 {
-		r.finish(t, page)
-	} else {
-		err = errors.Join(err, markErr)
-	}
-	return n, n < len(events), err
+	return p
 }
 
 // mark finishes marking, also what somebody else left, and returns what it could
-// not mark.
-func (r *Relay) mark(ctx context.Context, entries []Unmarked) (left []Unmarked, err error) {
-	failed := make([]error, len(entries))
-	if r.opts.Parallel == 1 {
-		for i, u := range entries {
-			failed[i] = r.opts.Marker.MarkFed(ctx, u.Payment, u.Events)
-		}
-	} else {
-		var all errgroup.Group
-		all.SetLimit(r.opts.Parallel)
-		for i, u := range entries {
-			all.Go(func() error {
-				failed[i] = r.opts.Marker.MarkFed(ctx, u.Payment, u.Events)
-				return nil // one that fails does not stop the others
-			})
-		}
-		_ = all.Wait()
+// not mark. read holds payments as they were just read.
+func (r *Relay) mark(ctx context.Context, entries []Unmarked, read []*payment.Payment) (left []Unmarked, err error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	known := make(map[string]*payment.Payment, len(read))
+	for _, p := range read {
+		known[p.ID] = p
+	}
+	fed := make([]payment.Fed, len(entries))
+	for i, u := range entries {
+		fed[i] = payment.Fed{Payment: u.Payment, Events: u.Events, Read: known[u.Payment]}
 	}
 	var problems []error
-	for i, err := range failed {
+	for i, err := range r.opts.Marker.MarkFed(ctx, fed) {
 		if err != nil {
 			left = append(left, entries[i])
 			problems = append(problems, fmt.Errorf("mark events of %s: %w", entries[i].Payment, err))
@@ -215,24 +259,9 @@ func (r *Relay) mark(ctx context.Context, entries []Unmarked) (left []Unmarked, 
 	return left, errors.Join(problems...)
 }
 
-// finish remembers that everything on a page as we wrote it is marked, which
-// saves reading those payments again.
-func (r *Relay) finish(t tenant, p Page) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.clean[t] = place{p.N, p.Version}
-}
-
-func (r *Relay) finished(t tenant, p Page) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.clean[t] == place{p.N, p.Version}
-}
-
-// collect reads the events that wait in these payments, per payment in order,
-// without those that the feed has already. A payment that can't be read is left
-// for later.
-func (r *Relay) collect(ctx context.Context, t tenant, ids []string, fed []Unmarked) ([]Event, error) {
+// collect gathers the events that wait in these payments, per payment in order,
+// without those that the feed has already.
+func collect(t tenant, waiting []*payment.Payment, fed []Unmarked) ([]Event, error) {
 	known := map[string]bool{}
 	for _, u := range fed {
 		for _, id := range u.Events {
@@ -241,12 +270,7 @@ func (r *Relay) collect(ctx context.Context, t tenant, ids []string, fed []Unmar
 	}
 	var out []Event
 	var problems []error
-	for _, id := range ids {
-		p, err := r.opts.Payments.Get(ctx, id)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("read %s: %w", id, err))
-			continue
-		}
+	for _, p := range waiting {
 		if p.App != t.app || p.Mode != t.mode {
 			continue
 		}
@@ -255,10 +279,10 @@ func (r *Relay) collect(ctx context.Context, t tenant, ids []string, fed []Unmar
 				continue
 			}
 			if !json.Valid(e.Body) {
-				problems = append(problems, fmt.Errorf("event %s of %s carries no JSON", e.ID, id))
+				problems = append(problems, fmt.Errorf("event %s of %s carries no JSON", e.ID, p.ID))
 				break // order within a payment is kept: what follows waits too
 			}
-			out = append(out, Event{ID: e.ID, Type: e.Type, CreatedAt: e.At.UTC(), Payment: id, Object: e.Body})
+			out = append(out, Event{ID: e.ID, Type: e.Type, CreatedAt: e.At.UTC(), Payment: p.ID, Object: e.Body})
 		}
 	}
 	return out, errors.Join(problems...)

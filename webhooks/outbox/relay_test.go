@@ -76,14 +76,96 @@ func TestEightRelays(t *testing.T) {
 	r.wantFed("shop", payment.ModeTest, want)
 }
 
+// meanwhile does something after payments were read and before they are handed out.
+type meanwhile struct {
+	outbox.Payments
+	do func()
+}
+
+func (m *meanwhile) Unfed(ctx context.Context, limit int) ([]*payment.Payment, []error, error) {
+	found, unreadable, err := m.Payments.Unfed(ctx, limit)
+	if do := m.do; do != nil {
+		m.do = nil
+		do()
+	}
+	return found, unreadable, err
+}
+
+// Guards I9 against one relay that is stepped twice at once: where one Step left the feed,
+// another that read payments before that must not go on.
+func TestOneRelaySteppedAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	m := &meanwhile{Payments: store.NewPayments(r.engine)}
+	relay := r.relay(func(o *outbox.RelayOptions) { o.Payments = m })
+	want := r.pay("shop", payment.ModeTest, "first", 3)
+	r.run(relay)
+	want = append(want, r.pay("shop", payment.ModeTest, "second", 2)...)
+	m.do = func() { r.run(relay) }
+	if _, _, err := relay.Step(t.Context()); err != nil || m.do != nil {
+		t.Fatal(err)
+	}
+	r.wantFed("shop", payment.ModeTest, want)
+}
+
+// reads counts what a relay reads.
+type reads struct {
+	outbox.Payments
+	outbox.Pages
+	gets, lasts int
+}
+
+func (c *reads) Get(ctx context.Context, id string) (*payment.Payment, error) {
+	c.gets++
+	return c.Payments.Get(ctx, id)
+}
+
+func (c *reads) Last(ctx context.Context, app string, mode payment.Mode) (outbox.Page, bool, error) {
+	c.lasts++
+	return c.Pages.Last(ctx, app, mode)
+}
+
+// Guards what feeding costs: a relay that nobody disturbs reads each payment once, by the
+// query that finds it, and no page. Somebody else's append is noticed all the same.
+func TestRelayReadsNothingTwice(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	c := &reads{Payments: store.NewPayments(r.engine), Pages: store.NewFeed(r.engine)}
+	relay := r.relay(func(o *outbox.RelayOptions) { o.Payments, o.Pages = c, c })
+	want := r.pay("shop", payment.ModeTest, "first", 3)
+	r.run(relay)
+	c.gets, c.lasts = 0, 0
+	for i := range 30 { // over the end of a page
+		want = append(want, r.pay("shop", payment.ModeTest, fmt.Sprint("p", i), 2)...)
+		r.run(relay)
+	}
+	if c.gets != 0 || c.lasts != 0 {
+		t.Errorf("%d payments and %d pages were read again", c.gets, c.lasts)
+	}
+	want = append(want, r.pay("shop", payment.ModeTest, "theirs", 2)...)
+	r.run(r.relay())
+	want = append(want, r.pay("shop", payment.ModeTest, "ours", 2)...)
+	r.run(relay)
+	if c.gets == 0 || c.lasts == 0 {
+		t.Error("the page of somebody else was not read")
+	}
+	r.wantFed("shop", payment.ModeTest, want)
+}
+
 // Guards I9 against crashes: before and after every write of the relay, as a
-// kill, a lost acknowledgement or an outage; with 250 events the runs cross a page.
+// kill, a lost acknowledgement or an outage; with 250 events the runs cross a page. The
+// relay knows where the feed ends, or does not.
 func TestRelayCrashAtEveryWrite(t *testing.T) {
 	t.Parallel()
-	play := func(t *testing.T, n int, when faults.When, kill bool) int {
+	play := func(t *testing.T, known bool, n int, when faults.When, kill bool) int {
 		t.Helper()
 		r := newRig(t)
-		var want []string
+		relay := r.relay()
+		want := r.pay("shop", payment.ModeTest, "first", 3)
+		r.run(relay)
+		if !known {
+			relay = r.relay()
+		}
 		for i := range 5 {
 			want = append(want, r.pay("shop", payment.ModeTest, fmt.Sprint("p", i), 50)...)
 		}
@@ -101,7 +183,6 @@ func TestRelayCrashAtEveryWrite(t *testing.T) {
 			}
 			return errDown
 		})
-		relay := r.relay()
 		for range 6 {
 			func() {
 				defer func() {
@@ -120,17 +201,19 @@ func TestRelayCrashAtEveryWrite(t *testing.T) {
 		}
 		return writes
 	}
-	writes := play(t, 0, faults.Before, false)
-	if writes < 7 { // 2 pages and 5 payments at least
-		t.Fatalf("only %d writes", writes)
-	}
-	for n := 1; n <= writes; n++ {
-		for _, when := range []faults.When{faults.Before, faults.After} {
-			for _, kill := range []bool{true, false} {
-				t.Run(fmt.Sprintf("%d %s kill=%t", n, when, kill), func(t *testing.T) {
-					t.Parallel()
-					play(t, n, when, kill)
-				})
+	for _, known := range []bool{false, true} {
+		writes := play(t, known, 0, faults.Before, false)
+		if writes < 7 { // 2 pages and 5 payments at least
+			t.Fatalf("only %d writes", writes)
+		}
+		for n := 1; n <= writes; n++ {
+			for _, when := range []faults.When{faults.Before, faults.After} {
+				for _, kill := range []bool{true, false} {
+					t.Run(fmt.Sprintf("known=%t %d %s kill=%t", known, n, when, kill), func(t *testing.T) {
+						t.Parallel()
+						play(t, known, n, when, kill)
+					})
+				}
 			}
 		}
 	}
@@ -159,11 +242,14 @@ func TestUnmarkedEventsAreNotFedTwice(t *testing.T) {
 	// page to page.
 	stuck := true
 	r.fault(nil)
-	marker := markerFunc(func(ctx context.Context, id string, events []string) error {
-		if id == "pay_crashed" && stuck {
-			return errDown
+	marker := markerFunc(func(ctx context.Context, fed []payment.Fed) []error {
+		errs := make([]error, len(fed))
+		for i, f := range fed {
+			if errs[i] = errDown; f.Payment != "pay_crashed" || !stuck {
+				errs[i] = r.service(r.engine).MarkFed(ctx, []payment.Fed{f})[0]
+			}
 		}
-		return r.service(r.engine).MarkFed(ctx, id, events)
+		return errs
 	})
 	relay := r.relay(func(o *outbox.RelayOptions) { o.Marker = marker })
 	for i := range 10 {
@@ -183,21 +269,29 @@ func TestUnmarkedEventsAreNotFedTwice(t *testing.T) {
 	}
 }
 
-type markerFunc func(ctx context.Context, id string, events []string) error
+type markerFunc func(ctx context.Context, fed []payment.Fed) []error
 
-func (f markerFunc) MarkFed(ctx context.Context, id string, events []string) error {
-	return f(ctx, id, events)
-}
+func (f markerFunc) MarkFed(ctx context.Context, fed []payment.Fed) []error { return f(ctx, fed) }
 
 // Guards against pauses of any length: a relay that read everything, slept while
 // another fed and marked it (also over the end of a page), and wakes up, appends
-// nothing.
+// nothing. The same for one that knew where the feed ended before it read.
 func TestPausedRelayFeedsNothingTwice(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name           string
 		before, others int
-	}{{"first page", 0, 0}, {"same page", 10, 10}, {"page turned meanwhile", 198, 10}, {"two pages later", 198, 300}} {
+		known          bool
+	}{
+		{"first page", 0, 0, false},
+		{"same page", 10, 10, false},
+		{"page turned meanwhile", 198, 10, false},
+		{"two pages later", 198, 300, false},
+		{"known page", 10, 10, true},
+		{"known page, full", outbox.MaxPageEvents, 0, true},
+		{"known page, turned meanwhile", 198, 10, true},
+		{"known page, two later", 198, 300, true},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
@@ -205,7 +299,11 @@ func TestPausedRelayFeedsNothingTwice(t *testing.T) {
 			for i := 0; i < c.before; i += 50 {
 				want = append(want, r.pay("shop", payment.ModeTest, fmt.Sprint("b", i), min(50, c.before-i))...)
 			}
-			r.run(r.relay())
+			relay := r.relay()
+			r.run(relay)
+			if !c.known {
+				relay = r.relay()
+			}
 			want = append(want, r.pay("shop", payment.ModeTest, "x", 5)...)
 			slept := false
 			r.fault(func(p store.WritePoint, w faults.When) error {
@@ -219,7 +317,7 @@ func TestPausedRelayFeedsNothingTwice(t *testing.T) {
 				r.run(r.relay())
 				return nil
 			})
-			if _, _, err := r.relay().Step(t.Context()); err != nil {
+			if _, _, err := relay.Step(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if !slept {
@@ -332,8 +430,12 @@ func TestMarkFed(t *testing.T) {
 	r := newRig(t)
 	r.pay("shop", payment.ModeTest, "a", 3)
 	s := r.service(r.engine)
-	for range 2 {
-		if err := s.MarkFed(t.Context(), "pay_a", []string{"evt_a_0", "evt_a_2", "evt_else"}); err != nil {
+	read, err := store.NewPayments(r.engine).Get(t.Context(), "pay_a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time with what was read before the first
+		if err := s.MarkFed(t.Context(), []payment.Fed{{Payment: "pay_a", Events: []string{"evt_a_0", "evt_a_2", "evt_else"}, Read: read}})[0]; err != nil {
 			t.Fatal(err)
 		}
 		p, err := store.NewPayments(r.engine).Get(t.Context(), "pay_a")
@@ -344,7 +446,7 @@ func TestMarkFed(t *testing.T) {
 			t.Errorf("outbox %v, version %d, %d history entries, updated %s", idsOf(p.Outbox), p.Version, len(p.History), p.UpdatedAt)
 		}
 	}
-	if err := s.MarkFed(t.Context(), "pay_nothing", nil); payment.CodeOf(err) != payment.CodeNotFound {
+	if err := s.MarkFed(t.Context(), []payment.Fed{{Payment: "pay_nothing"}})[0]; payment.CodeOf(err) != payment.CodeNotFound {
 		t.Errorf("no such payment: %v", err)
 	}
 }

@@ -185,8 +185,8 @@ func wire(o Options, below store.Engine) (*House, error) {
 		Payments: payments, Keys: store.NewKeys(engine), Disputes: store.NewDisputes(engine), Notify: alerts, Providers: registry, Apps: apps,
 		Clock: o.Clock, Token: rand.Text, PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
 		Render: httpapi.NewRenderer(o.Config.PublicURL), ReturnLayer: o.Config.Layers.Return, Logger: o.Logger,
-		Pauses: pauses.Get,
-		Risk:   &gateway.RiskOptions{Store: store.NewRisk(engine), Policy: policies(o.Config)},
+		Pauses: pauses.Get, Parallel: 8,
+		Risk: &gateway.RiskOptions{Store: store.NewRisk(engine), Policy: policies(o.Config)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("wire the gateway: %w", err)
@@ -200,7 +200,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 		return nil, err
 	}
 	feed := store.NewFeed(engine)
-	relay, err := outbox.NewRelay(outbox.RelayOptions{Payments: payments, Marker: service, Pages: feed, Clock: o.Clock, Parallel: 8})
+	relay, err := outbox.NewRelay(outbox.RelayOptions{Payments: payments, Marker: service, Pages: feed, Clock: o.Clock})
 	if err != nil {
 		return nil, fmt.Errorf("wire the feed: %w", err)
 	}
