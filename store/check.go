@@ -87,6 +87,16 @@ func (c Collection) ArrayField() string {
 	return ""
 }
 
+// has says that an index has this field.
+func (c Collection) has(field string) bool {
+	for i := range c.Indexes {
+		if slices.Contains(c.Indexes[i].Fields, field) {
+			return true
+		}
+	}
+	return false
+}
+
 // Fields returns every indexed field once, sorted.
 func (c Collection) Fields() []string {
 	var fields []string
@@ -106,13 +116,13 @@ func (c Collection) Checked(d Doc) (Doc, error) {
 	if len(d.Body) > MaxBodyBytes {
 		return Doc{}, fmt.Errorf("%w: %s %s: body of %d bytes, limit %d", ErrTooLarge, c.Name, d.ID, len(d.Body), MaxBodyBytes)
 	}
-	if len(d.Body) == 0 || d.Body[0] != '{' || !json.Valid(d.Body) || !utf8.Valid(d.Body) {
+	if len(d.Body) == 0 || d.Body[0] != '{' || !quicklyValid(d.Body) && !json.Valid(d.Body) || !utf8.Valid(d.Body) {
 		return Doc{}, fmt.Errorf("%w: %s %s: body is not a JSON object", ErrInvalid, c.Name, d.ID)
 	}
 	out := Doc{ID: d.ID, Version: d.Version, Body: bytes.Clone(d.Body)}
-	fields, array := c.Fields(), c.ArrayField()
+	array := c.ArrayField()
 	for f, v := range d.Index {
-		if _, ok := slices.BinarySearch(fields, f); !ok {
+		if !c.has(f) {
 			return Doc{}, fmt.Errorf("%w: %s %s: no index of the collection has field %q", ErrInvalid, c.Name, d.ID, f)
 		}
 		value, err := checkValue(v, f == array)
