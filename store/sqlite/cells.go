@@ -2,10 +2,75 @@ package sqlite
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
+
+// encodeIndex writes index values as a JSON object of cells, fields in order: byte for byte what encoding/json makes of
+// them, so that a file's old rows and new ones compare. Every write passes here.
+func encodeIndex(index map[string]any) (string, error) {
+	fields := make([]string, 0, 16)
+	for f := range index {
+		fields = append(fields, f)
+	}
+	slices.Sort(fields)
+	out := append(make([]byte, 0, 512), '{')
+	for i, f := range fields {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(appendText(out, f), ':', '{')
+		switch v := index[f].(type) {
+		case string:
+			out = appendText(append(out, `"s":`...), v)
+		case int64:
+			out = strconv.AppendInt(append(out, `"i":`...), v, 10)
+		case bool:
+			out = strconv.AppendBool(append(out, `"b":`...), v)
+		case time.Time:
+			out = strconv.AppendInt(append(out, `"t":`...), v.UnixMilli(), 10)
+		case []string:
+			if len(v) == 0 {
+				return "", fmt.Errorf("encode index values: field %s is an empty list", f)
+			}
+			out = append(out, `"a":`...)
+			for n, s := range v {
+				out = appendText(append(out, "[,"[min(n, 1)]), s)
+			}
+			out = append(out, ']')
+		default:
+			return "", fmt.Errorf("encode index values: field %s is a %T", f, v)
+		}
+		out = append(out, '}')
+	}
+	return string(append(out, '}')), nil
+}
+
+// appendText writes a string as encoding/json does. What needs more than an escape of the form \u00xx is left to it.
+func appendText(out []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	from := len(out)
+	out = append(out, '"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= utf8.RuneSelf, c == '\b', c == '\f', c == '\n', c == '\r', c == '\t', c == '"', c == '\\':
+			text, err := json.Marshal(s)
+			if err != nil { // a string always encodes
+				return out
+			}
+			return append(out[:from], text...)
+		case c < ' ', c == '<', c == '>', c == '&':
+			out = append(out, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			out = append(out, c)
+		}
+	}
+	return append(out, '"')
+}
 
 // quickIndex reads index values in the very form that encodeIndex writes. Every read
 // of a document passes here, and encoding/json would take a third of its time. ok is
@@ -45,7 +110,7 @@ func (p *cellReader) skip(s string) (ok bool) {
 	return ok
 }
 
-// text reads a string. One with an escape is left to encoding/json, by itself.
+// text reads a string. One with any other escape than that of the separator in refs is left to encoding/json, by itself.
 func (p *cellReader) text() (string, bool) {
 	if !p.skip(`"`) {
 		return "", false
@@ -64,6 +129,14 @@ func (p *cellReader) text() (string, bool) {
 }
 
 func (p *cellReader) escaped(i int) (s string, ok bool) {
+	const separator, escape = "\x1f", `\u001f`
+	if strings.HasPrefix(p.rest[i:], escape) {
+		head, tail := p.rest[:i], p.rest[i+len(escape):]
+		if end := strings.IndexAny(tail, `"\`); end >= 0 && tail[end] == '"' {
+			p.rest = tail[end+1:]
+			return head + separator + tail[:end], true
+		}
+	}
 	for ; i < len(p.rest); i++ {
 		switch p.rest[i] {
 		case '\\':

@@ -1,11 +1,14 @@
 package sqlite
 
 import (
+	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 // Guards what documents are found by: the quick reader of index values reads what is
@@ -28,6 +31,67 @@ func TestQuickIndex(t *testing.T) {
 			t.Errorf("%s: ok %v, differs (-want +got):\n%s", text, ok, d)
 		}
 	}
+}
+
+// slowEncoded is the form that index values have in the file: what encoding/json makes of cells.
+func slowEncoded(index map[string]any) (string, error) {
+	cells := make(map[string]cell, len(index))
+	for f, v := range index {
+		switch v := v.(type) {
+		case string:
+			cells[f] = cell{String: &v}
+		case int64:
+			cells[f] = cell{Int: &v}
+		case bool:
+			cells[f] = cell{Bool: &v}
+		case time.Time:
+			ms := v.UnixMilli()
+			cells[f] = cell{TimeMS: &ms}
+		case []string:
+			cells[f] = cell{Array: v}
+		}
+	}
+	data, err := json.Marshal(cells)
+	if err != nil {
+		return "", fmt.Errorf("encode index values: %w", err)
+	}
+	return string(data), nil
+}
+
+// Guards the file's format, and that equal values are equal text: the encoder writes what encoding/json would.
+func TestEncodeIndex(t *testing.T) {
+	t.Parallel()
+	text := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.RuneFrom([]rune("ab<>&\"\\\b\f\n\r\t\x00\x1f\x7f\u2028\u2029\ufffdüß€😀"))))
+	value := rapid.OneOf(
+		text.AsAny(), rapid.Int64().AsAny(), rapid.Bool().AsAny(), rapid.SliceOfN(text, 1, 4).AsAny(),
+		rapid.Map(rapid.Int64Range(-1e14, 1e14), time.UnixMilli).AsAny(),
+	)
+	rapid.Check(t, func(rt *rapid.T) {
+		index := rapid.MapOfN(rapid.StringMatching(`[a-z][a-z0-9_]{0,9}`), value, 0, 12).Draw(rt, "index")
+		got, err := encodeIndex(index)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		want, err := slowEncoded(index)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if got != want {
+			rt.Fatalf("wrote %s, encoding/json %s", got, want)
+		}
+		if len(index) == 0 {
+			return
+		}
+		for f, v := range index {
+			if at, ok := v.(time.Time); ok {
+				index[f] = at.UTC()
+			}
+		}
+		back, ok := quickIndex(got)
+		if d := cmp.Diff(index, back); !ok || d != "" {
+			rt.Fatalf("%s read back: ok %v, differs (-want +got):\n%s", got, ok, d)
+		}
+	})
 }
 
 func FuzzQuickIndex(f *testing.F) {

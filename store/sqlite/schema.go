@@ -281,30 +281,6 @@ type cell struct {
 	Array  []string `json:"a,omitempty"`
 }
 
-func encodeIndex(index map[string]any) (string, error) {
-	cells := make(map[string]cell, len(index))
-	for f, v := range index {
-		switch v := v.(type) {
-		case string:
-			cells[f] = cell{String: &v}
-		case int64:
-			cells[f] = cell{Int: &v}
-		case bool:
-			cells[f] = cell{Bool: &v}
-		case time.Time:
-			ms := v.UnixMilli()
-			cells[f] = cell{TimeMS: &ms}
-		case []string:
-			cells[f] = cell{Array: v}
-		}
-	}
-	data, err := json.Marshal(cells)
-	if err != nil {
-		return "", fmt.Errorf("encode index values: %w", err)
-	}
-	return string(data), nil
-}
-
 func decodeIndex(data string) (map[string]any, error) {
 	if index, ok := quickIndex(data); ok {
 		return index, nil
