@@ -37,6 +37,7 @@ type GuardOptions struct {
 // It is what the rest of the program holds; adapters can't forget any of it.
 type Account struct {
 	inner   Provider
+	info    Info
 	opts    GuardOptions
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	budget  *budget
@@ -67,7 +68,7 @@ func Guard(p Provider, opts GuardOptions) *Account {
 		opts.Stopping = context.Background()
 	}
 	return &Account{
-		inner: p, opts: opts, budget: newBudget(opts.PerSecond, p.Info().Calls, opts.Share, clock),
+		inner: p, info: p.Info(), opts: opts, budget: newBudget(opts.PerSecond, p.Info().Calls, opts.Share, clock),
 		breaker: gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 			Name: p.Info().Account, MaxRequests: 2, Timeout: 10 * time.Second,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 20 },
@@ -77,8 +78,9 @@ func Guard(p Provider, opts GuardOptions) *Account {
 	}
 }
 
-// Info describes the account.
-func (a *Account) Info() Info { return a.inner.Info() }
+// Info describes the account, as its adapter did when it was guarded. It is shared:
+// nobody may change what it refers to.
+func (a *Account) Info() Info { return a.info }
 
 // call runs one provider call under the guard. A call that never left the
 // process is certainly not done.

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway"
@@ -22,10 +24,24 @@ const keysName = "api_keys"
 func KeyCollection() Collection { return Collection{Name: keysName} }
 
 // Keys keeps API keys over an Engine. It implements gateway.Keys.
-type Keys struct{ e Engine }
+type Keys struct {
+	e Engine
+	// recent spares keys from being decoded for every request. Each is read from the
+	// engine all the same: one that was revoked anywhere opens nothing from then on.
+	recent *recent[decodedKey]
+}
+
+// decodedKey is a key and the very bytes it was decoded from.
+type decodedKey struct {
+	body []byte
+	key  gateway.Key
+}
+
+// recentKeys bounds the keys remembered.
+const recentKeys = 256
 
 // NewKeys keeps API keys in an engine.
-func NewKeys(e Engine) *Keys { return &Keys{e: e} }
+func NewKeys(e Engine) *Keys { return &Keys{e: e, recent: newRecent[decodedKey](recentKeys)} }
 
 type keyRecord struct {
 	Schema int         `json:"schema"`
@@ -51,7 +67,17 @@ func (s *Keys) GetKey(ctx context.Context, hash string) (gateway.Key, error) {
 	if err != nil {
 		return gateway.Key{}, portError(err)
 	}
-	return keyOf(d)
+	if known, ok := s.recent.at(d.ID, d.Version); ok && bytes.Equal(known.body, d.Body) {
+		known.key.Scopes = slices.Clone(known.key.Scopes)
+		return known.key, nil
+	}
+	k, err := keyOf(d)
+	if err == nil {
+		known := k
+		known.Scopes = slices.Clone(k.Scopes)
+		s.recent.put(d.ID, d.Version, decodedKey{d.Body, known})
+	}
+	return k, err
 }
 
 func keyOf(d Doc) (gateway.Key, error) {

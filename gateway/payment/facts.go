@@ -83,11 +83,11 @@ type AttemptFact struct {
 	Refs                    Refs      `json:",omitzero"`
 	URL                     string    `json:",omitzero"` // where the customer continues while it is open
 	ApprovedAt              time.Time `json:",omitzero"` // when the customer agreed, zero if not
-	ExpiresAt               time.Time `json:",omitzero"` // when the provider closes it, zero if unknown
+	ExpiresAt               time.Time // when the provider closes it, zero if unknown
 	Failure                 Failure   `json:",omitzero"` // the last failed try at paying, if any
 	PayerID, PayerEmail     string    `json:",omitzero"`
 	Stamp
-	CompleteAsOf time.Time `json:",omitzero"` // newest complete snapshot seen of this root
+	CompleteAsOf time.Time // newest complete snapshot seen of this root
 }
 
 // AuthState is the state of one authorization.

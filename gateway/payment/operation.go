@@ -58,8 +58,8 @@ type Operation struct {
 
 	State        OpState
 	Tries        int       `json:",omitzero"`
-	FirstTriedAt time.Time `json:",omitzero"` // of this generation: the key's age counts from here
-	NextAt       time.Time `json:",omitzero"` // when the worker looks at it again
+	FirstTriedAt time.Time // of this generation: the key's age counts from here
+	NextAt       time.Time // when the worker looks at it again
 	LookUps      int       `json:",omitzero"` // look-ups that found nothing, in this generation
 	LookedUpAt   time.Time `json:",omitzero"`
 	MustLookUp   bool      `json:",omitzero"` // the provider stored a failure under this key: repeating it proves nothing

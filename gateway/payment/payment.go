@@ -88,7 +88,7 @@ type Payment struct {
 	Cases       []CaseEntry    `json:",omitempty"` // dispute history that is not in the disputes' own records yet
 	History     []HistoryEntry `json:",omitempty"`
 	SettledBy   Layer          `json:",omitzero"`
-	NextSyncAt  time.Time      `json:",omitzero"` // zero: settled for good
+	NextSyncAt  time.Time      // zero: settled for good
 }
 
 // New is a payment as it was asked for, with nothing told to any provider yet.

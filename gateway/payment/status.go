@@ -45,7 +45,14 @@ type StatusRow struct {
 // StatusTable is the whole of the state machine's decision, in precedence order.
 // It is printed into docs/state-machine.md and every row is tested.
 func StatusTable() []StatusRow {
-	return []StatusRow{
+	t := statusTable()
+	return t[:]
+}
+
+// statusTable is an array, which costs no memory: statuses are read off facts many
+// times a request.
+func statusTable() [8]StatusRow {
+	return [...]StatusRow{
 		{
 			StatusConflicted, func(c Conditions) bool { return c.Conflict },
 			"Captured money differs from what was asked (amount, currency, account, a second capture). Held until an operator accepts or refunds.",
@@ -86,7 +93,7 @@ func (f Facts) Status() Status { return f.Conditions().Status() }
 
 // Status is the table's answer to these conditions.
 func (c Conditions) Status() Status {
-	for _, row := range StatusTable() {
+	for _, row := range statusTable() {
 		if row.When(c) {
 			return row.Status
 		}
