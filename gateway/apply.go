@@ -18,6 +18,21 @@ func (s *Service) Apply(ctx context.Context, id string, obs payment.Observation,
 	})
 }
 
+// applyTo is Apply to a payment as it was read a moment ago, which spares reading it
+// again. Where it has changed since, the write loses its race and Apply reads it anew.
+// Where the observation brings nothing, it brings nothing to a later version either:
+// facts only grow, and merging does not mind the order (I6).
+func (s *Service) applyTo(ctx context.Context, p *payment.Payment, obs payment.Observation, src payment.Source) (*payment.Payment, error) {
+	next, err := s.save(ctx, p, src, func(p *payment.Payment) error {
+		p.Facts = p.Facts.Observe(obs)
+		return nil
+	})
+	if errors.Is(err, ErrConflict) {
+		return s.Apply(ctx, p.ID, obs, src)
+	}
+	return next, err
+}
+
 // attempt describes attempt n to its adapter. ok is false while its root is
 // not known.
 func attempt(p *payment.Payment, n int) (a providers.Attempt, account string, ok bool) {
@@ -59,7 +74,7 @@ func (s *Service) Refresh(ctx context.Context, id string, n int, src payment.Sou
 		if !ok {
 			continue
 		}
-		if p, err = s.Apply(ctx, id, obs, src); err != nil {
+		if p, err = s.applyTo(ctx, p, obs, src); err != nil {
 			return nil, err
 		}
 	}

@@ -16,9 +16,35 @@ type placement struct {
 	known   bool  // the payment knows the object or one of its refs; else somebody only claims it
 }
 
+// claims are the payments that events claim to concern, each read once; nil where there
+// is none. They serve one round of placing and are not kept.
+type claims map[string]*payment.Payment
+
+func (b *Inbox) claimed(ctx context.Context, read claims, id string) (*payment.Payment, error) {
+	if p, ok := read[id]; ok || id == "" {
+		return p, nil
+	}
+	p, ok, err := b.opts.Finder.Find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		p = nil
+	}
+	read[id] = p
+	return p, nil
+}
+
 // place finds the payment that an object may concern: one that knows the object
 // or what it hangs on, else the one that is claimed. The zero placement: none.
-func (b *Inbox) place(ctx context.Context, account string, object providers.Ref, h providers.Hint) (placement, error) {
+func (b *Inbox) place(ctx context.Context, account string, object providers.Ref, h providers.Hint, read claims) (placement, error) {
+	claimed, unread := b.claimed(ctx, read, h.PaymentID)
+	if claimed != nil {
+		// The claim is true, so there is nothing to search for.
+		if n, ok := holds(claimed, account, object.ID); ok {
+			return placement{payment: claimed.ID, ns: readable(claimed, account, n), known: true}, nil
+		}
+	}
 	ids := h.Refs
 	if object.ID != "" {
 		ids = append([]string{object.ID}, h.Refs...)
@@ -36,17 +62,13 @@ func (b *Inbox) place(ctx context.Context, account string, object providers.Ref,
 			}
 		}
 	}
-	if h.PaymentID == "" {
+	if unread != nil || claimed == nil {
+		return placement{}, unread
+	}
+	if !slices.ContainsFunc(claimed.Facts.Opened, func(a payment.Attempt) bool { return a.Account == account }) {
 		return placement{}, nil
 	}
-	p, ok, err := b.opts.Finder.Find(ctx, h.PaymentID)
-	if err != nil || !ok {
-		return placement{}, err
-	}
-	if !slices.ContainsFunc(p.Facts.Opened, func(a payment.Attempt) bool { return a.Account == account }) {
-		return placement{}, nil
-	}
-	return placement{payment: p.ID, ns: readable(p, account, h.N)}, nil
+	return placement{payment: claimed.ID, ns: readable(claimed, account, h.N)}, nil
 }
 
 // readable lists the attempts at an account whose root is known: attempt n, or

@@ -80,7 +80,7 @@ func (b *Inbox) trace(ctx context.Context, m member) (h providers.Hint, found bo
 		}
 	}
 	h = boundedHint(h)
-	at, err := b.place(ctx, m.Account, m.Event.Object, h)
+	at, err := b.place(ctx, m.Account, m.Event.Object, h, claims{})
 	if err != nil {
 		return h, false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -58,12 +59,12 @@ func (b *Inbox) Step(ctx context.Context) (did int, next time.Time, err error) {
 // first event. What can't be placed now, because the store does not answer,
 // stays due and costs no try.
 func (b *Inbox) grouped(ctx context.Context, due []Record) (groups []*group, problems []error) {
-	byPayment := map[string]*group{}
+	byPayment, read := map[string]*group{}, claims{}
 	for _, r := range due {
 		var at placement
 		if r.State == Pending {
 			var err error
-			if at, err = b.place(ctx, r.Account, r.Event.Object, r.Event.Hint); err != nil {
+			if at, err = b.place(ctx, r.Account, r.Event.Object, r.Event.Hint, read); err != nil {
 				problems = append(problems, fmt.Errorf("inbox: place %s: %w", r.ID, err))
 				continue
 			}
@@ -117,33 +118,55 @@ func (b *Inbox) work(ctx context.Context, g *group) (did int, err error) {
 	if first := g.events[0]; first.State != Pending {
 		return 1, b.tell(ctx, first.Record)
 	}
+	// The first one by itself, then the rest together, and so are they settled: writes
+	// that come at once share one commit.
+	took := make([]taken, len(g.events))
+	take := func(i int) { took[i] = b.take(ctx, g.events[i]) }
+	take(0)
+	if !took[0].ok && took[0].err == nil {
+		return 0, nil
+	}
+	b.each(len(took)-1, func(i int) { take(i + 1) })
 	var problems []error
-	claimed := g.events[:0:0]
-	for i, m := range g.events {
-		r, ok, err := b.claim(ctx, m.Record)
+	claimed := make([]member, 0, len(took))
+	for _, t := range took {
+		problems = append(problems, t.err)
 		switch {
-		case err != nil:
-			problems = append(problems, err)
-		case !ok && i == 0:
-			return 0, errors.Join(problems...)
-		case !ok: // somebody else's by now
-		case r.Tries > b.opts.MaxTries: // each try ended without a word: it may be what kills us
-			problems = append(problems, b.settle(ctx, r, func(r Record, now time.Time) Record {
-				return r.final(Dead, "never_finished", false, now)
-			}))
+		case t.dead:
 			did++
-		default:
-			claimed = append(claimed, member{r, m.at})
+		case t.ok:
+			claimed = append(claimed, t.member)
 		}
 	}
 	if len(claimed) == 0 {
 		return did, errors.Join(problems...)
 	}
 	seen := b.look(ctx, g.payment, claimed)
-	for _, m := range claimed {
-		problems = append(problems, b.conclude(ctx, m, seen))
+	results := make([]error, len(claimed))
+	b.each(len(claimed), func(i int) { results[i] = b.conclude(ctx, claimed[i], seen) })
+	return did + len(claimed), errors.Join(append(problems, results...)...)
+}
+
+// taken is what came of taking one event of a group.
+type taken struct {
+	member
+	ok   bool // it is ours
+	dead bool // it was given up at once
+	err  error
+}
+
+// take claims an event. One whose every try ended without a word may be what kills
+// us: it is given up.
+func (b *Inbox) take(ctx context.Context, m member) (t taken) {
+	r, ok, err := b.claim(ctx, m.Record)
+	t = taken{member: member{r, m.at}, ok: ok, err: err}
+	if ok && r.Tries > b.opts.MaxTries {
+		t.dead = true
+		t.err = b.settle(ctx, r, func(r Record, now time.Time) Record {
+			return r.final(Dead, "never_finished", false, now)
+		})
 	}
-	return did + len(claimed), errors.Join(problems...)
+	return t
 }
 
 // claim takes an event. ok is false where another worker was first.
@@ -212,6 +235,9 @@ func (b *Inbox) look(ctx context.Context, id string, events []member) sight {
 	if len(done) > 0 {
 		b.opts.Metrics.Fetched(newest.Provider, len(events))
 	}
+	if s.payment != nil && len(s.failed) == 0 && settled(s.payment) {
+		return s // read a moment ago, and nothing is to be done
+	}
 	p, err := b.opts.Applier.RunDue(ctx, id, src)
 	if err != nil {
 		s.err = err
@@ -219,4 +245,9 @@ func (b *Inbox) look(ctx context.Context, id string, events []member) sight {
 	}
 	s.payment = p
 	return s
+}
+
+// settled says that nothing is to be done about a payment now or later.
+func settled(p *payment.Payment) bool {
+	return !slices.ContainsFunc(p.Operations, func(op payment.Operation) bool { return !op.State.Settled() })
 }
