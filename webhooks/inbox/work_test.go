@@ -373,6 +373,73 @@ func TestClaimNeverAdopts(t *testing.T) {
 	r.wantStatus(other.ID, payment.StatusSucceeded)
 }
 
+// Guards the cost of the usual event, a true claim on a known checkout: its payment is
+// read once to place it and once to apply what the provider says, and never searched for.
+// A claim beside somebody else's known object still loses to whoever knows the object.
+func TestReadsOfOneEvent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p, other := r.create("a"), r.create("b")
+	r.fake.pay(rootOf(p.ID))
+	r.fake.pay(rootOf(other.ID))
+	first := r.stored(paid("e1", p))
+	var reads []string
+	r.fault.set(nil, func(method string) error {
+		reads = append(reads, method)
+		return nil
+	})
+	if did, _, err := r.inbox.Step(t.Context()); did != 1 || err != nil {
+		t.Fatalf("did %d (%v)", did, err)
+	}
+	r.fault.up()
+	if diff := cmp.Diff([]string{"Query", "Get", "Get"}, reads); diff != "" {
+		t.Errorf("reads: what is due, the payment to place the event, the payment to apply to (-want +got):\n%s", diff)
+	}
+	if rec := r.wantState(first, inbox.Done, ""); rec.Payment != p.ID {
+		t.Errorf("placed at %s", rec.Payment)
+	}
+	h := paid("e2", other)
+	h.Payment = p.ID
+	second := r.stored(h)
+	r.step()
+	if rec := r.wantState(second, inbox.Done, ""); rec.Payment != other.ID {
+		t.Errorf("a false claim leads to %s, not to the payment that knows the object", rec.Payment)
+	}
+	r.wantStatus(other.ID, payment.StatusSucceeded)
+}
+
+// Guards the write that trusts what was read before the provider was asked: whoever
+// changed the payment meanwhile keeps their change, and the observation is not lost.
+func TestPaymentChangesWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p := r.create("a")
+	r.fake.pay(rootOf(p.ID))
+	id := r.stored(paid("e1", p))
+	decline := payment.Decline{Key: payment.ObjectKey{Provider: "stripe", Account: p.Facts.Opened[0].Account, ID: "ch_declined"}, N: 1, Stamp: payment.Stamp{AsOf: r.clock.now()}}
+	raced := false
+	r.fault.set(func(pt store.WritePoint, w faults.When) error {
+		if pt == store.PointPaymentReplace && w == faults.Before && !raced {
+			raced = true
+			news := payment.Observation{N: 1, Facts: payment.Facts{Declines: []payment.Decline{decline}}}
+			if _, err := r.service.Apply(t.Context(), p.ID, news, payment.Source{Layer: payment.LayerReconcile}); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	}, nil)
+	r.step()
+	r.fault.up()
+	r.wantState(id, inbox.Done, "")
+	got := r.wantStatus(p.ID, payment.StatusSucceeded)
+	if len(got.Facts.Captures) != 1 || len(got.Facts.Declines) != 1 {
+		t.Errorf("%d captures and %d declines, want one each", len(got.Facts.Captures), len(got.Facts.Declines))
+	}
+	if n := r.fake.fetched(); n != 1 {
+		t.Errorf("%d reads at the provider, want 1", n)
+	}
+}
+
 // Guards tracing: an object without any reference in its body is read once, and
 // found through what it hangs on; a provider that can't answer is asked later.
 func TestTraceFindsThePayment(t *testing.T) {
