@@ -184,7 +184,9 @@ func (s *Inbox) Insert(ctx context.Context, rec inbox.Record, body []byte) (inbo
 		return inbox.Record{}, false, err
 	}
 	if created {
-		s.recent.put(d.ID, stored.Version, decodedEvent{d.Body, r})
+		if rec.State == inbox.Pending { // nobody is about to work on any other
+			s.recent.put(d.ID, stored.Version, decodedEvent{d.Body, r})
+		}
 		return rec, true, nil
 	}
 	out, err := s.of(stored)
