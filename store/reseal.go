@@ -108,7 +108,7 @@ func (r *Resealer) write(ctx context.Context, rec resealRecord) error {
 	return r.cursors.Set(ctx, r.cursor(), string(value), resealToken, r.clock())
 }
 
-// State tells how far the round got. ErrUnavailable.
+// State tells how far the round got. gateway.ErrUnavailable.
 func (r *Resealer) State(ctx context.Context) (ResealState, error) {
 	if r.engine.Active() == "" {
 		return ResealState{Phase: ResealOff}, nil
@@ -116,11 +116,11 @@ func (r *Resealer) State(ctx context.Context) (ResealState, error) {
 	rec, at, err := r.read(ctx)
 	return ResealState{
 		Active: r.engine.Active(), Phase: rec.Phase, Written: rec.Written, Failed: rec.Failed, Problem: rec.Problem, Records: rec.Records, At: at,
-	}, err
+	}, portError(err)
 }
 
 // Restart orders another round: after a process with an older configuration has written since, or to count again. It
-// does nothing without a key. ErrUnavailable.
+// does nothing without a key. gateway.ErrUnavailable.
 func (r *Resealer) Restart(ctx context.Context) error {
 	if r.engine.Active() == "" {
 		return nil
@@ -128,7 +128,7 @@ func (r *Resealer) Restart(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next = time.Time{}
-	return r.write(ctx, resealRecord{Schema: 1, Phase: ResealRewriting})
+	return portError(r.write(ctx, resealRecord{Schema: 1, Phase: ResealRewriting}))
 }
 
 // Step works on one batch of records. did is how many it looked at.
