@@ -41,14 +41,7 @@ func (a *api) listDisputes(c *gin.Context) error {
 		return err
 	}
 	found, next, err := a.svc.ListDisputes(c.Request.Context(), callerOf(c), f)
-	if err != nil {
-		return err
-	}
-	out := make([]disputeRecordWire, 0, len(found))
-	for _, r := range found {
-		out = append(out, disputeRecordOf(r))
-	}
-	return a.json(c, http.StatusOK, listOf(out, next))
+	return answerList(a, c, found, next, err, disputeRecordOf)
 }
 
 func (a *api) getDispute(c *gin.Context) error {

@@ -73,6 +73,28 @@ func (q *query) page(standard int) (limit int, after string) {
 	return limit, q.text("after", 1024)
 }
 
+// pageOnly reads the page asked for of a list that takes no filter.
+func pageOnly(c *gin.Context, standard int) (limit int, after string, err error) {
+	q, err := parseQuery(c.Request.URL.RawQuery)
+	if err != nil {
+		return 0, "", err
+	}
+	limit, after = q.page(standard)
+	return limit, after, q.err()
+}
+
+// answerList writes what a list brought, each row as wire shows it.
+func answerList[T, W any](a *api, c *gin.Context, found []T, next string, err error, wire func(T) W) error {
+	if err != nil {
+		return portError(err)
+	}
+	out := make([]W, 0, len(found))
+	for _, row := range found {
+		out = append(out, wire(row))
+	}
+	return a.json(c, http.StatusOK, listOf(out, next))
+}
+
 func (q *query) err() error {
 	for _, name := range sortedKeys(q.values) {
 		q.f.add("?"+name, "is not a known query parameter")
@@ -140,12 +162,8 @@ func (a *api) nested(c *gin.Context) (id string, limit int, after string, err er
 	if id, err = idParam(c, "pay"); err != nil {
 		return "", 0, "", err
 	}
-	q, err := parseQuery(c.Request.URL.RawQuery)
-	if err != nil {
-		return "", 0, "", err
-	}
-	limit, after = q.page(defaultNested)
-	return id, limit, after, q.err()
+	limit, after, err = pageOnly(c, defaultNested)
+	return id, limit, after, err
 }
 
 func (a *api) listRefunds(c *gin.Context) error {

@@ -143,14 +143,7 @@ func (a *api) listAlerts(c *gin.Context) error {
 		return err
 	}
 	found, next, err := a.opts.Alerts.ListAlerts(c.Request.Context(), callerOf(c), f)
-	if err != nil {
-		return portError(err)
-	}
-	out := make([]alertWire, 0, len(found))
-	for _, r := range found {
-		out = append(out, alertOf(r))
-	}
-	return a.json(c, http.StatusOK, listOf(out, next))
+	return answerList(a, c, found, next, err, alertOf)
 }
 
 func (a *api) ackAlert(c *gin.Context) error {
@@ -194,49 +187,31 @@ func (a *api) listEvents(c *gin.Context) error {
 	if a.opts.Events == nil {
 		return notServed()
 	}
-	q, err := parseQuery(c.Request.URL.RawQuery)
+	limit, after, err := pageOnly(c, defaultNested)
 	if err != nil {
-		return err
-	}
-	limit, after := q.page(defaultNested)
-	if err := q.err(); err != nil {
 		return err
 	}
 	if callerOf(c).Operator {
 		return payment.NewError(payment.CodeForbidden, "A feed belongs to an app; read it with the app's key.")
 	}
 	found, next, err := a.opts.Events.ListEvents(c.Request.Context(), callerOf(c), after, limit)
-	if err != nil {
-		return portError(err)
-	}
-	out := make([]eventWire, 0, len(found))
-	for _, e := range found {
-		out = append(out, eventWire{ID: e.ID, Object: "event", Type: e.Type, CreatedAt: e.At.UTC(), Sequence: e.Sequence, Data: eventDataWire{Object: e.Object}})
-	}
-	return a.json(c, http.StatusOK, listOf(out, next))
+	return answerList(a, c, found, next, err, eventOf)
+}
+
+func eventOf(e FeedEvent) eventWire {
+	return eventWire{ID: e.ID, Object: "event", Type: e.Type, CreatedAt: e.At.UTC(), Sequence: e.Sequence, Data: eventDataWire{Object: e.Object}}
 }
 
 func (a *api) listRuns(c *gin.Context) error {
 	if a.opts.Runs == nil {
 		return notServed()
 	}
-	q, err := parseQuery(c.Request.URL.RawQuery)
+	limit, after, err := pageOnly(c, defaultPage)
 	if err != nil {
-		return err
-	}
-	limit, after := q.page(defaultPage)
-	if err := q.err(); err != nil {
 		return err
 	}
 	found, next, err := a.opts.Runs.ListRuns(c.Request.Context(), limit, after)
-	if err != nil {
-		return portError(err)
-	}
-	out := make([]runWire, 0, len(found))
-	for _, r := range found {
-		out = append(out, runOf(r))
-	}
-	return a.json(c, http.StatusOK, listOf(out, next))
+	return answerList(a, c, found, next, err, runOf)
 }
 
 func (a *api) startRun(c *gin.Context) error {
@@ -257,24 +232,17 @@ func (a *api) startRun(c *gin.Context) error {
 
 func bindRun(raw []byte) (RunRequest, error) {
 	var r RunRequest
-	n, err := parseJSON(raw)
-	if err != nil {
-		return r, err
-	}
-	f := &faults{}
-	o := f.object(n, "")
-	if o.valid && !o.has("job") {
-		f.add("/job", "is required")
-	}
-	o.enum("job", &r.Job, "due", "sweep", "janitor", "audit", "all")
-	o.str("account", &r.Account)
-	o.moment("from", &r.From)
-	o.moment("to", &r.To)
-	o.done()
-	if !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To) {
-		f.add("/to", "must be after from")
-	}
-	return r, f.err()
+	err := bindObject(raw, func(o *object) {
+		o.required("job", "is required")
+		o.enum("job", &r.Job, "due", "sweep", "janitor", "audit", "all")
+		o.str("account", &r.Account)
+		o.moment("from", &r.From)
+		o.moment("to", &r.To)
+		if !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To) {
+			o.f.add("/to", "must be after from")
+		}
+	})
+	return r, err
 }
 
 // moment reads an RFC 3339 time.

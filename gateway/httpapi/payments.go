@@ -58,14 +58,7 @@ func (a *api) listPayments(c *gin.Context) error {
 		return err
 	}
 	found, next, err := a.svc.List(c.Request.Context(), callerOf(c), f)
-	if err != nil {
-		return err
-	}
-	out := make([]paymentWire, 0, len(found))
-	for _, p := range found {
-		out = append(out, a.payment(p))
-	}
-	return a.json(c, http.StatusOK, listOf(out, next))
+	return answerList(a, c, found, next, err, a.payment)
 }
 
 func (a *api) getPayment(c *gin.Context) error {

@@ -96,15 +96,8 @@ func keyOf(k gateway.Key) keyWire {
 }
 
 func (a *api) listKeys(c *gin.Context) error {
-	keys, err := a.svc.ListKeys(c.Request.Context())
-	if err != nil {
-		return err
-	}
-	out := make([]keyWire, 0, len(keys))
-	for _, k := range keys {
-		out = append(out, keyOf(k))
-	}
-	return a.json(c, http.StatusOK, listOf(out, ""))
+	found, err := a.svc.ListKeys(c.Request.Context())
+	return answerList(a, c, found, "", err, keyOf)
 }
 
 func (a *api) revokeKey(c *gin.Context) error {
@@ -229,38 +222,33 @@ func (a *api) orderErasure(c *gin.Context) error {
 // about the person.
 func bindErasure(raw []byte) (ErasureRequest, error) {
 	var r ErasureRequest
-	n, err := parseJSON(raw)
-	if err != nil {
-		return r, err
-	}
-	f := &faults{}
-	o := f.object(n, "")
-	o.str("app", &r.App)
-	o.str("ref", &r.Ref)
-	o.str("email", &r.Email)
-	o.str("reason", &r.Reason)
-	o.boolean("metadata", &r.Texts)
-	if o.valid {
-		if r.App == "" {
-			f.add("/app", "is required")
-		}
-		if r.Ref == "" && r.Email == "" {
-			f.add("/ref", "is required, or email")
-		}
-		if r.Reason == "" {
-			f.add("/reason", "is required")
-		}
-		for _, t := range []struct {
-			at, text string
-			most     int
-		}{{"/ref", r.Ref, 200}, {"/email", r.Email, 254}, {"/reason", r.Reason, 500}} {
-			if len([]rune(t.text)) > t.most {
-				f.add(t.at, "must have at most %d characters", t.most)
+	err := bindObject(raw, func(o *object) {
+		o.str("app", &r.App)
+		o.str("ref", &r.Ref)
+		o.str("email", &r.Email)
+		o.str("reason", &r.Reason)
+		o.boolean("metadata", &r.Texts)
+		if o.valid {
+			if r.App == "" {
+				o.f.add("/app", "is required")
+			}
+			if r.Ref == "" && r.Email == "" {
+				o.f.add("/ref", "is required, or email")
+			}
+			if r.Reason == "" {
+				o.f.add("/reason", "is required")
+			}
+			for _, t := range []struct {
+				at, text string
+				most     int
+			}{{"/ref", r.Ref, 200}, {"/email", r.Email, 254}, {"/reason", r.Reason, 500}} {
+				if len([]rune(t.text)) > t.most {
+					o.f.add(t.at, "must have at most %d characters", t.most)
+				}
 			}
 		}
-	}
-	o.done()
-	return r, f.err()
+	})
+	return r, err
 }
 
 func (a *api) getErasure(c *gin.Context) error {
@@ -282,21 +270,10 @@ func (a *api) listErasures(c *gin.Context) error {
 	if a.opts.Erasures == nil {
 		return notServed()
 	}
-	q, err := parseQuery(c.Request.URL.RawQuery)
+	limit, after, err := pageOnly(c, defaultPage)
 	if err != nil {
-		return err
-	}
-	limit, after := q.page(defaultPage)
-	if err := q.err(); err != nil {
 		return err
 	}
 	found, next, err := a.opts.Erasures.ListErasures(c.Request.Context(), limit, after)
-	if err != nil {
-		return portError(err)
-	}
-	out := make([]erasureWire, 0, len(found))
-	for _, e := range found {
-		out = append(out, erasureOf(e))
-	}
-	return a.json(c, http.StatusOK, listOf(out, next))
+	return answerList(a, c, found, next, err, erasureOf)
 }

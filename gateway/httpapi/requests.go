@@ -171,29 +171,16 @@ type resolveBody struct {
 
 func bindResolve(raw []byte) (resolveBody, error) {
 	var b resolveBody
-	n, err := parseJSON(raw)
-	if err != nil {
-		return b, err
-	}
-	f := &faults{}
-	o := f.object(n, "")
-	if o.valid && !o.has("action") {
-		f.add("/action", "is required: accept or refund")
-	}
-	o.enum("action", &b.Action, "accept", "refund")
-	o.list("captures", func(n node, at string) {
-		if n.kind != kindString {
-			f.wrong(at, n, "a string")
-			return
+	err := bindObject(raw, func(o *object) {
+		o.required("action", "is required: accept or refund")
+		o.enum("action", &b.Action, "accept", "refund")
+		o.texts("captures", &b.Captures)
+		o.str("reason", &b.Reason)
+		if len(b.Reason) > 1000 {
+			o.f.add("/reason", "must have at most 1000 bytes")
 		}
-		b.Captures = append(b.Captures, n.text)
 	})
-	o.str("reason", &b.Reason)
-	o.done()
-	if len(b.Reason) > 1000 {
-		f.add("/reason", "must have at most 1000 bytes")
-	}
-	return b, f.err()
+	return b, err
 }
 
 type snoozeBody struct {
@@ -217,6 +204,11 @@ func bindOptional(raw []byte, read func(*object)) error {
 	if len(raw) == 0 {
 		return nil
 	}
+	return bindObject(raw, read)
+}
+
+// bindObject reads a body that is one object: what read does not take is unknown.
+func bindObject(raw []byte, read func(*object)) error {
 	n, err := parseJSON(raw)
 	if err != nil {
 		return err
@@ -226,6 +218,13 @@ func bindOptional(raw []byte, read func(*object)) error {
 	read(o)
 	o.done()
 	return f.err()
+}
+
+// required finds fault with an object that has no such key.
+func (o *object) required(key, rule string) {
+	if o.valid && !o.has(key) {
+		o.f.add("/"+key, "%s", rule)
+	}
 }
 
 func (o *object) has(key string) bool {

@@ -32,15 +32,8 @@ func (a *api) listBlocks(c *gin.Context) error {
 		return err
 	}
 	found, next, err := a.svc.Blocks(c.Request.Context(), callerOf(c), f)
-	if err != nil {
-		return err
-	}
 	now := a.opts.Clock()
-	out := make([]blockWire, 0, len(found))
-	for _, b := range found {
-		out = append(out, blockOf(b, now))
-	}
-	return a.json(c, http.StatusOK, listOf(out, next))
+	return answerList(a, c, found, next, err, func(b risk.Block) blockWire { return blockOf(b, now) })
 }
 
 func (a *api) setBlock(c *gin.Context) error {
@@ -119,14 +112,7 @@ func (a *api) listDecisions(c *gin.Context) error {
 		return err
 	}
 	found, next, err := a.svc.Decisions(c.Request.Context(), callerOf(c), f)
-	if err != nil {
-		return err
-	}
-	out := make([]decisionWire, 0, len(found))
-	for _, d := range found {
-		out = append(out, decisionOf(d))
-	}
-	return a.json(c, http.StatusOK, listOf(out, next))
+	return answerList(a, c, found, next, err, decisionOf)
 }
 
 func (a *api) getDecision(c *gin.Context) error {
@@ -202,25 +188,20 @@ type blockBody struct {
 
 func bindBlock(raw []byte) (blockBody, error) {
 	b := blockBody{Cancel: true}
-	n, err := parseJSON(raw)
-	if err != nil {
-		return b, err
-	}
-	f := &faults{}
-	o := f.object(n, "")
-	o.str("app", &b.App)
-	o.enum("mode", &b.Mode, "test", "live")
-	o.str("customer", &b.Customer)
-	o.str("payer", &b.Payer)
-	o.str("card_fingerprint", &b.CardFingerprint)
-	o.str("email", &b.Email)
-	o.str("email_hash", &b.EmailHash)
-	o.str("reason", &b.Reason)
-	o.moment("expires_at", &b.ExpiresAt)
-	o.boolean("cancel", &b.Cancel)
-	o.boolean("refund", &b.Refund)
-	o.done()
-	return b, f.err()
+	err := bindObject(raw, func(o *object) {
+		o.str("app", &b.App)
+		o.enum("mode", &b.Mode, "test", "live")
+		o.str("customer", &b.Customer)
+		o.str("payer", &b.Payer)
+		o.str("card_fingerprint", &b.CardFingerprint)
+		o.str("email", &b.Email)
+		o.str("email_hash", &b.EmailHash)
+		o.str("reason", &b.Reason)
+		o.moment("expires_at", &b.ExpiresAt)
+		o.boolean("cancel", &b.Cancel)
+		o.boolean("refund", &b.Refund)
+	})
+	return b, err
 }
 
 func (b blockBody) input() gateway.BlockInput {
@@ -236,18 +217,13 @@ type judgeBody struct {
 
 func bindJudge(raw []byte) (judgeBody, error) {
 	var b judgeBody
-	n, err := parseJSON(raw)
-	if err != nil {
-		return b, err
-	}
-	f := &faults{}
-	o := f.object(n, "")
-	o.str("reason", &b.Reason)
-	o.done()
-	if len(b.Reason) > 1000 || !printable(b.Reason) {
-		f.add("/reason", "must have at most 1000 bytes, without control characters")
-	}
-	return b, f.err()
+	err := bindObject(raw, func(o *object) {
+		o.str("reason", &b.Reason)
+		if len(b.Reason) > 1000 || !printable(b.Reason) {
+			o.f.add("/reason", "must have at most 1000 bytes, without control characters")
+		}
+	})
+	return b, err
 }
 
 type dryRunBody struct {
