@@ -296,52 +296,57 @@ func storeFaults() map[string]wiretest.Fault {
 func TestEveryEndpointUnderStoreFaults(t *testing.T) {
 	t.Parallel()
 	for name, f := range storeFaults() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			groups := [][]endpoint{slices.Concat(reads(), deskReads()), writes(), deskWrites()}
-			if f.ConcernCode != 0 || f.Code == wiretest.InterruptedByElect {
-				groups = groups[1:] // not of reads
+		for what, group := range map[string][]endpoint{"reads": slices.Concat(reads(), deskReads()), "writes": writes(), "desks": deskWrites()} {
+			if what == "reads" && (f.ConcernCode != 0 || f.Code == wiretest.InterruptedByElect) {
+				continue // not of reads
 			}
-			for _, group := range groups {
-				tn := startOn(t, storetest.Wire, config.Layers{Return: true, Webhook: true, Reconcile: true})
-				if tn.wire == nil {
-					t.Skip("faults need the stand-in")
-				}
-				n, unavailable, most := 0, 0, 1 // the first command of each; `make test-wire` takes all
-				if wholeMatrix() {
-					most = 12
-				}
-				for _, ep := range group {
-					commands := 1
-					for k := 0; k < commands && k < most; k++ {
-						n++
-						c, check := ep.arrange(tn, n)
-						before := tn.wire.Data()
-						fault := f
-						fault.Skip = k
-						tn.wire.Inject(fault)
-						a := tn.raw(c)
-						if made := tn.wire.Data() - before; k == 0 && f.Times < 0 {
-							commands = max(commands, 6) // the first fault ended it; later ones see further
-						} else {
-							commands = max(commands, min(made, 12))
-						}
-						tn.wire.Heal()
-						if tn.judge(fmt.Sprintf("%s, command %d", ep.name, k+1), a) {
-							unavailable++
-						}
-						tn.repeat(ep.name, c, a)
-						check()
-					}
-				}
-				tn.advance(24 * time.Hour)
-				if f.Times < 0 && f.Code != 0 && unavailable < len(group) {
-					t.Errorf("only %d of %d cases met the fault", unavailable, n)
-				}
-				t.Logf("%d cases, %d answered 503", n, unavailable)
-			}
-		})
+			t.Run(name+"/"+what, func(t *testing.T) {
+				t.Parallel()
+				underFault(t, f, group)
+			})
+		}
 	}
+}
+
+// underFault lets every endpoint of a group meet a fault, at each of its store commands.
+func underFault(t *testing.T, f wiretest.Fault, group []endpoint) {
+	t.Helper()
+	tn := startOn(t, storetest.Wire, config.Layers{Return: true, Webhook: true, Reconcile: true})
+	if tn.wire == nil {
+		t.Skip("faults need the stand-in")
+	}
+	n, unavailable, most := 0, 0, 1 // the first command of each; `make test-wire` takes all
+	if wholeMatrix() {
+		most = 12
+	}
+	for _, ep := range group {
+		commands := 1
+		for k := 0; k < commands && k < most; k++ {
+			n++
+			c, check := ep.arrange(tn, n)
+			before := tn.wire.Data()
+			fault := f
+			fault.Skip = k
+			tn.wire.Inject(fault)
+			a := tn.raw(c)
+			if made := tn.wire.Data() - before; k == 0 && f.Times < 0 {
+				commands = max(commands, 6) // the first fault ended it; later ones see further
+			} else {
+				commands = max(commands, min(made, 12))
+			}
+			tn.wire.Heal()
+			if tn.judge(fmt.Sprintf("%s, command %d", ep.name, k+1), a) {
+				unavailable++
+			}
+			tn.repeat(ep.name, c, a)
+			check()
+		}
+	}
+	tn.advance(24 * time.Hour)
+	if f.Times < 0 && f.Code != 0 && unavailable < len(group) {
+		t.Errorf("only %d of %d cases met the fault", unavailable, n)
+	}
+	t.Logf("%d cases, %d answered 503", n, unavailable)
 }
 
 // judge checks an answer that was made under a fault; true if it was 503.
