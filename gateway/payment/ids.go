@@ -1,22 +1,25 @@
 package payment
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
-	"strings"
 )
 
 // DeriveID makes an id such as "rfd_4k2n…" from what it stands for. The same
 // parts always give the same id, which is what makes "create once" the
 // uniqueness of an id. 130 bits: ids are not secrets, but they do not collide.
 func DeriveID(prefix string, parts ...string) string {
-	h := sha256.New()
+	var space [256]byte // ids are made many times a payment: without allocating
+	in := space[:0]
 	for _, p := range parts {
-		h.Write([]byte(p))
-		h.Write([]byte{0})
+		in = append(in, p...)
+		in = append(in, 0)
 	}
-	text := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil))
-	return prefix + "_" + strings.ToLower(text[:26])
+	sum := sha256.Sum256(in)
+	var text [56]byte // what 32 bytes come to
+	base32.StdEncoding.Encode(text[:], sum[:])
+	return prefix + "_" + string(bytes.ToLower(text[:26]))
 }
 
 // ProviderKey derives the idempotency key of one generation of an operation. It
