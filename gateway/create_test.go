@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/gateway/risk"
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/faults"
 )
@@ -58,6 +60,44 @@ func TestCreate(t *testing.T) {
 		if got := eventTypes(w.get(a.Payment.ID)); !slices.Equal(got, []string{"payment.requires_action"}) {
 			t.Errorf("%s: events %v", provider, got)
 		}
+	}
+}
+
+// readCounter counts what is read of an engine.
+type readCounter struct {
+	store.Engine
+	reads []string
+}
+
+func (r *readCounter) Get(ctx context.Context, coll, id string) (store.Doc, error) {
+	r.reads = append(r.reads, coll)
+	return r.Engine.Get(ctx, coll, id)
+}
+
+func (r *readCounter) GetMany(ctx context.Context, coll string, ids []string) ([]store.Doc, error) {
+	r.reads = append(r.reads, coll)
+	return r.Engine.GetMany(ctx, coll, ids)
+}
+
+// Guards the cost of a creation: its caller waits for two writes and the provider, and for no read but that of blocks,
+// where the customer has a name that could be blocked.
+func TestCreateReadsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *gateway.Options) {
+		o.Risk = &gateway.RiskOptions{Policy: func(string, payment.Mode) risk.Policy { return risk.Policy{} }}
+	})
+	counter := &readCounter{Engine: w.inner}
+	w.inner = counter
+	w.restart()
+	w.mustCreate("nameless", input("stripe"))
+	if len(counter.reads) > 0 {
+		t.Errorf("a creation read %v", counter.reads)
+	}
+	named := input("stripe")
+	named.Customer.Ref = "ann"
+	w.mustCreate("named", named)
+	if len(counter.reads) != 1 || counter.reads[0] != "risk_blocks" {
+		t.Errorf("a creation for a customer with a name read %v", counter.reads)
 	}
 }
 
