@@ -33,6 +33,9 @@ const (
 	maxWriteBatch  = 128
 	busyTimeoutMS  = 5000 // the lock keeps other processes out; this covers a checkpoint beside a long read
 	synchronousMax = 2    // PRAGMA synchronous: FULL
+	// The log is copied into the file when it has this many pages of 4 KiB, four times SQLite's default: a document is
+	// written several times within seconds, and only its last pages are copied. Commits wait on the log either way.
+	checkpointPages = 4000
 )
 
 // ErrInUse says that another process has the file; it comes with store.ErrUnavailable.
@@ -153,6 +156,9 @@ func (e *Engine) openFiles(ctx context.Context, path string, colls []store.Colle
 		return err
 	}
 	if e.conn, err = connect(ctx, dsn(path, "rw", "synchronous(FULL)")); err != nil {
+		return err
+	}
+	if _, err := e.conn.exec(fmt.Sprint("PRAGMA wal_autocheckpoint=", checkpointPages)); err != nil {
 		return err
 	}
 	if err := e.conn.mustBeDurable(ctx); err != nil {

@@ -253,7 +253,7 @@ func pragma(t *testing.T, e *Engine, query string) (answer string) {
 func TestDurabilitySettings(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, tempFile(t), enginetest.Collections())
-	for query, want := range map[string]string{"PRAGMA journal_mode": "wal", "PRAGMA synchronous": "2", "PRAGMA busy_timeout": "5000"} {
+	for query, want := range map[string]string{"PRAGMA journal_mode": "wal", "PRAGMA synchronous": "2", "PRAGMA busy_timeout": "5000", "PRAGMA wal_autocheckpoint": "4000"} {
 		if got := pragma(t, e, query); got != want {
 			t.Errorf("%s = %s", query, got)
 		}
