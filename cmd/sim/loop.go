@@ -61,6 +61,7 @@ type loop struct {
 	lines  int
 	say    io.Writer // the trace in words; nil: nobody reads it
 	counts map[string]int
+	line   []byte // of the trace, its room is used again
 }
 
 func newLoop(seed uint64, start time.Time, say io.Writer) *loop {
@@ -107,10 +108,11 @@ func (l *loop) pop() event {
 // trace adds a line to what a replay must repeat.
 func (l *loop) trace(format string, args ...any) {
 	l.lines++
-	line := fmt.Sprintf("%s "+format+"\n", append([]any{l.now.Format("02 15:04:05.000")}, args...)...)
-	_, _ = l.digest.Write([]byte(line)) // a hash never fails
+	l.line = append(l.now.AppendFormat(l.line[:0], "02 15:04:05.000"), ' ')
+	l.line = append(fmt.Appendf(l.line, format, args...), '\n')
+	_, _ = l.digest.Write(l.line) // a hash never fails
 	if l.say != nil {
-		_, _ = io.WriteString(l.say, line) // a reader that left can't be told
+		_, _ = l.say.Write(l.line) // a reader that left can't be told
 	}
 }
 

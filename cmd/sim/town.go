@@ -99,7 +99,8 @@ type instance struct {
 }
 
 // worker is a step function with its own pace: soon after there was something to
-// do, ever later while there is not.
+// do, ever later while there is not. Most steps of a run find nothing, so the pace
+// decides what a seed costs: it slackens fast, and what looks after days looks hourly.
 type worker struct {
 	name     string
 	step     func(context.Context) (int, time.Time, error)
@@ -260,7 +261,11 @@ func (i *instance) reconciler(e store.Engine, registry *providers.Registry, paym
 		return err
 	}
 	for _, s := range r.Steps() {
-		i.workers = append(i.workers, &worker{name: s.Name, step: s.Step, least: s.Every})
+		least := s.Every
+		if s.Name == "reconcile/janitor" {
+			least = time.Hour // what it cleans is six hours old at least
+		}
+		i.workers = append(i.workers, &worker{name: s.Name, step: s.Step, least: least})
 	}
 	return nil
 }
@@ -305,7 +310,7 @@ func (i *instance) accounts() (*providers.Registry, error) {
 func (i *instance) wake(w *worker, after time.Duration) {
 	w.schedule++
 	gen, schedule := i.gen, w.schedule
-	i.t.loop.plan(after, fmt.Sprintf("%d %s", i.id, w.name), func() {
+	i.t.loop.plan(after, w.name, func() {
 		if i.gen == gen && w.schedule == schedule && !i.dead {
 			i.run(w)
 		}
@@ -331,7 +336,7 @@ func (i *instance) run(w *worker) {
 	if did > 0 || err != nil {
 		i.t.trace("%d %s did %d err %v", i.id, w.name, did, err != nil)
 	}
-	w.pause = min(w.pause*2, i.t.idle())
+	w.pause = min(w.pause*4, max(i.t.idle(), w.least))
 	if did > 0 {
 		w.pause = w.least
 		i.stir()
