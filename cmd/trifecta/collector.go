@@ -7,7 +7,7 @@ import (
 
 // collectorPercent lets the heap grow to four times what is in use before it is
 // collected, where Go's own default is twice. What a server keeps is some 10 MiB, so
-// this costs some 30 MiB under load (measured by cmd/bench) and saves two thirds of
+// this costs some 45 MiB under load (measured by cmd/bench) and saves two thirds of
 // the collections, which took an eighth of all CPU.
 const collectorPercent = 300
 
