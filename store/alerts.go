@@ -190,27 +190,7 @@ func (s *Alerts) List(ctx context.Context, f AlertFilter) ([]gateway.AlertRecord
 		q.Index = "by_state"
 		q.Where = append(q.Where, Where("state", Eq, f.State))
 	}
-	limit := min(max(f.Limit, 1), 100)
-	var out []gateway.AlertRecord
-	for range listPages {
-		q.Limit = limit - len(out)
-		docs, next, err := s.e.Query(ctx, alertsName, q)
-		if err != nil {
-			return nil, "", portError(err)
-		}
-		for _, d := range docs {
-			a, err := alertOf(d)
-			if err != nil {
-				return nil, "", err
-			}
-			if (f.App == "" || a.App == f.App && a.Mode == f.Mode) && (f.State == "" || a.State == f.State) {
-				out = append(out, a)
-			}
-		}
-		q.After = next
-		if next == "" || len(out) == limit {
-			break
-		}
-	}
-	return out, q.After, nil
+	return listed(ctx, s.e, alertsName, q, min(f.Limit, 100), alertOf, func(a gateway.AlertRecord) bool {
+		return (f.App == "" || a.App == f.App && a.Mode == f.Mode) && (f.State == "" || a.State == f.State)
+	})
 }

@@ -172,29 +172,7 @@ func (s *Disputes) ListDisputes(ctx context.Context, f gateway.DisputeFilter) ([
 	if !f.CreatedTo.IsZero() {
 		q.Where = append(q.Where, Where("opened", Lte, f.CreatedTo))
 	}
-	limit := min(max(f.Limit, 1), 100)
-	out := []gateway.DisputeRecord{}
-	for range listPages {
-		q.Limit = limit - len(out)
-		docs, next, err := s.e.Query(ctx, disputesName, q)
-		if err != nil {
-			return nil, "", portError(err)
-		}
-		for _, d := range docs {
-			r, err := disputeOf(d)
-			if err != nil {
-				return nil, "", err
-			}
-			if disputeMatches(r, f) {
-				out = append(out, r)
-			}
-		}
-		q.After = next
-		if next == "" || len(out) == limit {
-			break
-		}
-	}
-	return out, q.After, nil
+	return listed(ctx, s.e, disputesName, q, min(f.Limit, 100), disputeOf, func(r gateway.DisputeRecord) bool { return disputeMatches(r, f) })
 }
 
 func disputeMatches(r gateway.DisputeRecord, f gateway.DisputeFilter) bool {

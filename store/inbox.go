@@ -308,29 +308,11 @@ func (s *Inbox) List(ctx context.Context, f inbox.Filter) ([]inbox.Record, strin
 	if f.State == "" && f.Account != "" {
 		q.Index, q.Where = "by_account", []Filter{Where("account", Eq, f.Account)}
 	}
-	limit := min(max(f.Limit, 1), MaxLimit)
-	var out []inbox.Record
-	for range listPages {
-		q.Limit = limit - len(out)
-		docs, next, err := s.e.Query(ctx, inboxName, q)
-		if err != nil {
-			return nil, "", portError(err)
-		}
-		for _, d := range docs {
-			r, err := inboxOf(d)
-			if err != nil {
-				return nil, "", err
-			}
-			if f.Account == "" || r.Event.Account == f.Account {
-				out = append(out, r.Event)
-			}
-		}
-		q.After = next
-		if next == "" || len(out) == limit {
-			break
-		}
+	of := func(d Doc) (inbox.Record, error) {
+		r, err := inboxOf(d)
+		return r.Event, err
 	}
-	return out, q.After, nil
+	return listed(ctx, s.e, inboxName, q, f.Limit, of, func(r inbox.Record) bool { return f.Account == "" || r.Account == f.Account })
 }
 
 // Body implements inbox.Store.

@@ -256,10 +256,6 @@ func (s *Payments) replace(ctx context.Context, p *payment.Payment, d Doc) error
 	return err
 }
 
-// listPages bounds how many pages one filtered list reads: a rare combination
-// of filters gives a short page with a cursor, never an endless request.
-const listPages = 40
-
 // List reads payments newest first.
 func (s *Payments) List(ctx context.Context, f gateway.Filter) ([]*payment.Payment, string, error) {
 	q := Query{Index: "by_created", Where: []Filter{Where("tenant", Eq, tenant(f.App, f.Mode))}, SortBy: "created", Desc: true, After: f.After}
@@ -281,29 +277,7 @@ func (s *Payments) List(ctx context.Context, f gateway.Filter) ([]*payment.Payme
 	if !f.CreatedTo.IsZero() {
 		q.Where = append(q.Where, Where("created", Lte, f.CreatedTo))
 	}
-	limit := min(max(f.Limit, 1), 100)
-	var out []*payment.Payment
-	for range listPages {
-		q.Limit = limit - len(out)
-		docs, next, err := s.e.Query(ctx, paymentsName, q)
-		if err != nil {
-			return nil, "", portError(err)
-		}
-		for _, d := range docs {
-			p, err := s.of(d)
-			if err != nil {
-				return nil, "", err
-			}
-			if matches(p, f) {
-				out = append(out, p)
-			}
-		}
-		q.After = next
-		if next == "" || len(out) == limit {
-			break
-		}
-	}
-	return out, q.After, nil
+	return listed(ctx, s.e, paymentsName, q, min(f.Limit, 100), s.of, func(p *payment.Payment) bool { return matches(p, f) })
 }
 
 func matches(p *payment.Payment, f gateway.Filter) bool {

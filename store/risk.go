@@ -267,7 +267,7 @@ func (r *Risk) Decisions(ctx context.Context, f gateway.DecisionFilter) ([]risk.
 	if f.App != "" {
 		q.Index, q.Where = "by_app", []Filter{Where("tenant", Eq, tenant(f.App, f.Mode))}
 	}
-	return page(ctx, r.e, decisions, q, f.Limit, func(d risk.Decision) bool {
+	return listed(ctx, r.e, riskDecisionsName, q, min(f.Limit, 100), decisions.of, func(d risk.Decision) bool {
 		return (f.State == "" || d.State == f.State) && (f.Rule == "" || d.Rule == f.Rule)
 	})
 }
@@ -288,32 +288,5 @@ func (r *Risk) ListBlocks(ctx context.Context, f gateway.BlockFilter) ([]risk.Bl
 	if f.App != "" {
 		q.Index, q.Where = "by_app", []Filter{Where("tenant", Eq, tenant(f.App, f.Mode))}
 	}
-	return page(ctx, r.e, blocks, q, f.Limit, func(b risk.Block) bool { return f.Active == nil || b.Active == *f.Active })
-}
-
-// page reads one page of a list, filtered.
-func page[T any](ctx context.Context, e Engine, s shelf[T], q Query, limit int, keep func(T) bool) ([]T, string, error) {
-	limit = min(max(limit, 1), 100)
-	var out []T
-	for range listPages {
-		q.Limit = limit - len(out)
-		docs, next, err := e.Query(ctx, s.name, q)
-		if err != nil {
-			return nil, "", portError(err)
-		}
-		found, err := all(s, docs)
-		if err != nil {
-			return nil, "", err
-		}
-		for _, v := range found {
-			if keep(v) {
-				out = append(out, v)
-			}
-		}
-		q.After = next
-		if next == "" || len(out) == limit {
-			break
-		}
-	}
-	return out, q.After, nil
+	return listed(ctx, r.e, riskBlocksName, q, min(f.Limit, 100), blocks.of, func(b risk.Block) bool { return f.Active == nil || b.Active == *f.Active })
 }
