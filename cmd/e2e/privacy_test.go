@@ -284,3 +284,29 @@ func TestOperatorsLookAfterKeys(t *testing.T) {
 		t.Errorf("%d %v", code, e)
 	}
 }
+
+// K3: Promise: what opens a customer's page can't be guessed: 26 characters of an alphabet of 32, each of which takes
+// every value, and nothing of it follows from the payment's id.
+func TestK3PageTokensCantBeGuessed(t *testing.T) {
+	t.Parallel()
+	tn := start(t, returnOnly)
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	values := map[int]map[rune]bool{}
+	for n := range 20 {
+		secret := token(t, checkoutURL(t, opened(tn, n)))
+		if len(secret)*5 < 128 || strings.Trim(secret, alphabet) != "" {
+			t.Fatalf("a token of %d characters", len(secret))
+		}
+		for at, r := range secret {
+			if values[at] == nil {
+				values[at] = map[rune]bool{}
+			}
+			values[at][r] = true
+		}
+	}
+	for at, v := range values { // 20 draws of 32 with fewer than 4 values: less than once in 10^13
+		if len(v) < 4 {
+			t.Errorf("character %d takes only %d values in 20 tokens", at, len(v))
+		}
+	}
+}

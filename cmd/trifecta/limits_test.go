@@ -17,10 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/trifecta-pay/trifecta/cmd/trifecta/house"
 	"github.com/trifecta-pay/trifecta/config"
-	"github.com/trifecta-pay/trifecta/store"
-	"github.com/trifecta-pay/trifecta/store/mem"
 )
 
 // listening is a server as every listener of ours has it, and what reached its handler.
@@ -170,28 +167,7 @@ func TestI3LoggersEscape(t *testing.T) {
 // their invention leave as many series as a first few left.
 func TestJ6MetricSeriesStayFew(t *testing.T) {
 	t.Parallel()
-	engine, err := mem.New(store.Collections())
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := house.Build(t.Context(), house.Options{
-		Config: config.Config{
-			PublicURL: "https://pay.example.com", Layers: config.Layers{Webhook: true}, Apps: []config.App{{Name: "shop", Mode: "test"}},
-			Accounts: []config.Account{{
-				Name: "stripe-eu", Provider: "stripe", Mode: "test", SecretKey: config.NewSecret("sk_test_settings"),
-				WebhookSecrets: []config.Secret{config.NewSecret("whsec_0123456789abcdef0123456789")}, APIBase: "http://127.0.0.1:9",
-			}},
-		},
-		Clock: time.Now, Wall: time.Now, Logger: slog.New(slog.DiscardHandler), Engine: engine,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := h.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	h := testHouse(t, config.Layers{Webhook: true})
 	hit := func(word string) {
 		for _, path := range []string{"/" + word, "/v1/" + word, "/v1/payments/" + word, "/pay/" + word, "/webhooks/" + word + "/" + word, "/webhooks/stripe/" + word, "/webhooks/" + word + "/stripe-eu", "/webhooks/stripe/stripe-eu/" + word, "/webhooks/stripe/stripe-eu"} {
 			for _, method := range []string{http.MethodGet, http.MethodPost, strings.ToUpper(word)} {

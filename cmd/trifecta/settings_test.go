@@ -15,16 +15,16 @@ import (
 	"github.com/trifecta-pay/trifecta/store/mem"
 )
 
-// Promise: an operator pauses an account of a running server from the command line,
-// is refused where somebody else was faster, and is told what is missing.
-func TestSettingsCommands(t *testing.T) {
+// testHouse is a house over a store in memory, with one Stripe account where nobody answers.
+func testHouse(t *testing.T, layers config.Layers) *house.House {
+	t.Helper()
 	engine, err := mem.New(store.Collections())
 	if err != nil {
 		t.Fatal(err)
 	}
 	h, err := house.Build(t.Context(), house.Options{
 		Config: config.Config{
-			PublicURL: "https://pay.example.com", Apps: []config.App{{Name: "shop", Mode: "test"}},
+			PublicURL: "https://pay.example.com", Layers: layers, Apps: []config.App{{Name: "shop", Mode: "test"}},
 			Accounts: []config.Account{{
 				Name: "stripe-eu", Provider: "stripe", Mode: "test", SecretKey: config.NewSecret("sk_test_settings"),
 				WebhookSecrets: []config.Secret{config.NewSecret("whsec_0123456789abcdef0123456789")}, APIBase: "http://127.0.0.1:9",
@@ -40,6 +40,13 @@ func TestSettingsCommands(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return h
+}
+
+// Promise: an operator pauses an account of a running server from the command line,
+// is refused where somebody else was faster, and is told what is missing.
+func TestSettingsCommands(t *testing.T) {
+	h := testHouse(t, config.Layers{})
 	if err := h.Service.AddKey(t.Context(), "tk_op_settings", gateway.Key{Operator: true}); err != nil {
 		t.Fatal(err)
 	}

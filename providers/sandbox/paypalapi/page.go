@@ -4,7 +4,8 @@ import (
 	_ "embed" // the page
 	"html/template"
 	"net/http"
-	"strings"
+
+	"github.com/trifecta-pay/trifecta/providers/sandbox"
 )
 
 //go:embed page.html
@@ -130,16 +131,5 @@ func (s *server) choose(token, action, funding string) (string, int, pageView) {
 }
 
 func render(rw http.ResponseWriter, status int, view pageView) {
-	var b strings.Builder
-	if err := pageTemplate.Execute(&b, view); err != nil {
-		http.Error(rw, "page not renderable", http.StatusInternalServerError)
-		return
-	}
-	h := rw.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
-	rw.WriteHeader(status)
-	_, _ = rw.Write([]byte(b.String())) // a browser that hung up can't be told
+	sandbox.WritePage(rw, status, pageTemplate, view)
 }

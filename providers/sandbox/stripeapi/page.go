@@ -1,10 +1,11 @@
 package stripeapi
 
 import (
-	"bytes"
 	"embed"
 	"html/template"
 	"net/http"
+
+	"github.com/trifecta-pay/trifecta/providers/sandbox"
 )
 
 //go:embed page.html
@@ -58,20 +59,8 @@ func (a *API) pageRoutes() {
 	})
 }
 
-// render writes the page; nothing but its own inline style may load.
 func render(rw http.ResponseWriter, status int, v view) {
-	var b bytes.Buffer
-	if err := pageTemplate.Execute(&b, v); err != nil {
-		http.Error(rw, "page not renderable", http.StatusInternalServerError)
-		return
-	}
-	h := rw.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
-	rw.WriteHeader(status)
-	_, _ = rw.Write(b.Bytes()) // a browser that left can't be told
+	sandbox.WritePage(rw, status, pageTemplate, v)
 }
 
 // onPage finds the session under the lock, lets what is due lapse first, and runs do.
