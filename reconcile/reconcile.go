@@ -44,7 +44,8 @@ type Options struct {
 	Disputes Disputes
 	// LookBack is how far the very first sweep of a list looks back. Default 24 h.
 	LookBack time.Duration
-	// SweepEvery is the time from one sweep of a list to the next. Default 5 min.
+	// SweepEvery is the time from one sweep of a list to the next; up to a quarter less
+	// where another list of the account is due. Default 5 min.
 	SweepEvery time.Duration
 	// Overlap is how far back each window reaches into the one before, default
 	// 10 min. Overlaps overrides it by "provider/list"; default 4 h for PayPal's
