@@ -10,6 +10,8 @@ const (
 	inPayPal  = "./providers/paypal"
 	inStore   = "./store"
 	inFolder  = "./webhooks/outbox"
+	inRisk    = "./gateway/risk"
+	inGuard   = "./providers"
 )
 
 // The simulator's modes.
@@ -212,6 +214,14 @@ func feedBugs() []bug {
 // doorBugs let somebody in.
 func doorBugs() []bug {
 	return []bug{
+		{
+			name: "operators_block_weakened_by_an_app", file: "gateway/risk/block.go", pkg: inRisk, test: "TestBlockOfAnOperator",
+			old: `	if b.Operators(now) && !operator {`, new: `	if b.Operators(now) && operator {`,
+		},
+		{
+			name: "read_counted_as_one_call", file: "providers/budget.go", pkg: inGuard, test: "TestGuardKeepsToTheShare",
+			old: `	return l.WaitN(ctx, max(1, b.calls[op]))`, new: `	return l.WaitN(ctx, 1)`,
+		},
 		{
 			name: "key_of_app_A_reads_B", file: "gateway/service.go", pkg: inGateway, test: "TestForeignAppSeesNothing",
 			old: `	if !c.Operator && (p.App != c.App || p.Mode != c.Mode) {
