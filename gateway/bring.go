@@ -53,13 +53,13 @@ func (e *errands[T]) add(id string, empty T, from int, news ...risk.Sighting) {
 // their ids.
 func (s *Service) bring(ctx context.Context, ps []*payment.Payment) []bringing {
 	out := make([]bringing, len(ps))
-	news, err := s.sightings(ctx, ps)
+	news, errs := s.sightings(ctx, ps)
 	var subjects errands[risk.Subject]
 	for i, p := range ps {
 		for _, sig := range p.Signals {
 			out[i].signals = append(out[i].signals, sig.ID)
 		}
-		if out[i].err = err; err != nil {
+		if out[i].err = errs[i]; errs[i] != nil {
 			continue
 		}
 		subject := func(ref risk.Ref, of []risk.Sighting) {
@@ -93,18 +93,25 @@ func carry[T any](s *Service, out []bringing, all errands[T], do func(errand[T])
 }
 
 // sightings are the signals still to handle of each payment, with the block that concerns
-// them.
-func (s *Service) sightings(ctx context.Context, ps []*payment.Payment) ([][]risk.Sighting, error) {
+// them; none where that can't be told, with the error.
+func (s *Service) sightings(ctx context.Context, ps []*payment.Payment) ([][]risk.Sighting, []error) {
+	out, errs := make([][]risk.Sighting, len(ps)), make([]error, len(ps))
 	names := make([][]risk.Ref, len(ps))
 	for i, p := range ps {
 		names[i] = risk.Identities(p)
 	}
 	blocks, err := s.blockingEach(ctx, ps, names)
 	if err != nil {
-		return nil, err
+		blocks = make([]risk.Block, len(ps))
 	}
-	out := make([][]risk.Sighting, len(ps))
 	for i, p := range ps {
+		if errs[i] = err; err != nil && len(ps) > 1 && !errors.Is(err, ErrUnavailable) {
+			// One of the blocks can't be read: that stops nobody whom it does not concern.
+			blocks[i], _, errs[i] = s.blockingAny(ctx, p, names[i])
+		}
+		if errs[i] != nil {
+			continue
+		}
 		for _, x := range risk.Sightings(p) {
 			if !slices.ContainsFunc(p.Signals, func(sig payment.Signal) bool { return sig.ID == x.ID }) {
 				continue
@@ -116,7 +123,7 @@ func (s *Service) sightings(ctx context.Context, ps []*payment.Payment) ([][]ris
 			out[i] = append(out[i], x)
 		}
 	}
-	return out, nil
+	return out, errs
 }
 
 // tally counts accounts' months, and judges those to which something bad was added.

@@ -269,3 +269,71 @@ func TestBatchOfSignalsSurvivesACrashAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// Guards neighbours: a record that can't be read stops the signals of the payment that it concerns, and of no other in
+// the same batch.
+func TestUnreadableBlockStopsOnlyItsOwnPayment(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	for _, name := range []string{"ann", "bob", "cyd"} {
+		w.sold(name, name, "card of "+name)
+	}
+	broken := store.Doc{ID: risk.BlockID("shop", payment.ModeTest, risk.Ref{Kind: risk.KindCustomer, Value: "bob"}), Body: []byte(`{"schema":99}`)}
+	if err := w.inner.Insert(store.WithPoint(context.Background(), "test"), "risk_blocks", broken); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.svc.Risk().Step(context.Background()); err == nil {
+		t.Error("nobody is told of the unreadable record")
+	}
+	for name, want := range map[string]int{"ann": 1, "bob": 0, "cyd": 1} {
+		if got := w.seen(risk.KindCustomer, name); got["paid"] != want {
+			t.Errorf("%s: %v, want paid %d", name, got, want)
+		}
+	}
+}
+
+// Guards the feed and the risk worker against a store that can't be read for a moment:
+// nothing is lost or done by halves, events are marked, and signals wait.
+func TestSignalsWaitWhileBlocksCantBeRead(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	w.sold("a", "ann", "visa1")
+	p := w.sold("b", "bob", "visa2")
+	var away noBlocks
+	w.rulesThrough = func(s gateway.RiskStore) gateway.RiskStore {
+		away = noBlocks{s, true}
+		return &away
+	}
+	w.restart()
+	if _, _, err := w.svc.Risk().Step(context.Background()); payment.CodeOf(err) != payment.CodeStoreUnavailable {
+		t.Errorf("the risk worker says %v", err)
+	}
+	w.pass(time.Hour)
+	if err := w.feed(); err != nil {
+		t.Errorf("the feed waits for the rules: %v", err)
+	}
+	if now := w.get(p.ID); len(now.Outbox) != 0 || len(now.Signals) == 0 {
+		t.Fatalf("outbox %v, signals %+v", now.Outbox, now.Signals)
+	}
+	away.away = false
+	w.pass(time.Hour)
+	if _, _, err := w.svc.Risk().Step(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if now := w.get(p.ID); len(now.Signals) != 0 || w.seen(risk.KindCustomer, "bob")["paid"] != 1 || w.tallied() != 2 {
+		t.Errorf("left %+v, tallied %d", now.Signals, w.tallied())
+	}
+}
+
+// noBlocks is a store whose blocks can't be read while it is away.
+type noBlocks struct {
+	gateway.RiskStore
+	away bool
+}
+
+func (s *noBlocks) Blocks(ctx context.Context, ids []string) ([]risk.Block, error) {
+	if s.away {
+		return nil, fmt.Errorf("away: %w", gateway.ErrUnavailable)
+	}
+	return s.RiskStore.Blocks(ctx, ids)
+}

@@ -36,6 +36,7 @@ type world struct {
 	ops            *gateway.Operations
 	inner          store.Engine
 	rules          *store.Risk // where opts.Risk is set
+	rulesThrough   func(gateway.RiskStore) gateway.RiskStore
 	opts           gateway.Options
 
 	mu     sync.Mutex
@@ -94,6 +95,9 @@ func (w *world) restart() {
 	if o.Risk != nil {
 		w.rules = store.NewRisk(engine)
 		o.Risk = &gateway.RiskOptions{Store: w.rules, Policy: o.Risk.Policy}
+		if w.rulesThrough != nil {
+			o.Risk.Store = w.rulesThrough(w.rules)
+		}
 	}
 	if w.svc, err = gateway.New(o); err != nil {
 		w.t.Fatal(err)

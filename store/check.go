@@ -107,6 +107,17 @@ func (c Collection) Fields() []string {
 	return slices.Compact(fields)
 }
 
+// Fit returns d without the index values that an older version of this program searched by and this one doesn't: no
+// engine takes them, and nothing reads them. d, as an engine returned it, is changed.
+func (c Collection) Fit(d Doc) Doc {
+	for f := range d.Index {
+		if !c.has(f) {
+			delete(d.Index, f)
+		}
+	}
+	return d
+}
+
 // Checked returns a deep copy of d that is fit to be stored: Body and Index within the limits, times truncated to
 // milliseconds UTC, absent values (zero time, nil, empty slice) left out. ErrInvalid or ErrTooLarge otherwise.
 func (c Collection) Checked(d Doc) (Doc, error) {

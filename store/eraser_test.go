@@ -392,3 +392,29 @@ func TestErasureLeavesNamesakesTheirs(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// Guards the erasure of a webhook that belongs to nobody, however its JSON spells the address: what the proof finds, the
+// sweep must have dropped.
+func TestErasureFindsAnAddressThatIsEscaped(t *testing.T) {
+	t.Parallel()
+	e := newMem(t)
+	trade(t, e)
+	for id, body := range map[string]string{
+		"in_escaped": `{"email":"` + strings.Replace(annEmail, "@", `\u0040`, 1) + `"}`,
+		"in_slash":   `{"text":"a\/b","email":"` + strings.Replace(annEmail, "A", `\u0041`, 1) + `"}`,
+	} {
+		r := inbox.Record{ID: id, State: inbox.Done, Digest: strings.Repeat("d", 64), ReceivedAt: now}
+		if _, _, err := store.NewInbox(e).Insert(t.Context(), r, []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := eraseIn(t, e, store.Erasure{Ref: "ann", Email: annEmail, Texts: true})
+	if got.State != store.ErasureDone {
+		t.Errorf("%s: %+v", got.State, got.Counts)
+	}
+	for _, id := range []string{"in_escaped", "in_slash"} {
+		if body, err := store.NewInbox(e).Body(t.Context(), id); err != nil || len(body) > 0 {
+			t.Errorf("%s keeps %s, %v", id, body, err)
+		}
+	}
+}

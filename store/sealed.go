@@ -25,7 +25,8 @@ type SealedEngine struct {
 
 	sealer *seal.Sealer
 	places map[string]*places
-	names  []string // of the collections with places, in order
+	decls  map[string]Collection // those with places
+	names  []string              // of the collections with places, in order
 }
 
 const (
@@ -36,14 +37,14 @@ const (
 // Sealed wraps an engine. Without keys it stores plain values and refuses to read sealed ones. ErrInvalid for a
 // declaration that makes no sense.
 func Sealed(e Engine, colls []Collection, s *seal.Sealer) (*SealedEngine, error) {
-	out := &SealedEngine{Engine: e, sealer: s, places: map[string]*places{}}
+	out := &SealedEngine{Engine: e, sealer: s, places: map[string]*places{}, decls: map[string]Collection{}}
 	for _, c := range colls {
 		p, err := newPlaces(c.Sealed)
 		if err != nil {
 			return nil, fmt.Errorf("%w: collection %s: %w", ErrInvalid, c.Name, err)
 		}
 		if p != nil {
-			out.places[c.Name] = p
+			out.places[c.Name], out.decls[c.Name] = p, c
 			out.names = append(out.names, c.Name)
 		}
 	}
@@ -267,7 +268,7 @@ func (e *SealedEngine) Reseal(ctx context.Context, coll, after string, limit int
 		}
 		plain, err := e.open(coll, raw)
 		if err == nil {
-			err = e.Replace(WithPoint(ctx, PointReseal), coll, plain, raw.Version)
+			err = e.Replace(WithPoint(ctx, PointReseal), coll, e.decls[coll].Fit(plain), raw.Version)
 		}
 		switch {
 		case err == nil:

@@ -242,7 +242,7 @@ func (r *run) copyOne(ctx context.Context, c store.Collection) error {
 			return err
 		}
 		for i := range docs {
-			docs[i] = fit(c, docs[i])
+			docs[i] = c.Fit(docs[i])
 		}
 		if len(docs) > 0 {
 			if err := importer.Import(store.WithPoint(ctx, store.PointMigrationCopy), c.Name, docs); err != nil {
@@ -258,18 +258,6 @@ func (r *run) copyOne(ctx context.Context, c store.Collection) error {
 		r.Progress(Progress{State: store.MigrationCopying, Collection: c.Name, Done: r.done, Total: r.total})
 	}
 	return nil
-}
-
-// fit leaves out index values that an older version of this program searched by and this one doesn't: no engine takes
-// them, and nothing reads them.
-func fit(c store.Collection, d store.Doc) store.Doc {
-	fields := c.Fields()
-	for f := range d.Index {
-		if !slices.Contains(fields, f) {
-			delete(d.Index, f) // the engine gave us a copy of our own
-		}
-	}
-	return d
 }
 
 func (r *run) save(ctx context.Context, state store.MigrationState) (err error) {

@@ -174,7 +174,7 @@ func (w *walk) peek(ctx context.Context) (d store.Doc, ok bool, err error) {
 		}
 		w.ended = w.after == ""
 		for i := range w.docs {
-			w.docs[i] = fit(w.coll, w.docs[i])
+			w.docs[i] = w.coll.Fit(w.docs[i])
 		}
 	}
 	if len(w.docs) == 0 {
