@@ -8,8 +8,8 @@ import (
 // quickDepth is how deep the quick look goes; the standard decoder judges what is deeper.
 const quickDepth = 64
 
-// quicklyValid says that b is one JSON object and nothing else, as encoding/json does, in a tenth of its time: every
-// write passes here. False means "ask encoding/json"; it never says true where that would say false.
+// quicklyValid says that b is one JSON object and nothing else, as encoding/json does, in less than half of its time:
+// every write passes here. False means "ask encoding/json"; it never says true where that would say false.
 func quicklyValid(b []byte) bool {
 	p := quickReader{b: b}
 	return len(b) > 0 && b[0] == '{' && p.value(0) && p.next() == 0 && p.at == len(b)

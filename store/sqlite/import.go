@@ -33,10 +33,18 @@ func (e *Engine) Import(ctx context.Context, coll string, docs []store.Doc) erro
 	return e.submit(ctx, func(c *changes) error {
 		for i, d := range docs {
 			c.forgets(place{coll, d.ID})
-			if _, err := c.exec(t.importSQL, rows[i]...); err != nil {
+			old := "{}"
+			err := c.rows(context.Background(), t.replacedSQL, []any{d.ID}, func(row []driver.Value) error {
+				old, _ = row[0].(string)
+				return nil
+			})
+			if err != nil {
 				return err
 			}
-			if err := c.dropSides(t, d.ID); err != nil {
+			if err := c.dropSides(t, d.ID, old); err != nil {
+				return err
+			}
+			if _, err := c.exec(t.importSQL, rows[i]...); err != nil {
 				return err
 			}
 			if err := c.addSides(t, d); err != nil {

@@ -3,8 +3,9 @@
 // modernc.org/sqlite, and it must not hold anything but the Engine: no domain rule, no query of its own.
 //
 // One table per collection holds id, version, body, the index values as JSON, and one column per indexed field; each
-// declared index is a real SQL index, or, when it has an array field, a side table with one row per element. All of
-// these but the first four columns are derived: Open creates what is missing and drops what is no longer declared.
+// declared index is a real SQL index of the documents that have all of its fields, or, when it has an array field, a side
+// table with one row per element. All of these but the first four columns are derived: Open creates what is missing and
+// drops what is no longer declared.
 package sqlite
 
 import (

@@ -196,8 +196,8 @@ func (t *table) statement(p store.Plan, values []any) (string, []any) {
 	}
 	edge(p.From, up)
 	edge(p.To, down)
-	if p.Sort != "" && p.From == nil && p.To == nil {
-		where = append(where, sort+" IS NOT NULL") // lacking the field means not being in the index
+	if p.Sort != "" && !bounds(p.From) && !bounds(p.To) {
+		where = append(where, sort+" IS NOT NULL") // as the index's own condition, which SQLite must find here
 	}
 	clause := ""
 	if len(where) > 0 {
@@ -206,6 +206,9 @@ func (t *table) statement(p store.Plan, values []any) (string, []any) {
 	return fmt.Sprintf("SELECT d.id, d.version, d.body, d.idx FROM %s%s ORDER BY %s LIMIT ?",
 		from, clause, order), append(args, p.Limit+1)
 }
+
+// bounds says whether an edge compares the sort field alone, from which SQLite concludes that it is not NULL.
+func bounds(e *store.Edge) bool { return e != nil && e.ID == "" }
 
 // docs appends what a query finds.
 func (c *conn) docs(ctx context.Context, query string, args []any, found *[]store.Doc) error {

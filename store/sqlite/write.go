@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
 	"sync"
 
@@ -108,15 +107,17 @@ func (e *Engine) Delete(ctx context.Context, coll, id string, ifVersion int64) e
 		return err
 	}
 	return e.submit(ctx, func(c *changes) error {
-		c.forgets(place{coll, id})
-		n, err := c.exec(t.deleteSQL, id, ifVersion)
+		old, found, err := c.indexAt(t, place{coll, id}, ifVersion)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		if !found {
 			return conflict(coll, id, ifVersion)
 		}
-		return c.dropSides(t, id)
+		if _, err := c.exec(t.deleteSQL, id, ifVersion); err != nil {
+			return err
+		}
+		return c.dropSides(t, id, old)
 	})
 }
 
@@ -356,47 +357,39 @@ func (t *table) replacing(changed uint64) string {
 func (c *changes) moveSides(t *table, before map[string]any, d store.Doc) error {
 	for _, s := range t.sides {
 		was, is := s.ix.Tuples(store.Doc{ID: d.ID, Index: before}), s.ix.Tuples(d)
-		if reflect.DeepEqual(was, is) {
-			continue
+		if err := c.eachBut(s.deleteSQL, d.ID, was, is); err != nil {
+			return err
 		}
-		gone := slices.ContainsFunc(was, func(tuple []any) bool { return !contains(is, tuple) })
-		if gone {
-			if _, err := c.exec(s.deleteSQL, d.ID); err != nil {
-				return err
-			}
-		}
-		for _, tuple := range is {
-			if !gone && contains(was, tuple) {
-				continue
-			}
-			if _, err := c.exec(s.insertSQL, rowOf(tuple, d.ID)...); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func contains(tuples [][]any, tuple []any) bool {
-	return slices.ContainsFunc(tuples, func(t []any) bool { return slices.Equal(t, tuple) })
-}
-
-func (c *changes) addSides(t *table, d store.Doc) error {
-	for _, s := range t.sides {
-		for _, tuple := range s.ix.Tuples(d) {
-			if _, err := c.exec(s.insertSQL, rowOf(tuple, d.ID)...); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (c *changes) dropSides(t *table, id string) error {
-	for _, s := range t.sides {
-		if _, err := c.exec(s.deleteSQL, id); err != nil {
+		if err := c.eachBut(s.insertSQL, d.ID, is, was); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// eachBut runs a side table's statement for each place that is not among others.
+func (c *changes) eachBut(statement, id string, tuples, others [][]any) error {
+	for _, tuple := range tuples {
+		if slices.ContainsFunc(others, func(other []any) bool { return slices.Equal(other, tuple) }) {
+			continue
+		}
+		if _, err := c.exec(statement, rowOf(tuple, id)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *changes) addSides(t *table, d store.Doc) error { return c.moveSides(t, nil, d) }
+
+// dropSides takes a document out of the side tables; index are its values there as they are stored.
+func (c *changes) dropSides(t *table, id, index string) error {
+	if len(t.sides) == 0 {
+		return nil
+	}
+	before, err := decodeIndex(index)
+	if err != nil {
+		return fmt.Errorf("document %s: %w", id, err)
+	}
+	return c.moveSides(t, before, store.Doc{ID: id})
 }
