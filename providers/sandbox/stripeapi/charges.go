@@ -21,7 +21,14 @@ func (c *call) getCharge() (obj, *apiError) {
 
 func (c *call) listCharges() (obj, *apiError) {
 	f := c.form
-	return listOf(c, &c.api.charges, func(ch *charge) bool {
+	among := c.api.charges.order
+	if id := f.get("payment_intent"); id != "" {
+		p, _ := c.api.intents.find(c.acct, id) // an unknown one has no charges
+		if among = nil; p != nil {
+			among = p.charges
+		}
+	}
+	return listAmong(c, &c.api.charges, among, func(ch *charge) bool {
 		cus := ""
 		if ch.intent.customer != nil {
 			cus = ch.intent.customer.id
@@ -36,7 +43,7 @@ func (c *call) listChargeRefunds() (obj, *apiError) {
 	if fail != nil {
 		return nil, fail
 	}
-	return listOf(c, &c.api.refunds, func(r *refund) bool { return r.charge == ch }, c.api.renderRefund)
+	return listAmong(c, &c.api.refunds, ch.refunds, func(r *refund) bool { return r.charge == ch }, c.api.renderRefund)
 }
 
 func (c *call) getTxn() (obj, *apiError) {

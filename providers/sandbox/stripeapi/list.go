@@ -53,6 +53,12 @@ func (p page) within(t time.Time) bool { return unix(t) >= p.from && unix(t) <= 
 
 // listOf answers a list, newest first. keep filters, render writes one object.
 func listOf[T record](c *call, b *book[T], keep func(T) bool, render func(T) obj) (obj, *apiError) {
+	return listAmong(c, b, b.order, keep, render)
+}
+
+// listAmong is listOf where only these objects of the book, oldest first, can match: a
+// book may be long, and most lists ask for what belongs to one object.
+func listAmong[T record](c *call, b *book[T], among []T, keep func(T) bool, render func(T) obj) (obj, *apiError) {
 	p, fail := c.form.paging()
 	if fail != nil {
 		return nil, fail
@@ -64,8 +70,8 @@ func listOf[T record](c *call, b *book[T], keep func(T) bool, render func(T) obj
 	}
 	var hits []T // newest first, at most limit+1 with starting_after
 	started := p.after == ""
-	for i := len(b.order) - 1; i >= 0; i-- {
-		v := b.order[i]
+	for i := len(among) - 1; i >= 0; i-- {
+		v := among[i]
 		if v.account() != c.acct {
 			continue
 		}

@@ -61,6 +61,7 @@ type intent struct {
 	customer     *customer
 	method       *method
 	latest       *charge
+	charges      []*charge // oldest first; the last one is latest
 	lastError    *apiError
 	nextURL      string // of the challenge page while requires_action
 	canceledAt   time.Time

@@ -167,6 +167,7 @@ func (a *API) newCharge(p *intent, m *method) *charge {
 		status: "succeeded", intent: p, method: m, meta: p.meta,
 	}
 	a.charges.add(ch)
+	ch.intent.charges = append(ch.intent.charges, ch)
 	return ch
 }
 
