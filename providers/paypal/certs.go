@@ -32,6 +32,7 @@ const (
 	maxGood       = 16              // certificates kept
 	maxBad        = 256             // failures kept
 	badFor        = time.Minute     // how long a failure is remembered
+	goodFor       = time.Hour       // how long a certificate is not judged again, within its time
 	certTimeout   = 5 * time.Second // for one download
 	maxCertURL    = 500             // PayPal OpenAPI: verify_webhook_signature, cert_url
 )
@@ -103,7 +104,12 @@ type chain struct {
 	leaf  *x509.Certificate
 	inter []*x509.Certificate
 	used  time.Time
+	// from and until are when it was judged good, and until when that holds: each webhook
+	// comes with the same few certificates, and nothing but time changes the judgement.
+	from, until time.Time
 }
+
+func (c chain) judged(now time.Time) bool { return !now.Before(c.from) && now.Before(c.until) }
 
 type failure struct {
 	err   error
@@ -133,8 +139,12 @@ func (c *certificates) key(ctx context.Context, address string, now time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	if err := c.check(got, now); err != nil {
-		return nil, err
+	if !got.judged(now) {
+		until, err := c.check(got, now)
+		if err != nil {
+			return nil, err
+		}
+		c.remember(address, got.leaf, now, until)
 	}
 	key, ok := got.leaf.PublicKey.(*rsa.PublicKey)
 	if !ok {
@@ -143,24 +153,41 @@ func (c *certificates) key(ctx context.Context, address string, now time.Time) (
 	return key, nil
 }
 
+// remember notes that a kept certificate was judged good.
+func (c *certificates) remember(address string, leaf *x509.Certificate, now, until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if kept, ok := c.good[address]; ok && kept.leaf == leaf {
+		kept.from, kept.until = now, until
+		c.good[address] = kept
+	}
+}
+
 // check judges a chain at this moment: to a root we trust, for PayPal's name, in time.
-// A chain without a root we know may just lack a link, so PayPal may be asked.
-func (c *certificates) check(got chain, now time.Time) error {
+// A chain without a root we know may just lack a link, so PayPal may be asked. The
+// judgement holds until a certificate of the chain ends, and for goodFor at most.
+func (c *certificates) check(got chain, now time.Time) (until time.Time, err error) {
 	inter := x509.NewCertPool()
 	for _, cert := range got.inter {
 		inter.AddCert(cert)
 	}
-	_, err := got.leaf.Verify(x509.VerifyOptions{
+	paths, err := got.leaf.Verify(x509.VerifyOptions{
 		DNSName: c.rules.name, Roots: c.roots, Intermediates: inter, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	var unknown x509.UnknownAuthorityError
 	switch {
-	case err == nil:
-		return nil
+	case err == nil && len(paths) > 0:
+		until = now.Add(goodFor)
+		for _, cert := range paths[0] {
+			if cert.NotAfter.Before(until) {
+				until = cert.NotAfter
+			}
+		}
+		return until, nil
 	case errors.As(err, &unknown):
-		return errNoCertificate
+		return until, errNoCertificate
 	default:
-		return errCertificate
+		return until, errCertificate
 	}
 }
 
@@ -203,7 +230,11 @@ func (c *certificates) chain(ctx context.Context, address string, now time.Time)
 // keep remembers what a download brought. Only a chain that holds now displaces
 // others; both memories are bounded, whatever addresses callers think up.
 func (c *certificates) keep(address string, l *loading, now time.Time) {
-	if l.err == nil && c.check(l.chain, now) == nil {
+	err := l.err
+	if err == nil {
+		l.chain.until, err = c.check(l.chain, now)
+	}
+	if err == nil {
 		if len(c.good) >= maxGood {
 			oldest := ""
 			for a, g := range c.good {
@@ -213,16 +244,12 @@ func (c *certificates) keep(address string, l *loading, now time.Time) {
 			}
 			delete(c.good, oldest)
 		}
-		l.chain.used = now
+		l.chain.used, l.chain.from = now, now
 		c.good[address] = l.chain
 		return
 	}
 	if len(c.bad) >= maxBad {
 		clear(c.bad)
-	}
-	err := l.err
-	if err == nil {
-		err = c.check(l.chain, now)
 	}
 	c.bad[address] = failure{err: err, until: now.Add(badFor)}
 }

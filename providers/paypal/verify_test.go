@@ -286,6 +286,42 @@ func TestVerifyCertificate(t *testing.T) {
 	}
 }
 
+// TestVerifyJudgesInTime guards B3: that a kept certificate was judged good holds no
+// longer than any certificate of its chain, not before that moment, and for an hour.
+func TestVerifyJudgesInTime(t *testing.T) {
+	t.Parallel()
+	ends := startWall.Add(90 * time.Minute)
+	m := newMail(t)
+	m.serve("CERT-1", m.ca.leaf(t, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = startWall, ends }))
+	key := func(at time.Time) error {
+		_, err := m.adapter.certs.key(t.Context(), m.certURL, at)
+		return err
+	}
+	roots := m.adapter.certs.roots
+	for _, c := range []struct {
+		name  string
+		at    time.Time
+		roots *x509.CertPool // none: whoever judges again fails
+		want  error
+	}{
+		{"judged", startWall, roots, nil},
+		{"not judged again", startWall.Add(goodFor - time.Second), x509.NewCertPool(), nil},
+		{"judged again after an hour", startWall.Add(goodFor), x509.NewCertPool(), errNoCertificate},
+		{"and good", startWall.Add(goodFor), roots, nil},
+		{"up to its end", ends.Add(-time.Second), x509.NewCertPool(), nil},
+		{"not past its end, within the hour", ends.Add(time.Second), roots, errCertificate},
+		{"not before its begin", startWall.Add(-time.Second), roots, errCertificate},
+	} {
+		m.adapter.certs.roots = c.roots
+		if err := key(c.at); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	if n := m.count("GET " + certPrefix + "CERT-1"); n != 1 {
+		t.Errorf("fetched %d times", n)
+	}
+}
+
 // TestVerifyFallback guards B8: where the certificate can't be had, PayPal decides;
 // where PayPal can't be asked either, nobody does.
 func TestVerifyFallback(t *testing.T) {
