@@ -264,7 +264,7 @@ func (r *Eraser) concerns(rec inboxRecord, n needles, who map[string]*payment.Pa
 		personal, _ := p.Erased()
 		return personal
 	}
-	return n.json(rec.Body).email // as the proof will look
+	return n.bytes(rec.Body).email || n.json(rec.Body).email // the proof looks both ways too
 }
 
 func (r *Eraser) deletePart(ctx context.Context, d Doc) error {

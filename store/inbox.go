@@ -96,7 +96,8 @@ type inboxRecord struct {
 
 // plainly says whether a body that is JSON (inbox.Store says so) can stand in a document
 // as it is. It must not have white space around it, which nobody would give back, nor
-// look like what is sealed.
+// look like what is sealed. (One that two readers may take for two things stays bytes as
+// well: a name that stands twice hides the first text from who reads it as JSON.)
 func plainly(body []byte) bool {
 	return len(body) > 1 && body[0] == '{' && body[len(body)-1] == '}' &&
 		utf8.Valid(body) && !bytes.HasPrefix(body, []byte(sealedHead))
@@ -165,7 +166,7 @@ func inboxOf(d Doc) (inboxRecord, error) {
 func (s *Inbox) Insert(ctx context.Context, rec inbox.Record, body []byte) (inbox.Record, bool, error) {
 	r := inboxRecord{Schema: 1, Event: rec}
 	if len(body) <= inlineBody {
-		r.Body, r.plain = body, plainly(body)
+		r.Body, r.plain = body, plainly(body) && rec.Reason != inbox.ReasonAmbiguous
 	} else {
 		for from := 0; from < len(body); from += bodyPart {
 			part := body[from:min(from+bodyPart, len(body))]

@@ -355,3 +355,28 @@ func TestInboxStoredFormOfJSON(t *testing.T) {
 	}
 	golden(t, "testdata/inbox_v1_json.json", d.Body)
 }
+
+// Guards erasure against a body that two readers take for two things: what stands under a name that comes again is
+// found all the same.
+func TestAmbiguousBodiesAreErased(t *testing.T) {
+	t.Parallel()
+	e := newMem(t)
+	trade(t, e)
+	s := store.NewInbox(e)
+	body := `{"email":"` + annEmail + `","email":"nobody"}`
+	r := received(1, func(r *inbox.Record) {
+		r.State, r.Reason, r.Payment, r.Event.Hint = inbox.Parked, inbox.ReasonAmbiguous, "", providers.Hint{}
+	})
+	if _, _, err := s.Insert(t.Context(), r, []byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Body(t.Context(), r.ID); err != nil || string(got) != body {
+		t.Fatalf("kept as %s, %v", got, err)
+	}
+	if got := eraseIn(t, e, store.Erasure{Ref: "ann", Email: annEmail, Texts: true}); got.State != store.ErasureDone {
+		t.Errorf("%+v", got)
+	}
+	if body, err := s.Body(t.Context(), r.ID); err != nil || len(body) > 0 {
+		t.Errorf("the erasure left %s, %v", body, err)
+	}
+}

@@ -173,7 +173,7 @@ type pool struct {
 func newPool(dsn string) *pool { return &pool{dsn: dsn, slots: make(chan struct{}, readers)} }
 
 // with runs fn on a connection, waiting for one until ctx ends. A connection that met an error is not used again.
-func (p *pool) with(ctx context.Context, fn func(*conn) error) error {
+func (p *pool) with(ctx context.Context, fn func(*conn) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: read: %w", store.ErrUnavailable, err)
 	}
@@ -187,9 +187,16 @@ func (p *pool) with(ctx context.Context, fn func(*conn) error) error {
 	if err != nil {
 		return err
 	}
+	sound := false
+	defer func() {
+		if !sound { // an error, or a panic, which must not leave a transaction open that keeps the log from being copied
+			err = errors.Join(err, c.close())
+		}
+	}()
 	if err := fn(c); err != nil {
-		return errors.Join(err, c.close())
+		return err
 	}
+	sound = true
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.idle = append(p.idle, c)
