@@ -24,7 +24,8 @@
 //     own append fails and it starts again;
 //   - a relay that wrote the last page and marked all of it knows that page, and need not
 //     read it again before it reads payments: should it have changed since, the append
-//     against the version it knows fails;
+//     against the version it knows fails (so a full page, which nobody appends to, is
+//     read again: the page after it may have been written, filled and dropped);
 //   - an entry leaves Unmarked only in an append against a version in which it
 //     stood and after its marking succeeded, and marked events never come back;
 //     one whose payment can't be marked now is carried along.

@@ -157,7 +157,9 @@ func (r *Relay) feed(ctx context.Context, t tenant, waiting []*payment.Payment, 
 		if errors.Is(appendErr, ErrTaken) {
 			continue // what this round could not do, the next one tries too
 		}
-		if appendErr == nil && end.Version > 0 && len(left) == 0 {
+		// A full page is not kept: its version proves nothing. Others may have gone on from it, and retention may have
+		// dropped what they filled since, so that inserting the page after it would succeed, behind all readers.
+		if appendErr == nil && end.Version > 0 && !end.Closed && len(left) == 0 {
 			ends[t] = end
 		}
 		return did, errors.Join(problem, unfit, appendErr)

@@ -125,8 +125,34 @@ func (c *reads) Last(ctx context.Context, app string, mode payment.Mode) (outbox
 	return c.Pages.Last(ctx, app, mode)
 }
 
+// Guards I9 on several servers against retention: one that slept while the others fed, and the pages they filled were
+// dropped, does not begin such a page anew: apps have read past it.
+func TestRelayThatSleptDoesNotReviveDroppedPages(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	slept, other := r.relay(), r.relay()
+	r.pay("shop", payment.ModeTest, "first", outbox.MaxPageEvents)
+	r.run(slept)
+	r.pay("shop", payment.ModeTest, "second", outbox.MaxPageEvents)
+	r.run(other)
+	r.pay("shop", payment.ModeTest, "third", 3)
+	r.run(other)
+	if n, err := store.NewRetention(r.engine).Feed(t.Context(), now.AddDate(1, 0, 0), 10); n != 2 || err != nil {
+		t.Fatalf("dropped %d, %v", n, err)
+	}
+	r.pay("shop", payment.ModeTest, "fourth", 1)
+	r.run(slept)
+	first, _, err := store.NewFeed(r.engine).First(t.Context(), "shop", payment.ModeTest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := len(first.Events) - 1; first.N != 3 || last != 3 || first.Events[last].Sequence != 2*outbox.MaxPageEvents+4 {
+		t.Errorf("the feed begins with page %d of %d events: %+v", first.N, len(first.Events), first.Events)
+	}
+}
+
 // Guards what feeding costs: a relay that nobody disturbs reads each payment once, by the
-// query that finds it, and no page. Somebody else's append is noticed all the same.
+// query that finds it, and no page but a full one. Somebody else's append is noticed all the same.
 func TestRelayReadsNothingTwice(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -139,7 +165,7 @@ func TestRelayReadsNothingTwice(t *testing.T) {
 		want = append(want, r.pay("shop", payment.ModeTest, fmt.Sprint("p", i), 2)...)
 		r.run(relay)
 	}
-	if c.gets != 0 || c.lasts != 0 {
+	if turned := 1; c.gets > turned || c.lasts > turned { // what follows a full page is looked up
 		t.Errorf("%d payments and %d pages were read again", c.gets, c.lasts)
 	}
 	want = append(want, r.pay("shop", payment.ModeTest, "theirs", 2)...)
