@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -491,5 +492,36 @@ func TestCreateKeyDead(t *testing.T) {
 		if _, err := w.choose(p.ID, c.provider); err != nil {
 			t.Errorf("%+v: next attempt: %v", c, err)
 		}
+	}
+}
+
+// Guards an order against the worst moment: its start was written, nobody said so, and somebody else changed the payment
+// right after. Whoever asked still carries it out at once, and does not take their own lease for another's.
+func TestStartWhoseAnswerIsLostIsRecognised(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.paid("stripe")
+	direct := store.NewPayments(w.inner)
+	writes := 0
+	w.hook = func(point store.WritePoint, when faults.When) error {
+		if point != store.PointPaymentReplace || when != faults.After {
+			return nil
+		}
+		if writes++; writes != 2 { // the order, then its start
+			return nil
+		}
+		other, err := direct.Get(context.Background(), p.ID)
+		if err != nil {
+			return err
+		}
+		other.Version++
+		if err := direct.Replace(store.WithPoint(context.Background(), "test"), other); err != nil {
+			return err
+		}
+		return fmt.Errorf("lost: %w", store.ErrUnavailable)
+	}
+	answer, err := w.refund(p.ID, "r", 100)
+	if err != nil || answer.Unknown || w.refundedSum(p.ID) != 100 {
+		t.Errorf("%+v, %v; refunded %d", answer.Unknown, err, w.refundedSum(p.ID))
 	}
 }

@@ -119,11 +119,11 @@ func nextDue(p *payment.Payment, now time.Time, tried map[string]bool) *payment.
 // operation that somebody else holds or that is settled already is left alone, without
 // an error.
 func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, src payment.Source) (*payment.Payment, error) {
+	owner := s.opts.Token() // one for all tries: a start that was written although nobody said so is our own
 	for range maxRaces {
 		if after, passed, err := s.gate(ctx, p, opID); err != nil || !passed {
 			return after, err
 		}
-		owner := s.opts.Token()
 		// The very payment that passed the gate is the one that is started.
 		next, started, err := s.start(ctx, p, opID, owner)
 		if errors.Is(err, ErrConflict) {
