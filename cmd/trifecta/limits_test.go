@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"syscall"
@@ -199,5 +201,49 @@ func TestJ6MetricSeriesStayFew(t *testing.T) {
 	}
 	if after, text := series(); after != before || strings.Contains(text, "evil") || strings.Contains(text, "EVIL") {
 		t.Errorf("%d series, %d before:\n%s", after, before, text)
+	}
+}
+
+// A provider keeps its connection after a chunked request, which is all that stripe-go
+// sends; a stand-in that ended it would make every call dial, as no real one does. Our
+// own listeners end it (E14).
+func TestStandInsKeepChunkedConnections(t *testing.T) {
+	t.Parallel()
+	for _, standIn := range []bool{true, false} {
+		l, err := listen(t.Context(), "--test", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- serveAll(ctx, slog.New(slog.DiscardHandler), running{
+				sites: []site{{name: "test", listener: l, standIn: standIn, handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body) // what is left unread would end it too
+				})}},
+				workers: func(ctx context.Context) error { <-ctx.Done(); return nil },
+			})
+		}()
+		reused := false
+		for range 2 {
+			trace := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }}
+			req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, "http://"+l.Addr().String(), io.MultiReader(strings.NewReader("a=b")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+		}
+		if reused != standIn {
+			t.Errorf("stand-in %v: the second request reused its connection: %v", standIn, reused)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	}
 }

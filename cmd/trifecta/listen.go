@@ -31,6 +31,9 @@ type site struct {
 	listener net.Listener
 	handler  http.Handler
 	last     bool // stays until the others have drained: readiness is asked for there
+	// standIn marks the sandbox's providers, which keep a connection after a chunked
+	// request as the real ones do: stripe-go sends nothing else.
+	standIn bool
 }
 
 // running is what serveAll serves and works on.
@@ -62,6 +65,9 @@ func serveAll(ctx context.Context, log *slog.Logger, r running) error {
 	servers := make([]*http.Server, len(r.sites))
 	for i, s := range r.sites {
 		servers[i] = server(s.handler, log)
+		if s.standIn {
+			servers[i].Handler = s.handler
+		}
 		group.Go(func() error {
 			if err := servers[i].Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("%s listener: %w", s.name, err)
