@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/trifecta-pay/trifecta/gateway/parallel"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/gateway/risk"
 )
@@ -84,7 +85,7 @@ func (s *Service) bring(ctx context.Context, ps []*payment.Payment) []bringing {
 // carry runs errands, and notes with the payments what failed.
 func carry[T any](s *Service, out []bringing, all errands[T], do func(errand[T]) error) {
 	errs := make([]error, len(all.list))
-	s.each(len(all.list), func(i int) { errs[i] = do(all.list[i]) })
+	parallel.Each(s.opts.Parallel, len(all.list), func(i int) { errs[i] = do(all.list[i]) })
 	for i, err := range errs {
 		for _, from := range all.list[i].from {
 			out[from].err = errors.Join(out[from].err, err)

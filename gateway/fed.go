@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/trifecta-pay/trifecta/gateway/parallel"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
@@ -19,7 +20,7 @@ import (
 func (s *Service) MarkFed(ctx context.Context, fed []payment.Fed) []error {
 	handled := s.takeAlong(ctx, fed)
 	errs := make([]error, len(fed))
-	s.each(len(fed), func(i int) {
+	parallel.Each(s.opts.Parallel, len(fed), func(i int) {
 		errs[i] = s.adjustFrom(ctx, fed[i].Payment, fed[i].Read, func(p *payment.Payment) bool {
 			before := len(p.Outbox)
 			p.Outbox = slices.DeleteFunc(slices.Clone(p.Outbox), func(e payment.Event) bool { return slices.Contains(fed[i].Events, e.ID) })

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/trifecta-pay/trifecta/gateway/parallel"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/gateway/risk"
 )
@@ -90,35 +88,6 @@ func oneByOne(do func(id string) error) func(ids []string) []error {
 	}
 }
 
-// each runs fn for 0..n-1, as many at once as the options say. A panic comes out where it
-// would without goroutines.
-func (s *Service) each(n int, fn func(i int)) {
-	if s.opts.Parallel == 1 || n == 1 {
-		for i := range n {
-			fn(i)
-		}
-		return
-	}
-	var all errgroup.Group
-	all.SetLimit(s.opts.Parallel)
-	var caught atomic.Pointer[any]
-	for i := range n {
-		all.Go(func() error {
-			defer func() {
-				if r := recover(); r != nil {
-					caught.CompareAndSwap(nil, &r)
-				}
-			}()
-			fn(i)
-			return nil
-		})
-	}
-	_ = all.Wait() // fn keeps its own error
-	if p := caught.Load(); p != nil {
-		panic(*p)
-	}
-}
-
 // putOffSignals keeps a payment whose signals can't be handled from being tried in
 // every step.
 func (s *Service) putOffSignals(ctx context.Context, id string) error {
@@ -158,7 +127,7 @@ func (s *Service) policy(app string, mode payment.Mode) risk.Policy {
 func (s *Service) handleSignals(ctx context.Context, ids []string) []error {
 	errs := make([]error, len(ids))
 	read := make([]*payment.Payment, len(ids))
-	s.each(len(ids), func(i int) { read[i], errs[i] = s.load(ctx, ids[i]) })
+	parallel.Each(s.opts.Parallel, len(ids), func(i int) { read[i], errs[i] = s.load(ctx, ids[i]) })
 	var signaling []*payment.Payment
 	for i, p := range read {
 		if errs[i] == nil && len(p.Signals) > 0 {
@@ -171,7 +140,7 @@ func (s *Service) handleSignals(ctx context.Context, ids []string) []error {
 			brought[chunk[i].ID] = b
 		}
 	}
-	s.each(len(ids), func(i int) {
+	parallel.Each(s.opts.Parallel, len(ids), func(i int) {
 		b, signals := brought[ids[i]]
 		if errs[i] == nil {
 			errs[i] = b.err

@@ -8,8 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/trifecta-pay/trifecta/gateway/parallel"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
@@ -47,7 +46,7 @@ func (b *Inbox) Step(ctx context.Context) (did int, next time.Time, err error) {
 	}
 	var worked atomic.Int64
 	results := make([]error, len(groups))
-	b.each(len(groups), func(i int) {
+	parallel.Each(b.opts.Parallel, len(groups), func(i int) {
 		n, err := b.work(ctx, groups[i])
 		worked.Add(int64(n))
 		results[i] = err
@@ -80,34 +79,6 @@ func (b *Inbox) grouped(ctx context.Context, due []Record) (groups []*group, pro
 	return groups, problems
 }
 
-// each runs fn for 0..n-1. A panic comes out where it would without goroutines.
-func (b *Inbox) each(n int, fn func(i int)) {
-	if b.opts.Parallel == 1 || n == 1 {
-		for i := range n {
-			fn(i)
-		}
-		return
-	}
-	var all errgroup.Group
-	all.SetLimit(b.opts.Parallel)
-	var caught atomic.Pointer[any]
-	for i := range n {
-		all.Go(func() error {
-			defer func() {
-				if r := recover(); r != nil {
-					caught.CompareAndSwap(nil, &r)
-				}
-			}()
-			fn(i)
-			return nil
-		})
-	}
-	_ = all.Wait() // fn keeps its own error
-	if p := caught.Load(); p != nil {
-		panic(*p)
-	}
-}
-
 // work does one group: claim, read, settle. Where another process has the first
 // event already, it is about to read the payment for the whole group: the rest is
 // left to it, and stays due should it die.
@@ -126,7 +97,7 @@ func (b *Inbox) work(ctx context.Context, g *group) (did int, err error) {
 	if !took[0].ok && took[0].err == nil {
 		return 0, nil
 	}
-	b.each(len(took)-1, func(i int) { take(i + 1) })
+	parallel.Each(b.opts.Parallel, len(took)-1, func(i int) { take(i + 1) })
 	var problems []error
 	claimed := make([]member, 0, len(took))
 	for _, t := range took {
@@ -143,7 +114,7 @@ func (b *Inbox) work(ctx context.Context, g *group) (did int, err error) {
 	}
 	seen := b.look(ctx, g.payment, claimed)
 	results := make([]error, len(claimed))
-	b.each(len(claimed), func(i int) { results[i] = b.conclude(ctx, claimed[i], seen) })
+	parallel.Each(b.opts.Parallel, len(claimed), func(i int) { results[i] = b.conclude(ctx, claimed[i], seen) })
 	return did + len(claimed), errors.Join(append(problems, results...)...)
 }
 
