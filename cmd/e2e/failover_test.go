@@ -35,8 +35,8 @@ func (tn *town) outcome(path, idem string, body any) object {
 	return nil
 }
 
-// Guards I1 to I4 over a fail-over: 200 payments at both providers, with refunds, webhooks and all layers at work,
-// while primaries are deposed and acknowledgements of every kind of write are lost. Afterwards every acknowledged
+// Guards I1 to I4 over a fail-over: at least 30 payments (200 in the whole matrix) at both
+// providers, with refunds, webhooks and all layers at work, while primaries are deposed and acknowledgements of every kind of write are lost. Afterwards every acknowledged
 // payment and refund is there, nobody was charged twice, and our books equal the providers'.
 func TestFailOverDuringPayments(t *testing.T) {
 	t.Parallel()
@@ -44,13 +44,14 @@ func TestFailOverDuringPayments(t *testing.T) {
 	if tn.wire == nil {
 		t.Skip("fail-over needs the stand-in")
 	}
+	const enoughElections = 3
 	payments := 30
 	if wholeMatrix() {
 		payments = 200
 	}
 	for _, f := range []wiretest.Fault{
-		{Command: "update", Every: 97, Code: wiretest.NotWritablePrimary, Elect: true, ElectGap: 200 * time.Millisecond},
-		{Command: "insert", Every: 61, Code: wiretest.InterruptedByElect, Effect: true, Elect: true},
+		{Command: "update", Every: 41, Code: wiretest.NotWritablePrimary, Elect: true, ElectGap: 200 * time.Millisecond},
+		{Command: "insert", Every: 31, Code: wiretest.InterruptedByElect, Effect: true, Elect: true},
 		{Command: "update", Every: 83, Cut: true, Effect: true, Forget: true},
 		{Command: "insert", Every: 47, Cut: true, Effect: true, Forget: true},
 		{Command: "update", Every: 19, ConcernCode: wiretest.WriteConcernTimeout, Effect: true},
@@ -94,8 +95,10 @@ func TestFailOverDuringPayments(t *testing.T) {
 			}
 		})
 	}
-	for i := range payments {
-		work <- i
+	made := 0
+	for made < payments || (tn.wire.Elections() < enoughElections && made < 10*payments) { // how many commands a payment takes varies
+		work <- made
+		made++
 	}
 	close(work)
 	customers.Wait()
@@ -103,18 +106,18 @@ func TestFailOverDuringPayments(t *testing.T) {
 	background.Wait()
 	tn.wire.Heal()
 	tn.settle = nil
-	if n := tn.wire.Elections(); n < 3 {
-		t.Errorf("only %d elections", n)
+	if n := tn.wire.Elections(); n < enoughElections {
+		t.Errorf("only %d elections during %d payments", n, made)
 	}
 	for range 24 {
 		tn.advance(5 * time.Minute)
 	}
 	tn.advance(26 * time.Hour)
 	tn.equalBooks(refunds)
-	if len(refunds) != payments {
-		t.Errorf("%d of %d payments were acknowledged in the end", len(refunds), payments)
+	if len(refunds) != made {
+		t.Errorf("%d of %d payments were acknowledged in the end", len(refunds), made)
 	}
-	t.Logf("%d payments, %d elections, %d store commands", payments, tn.wire.Elections(), tn.wire.Data())
+	t.Logf("%d payments, %d elections, %d store commands", made, tn.wire.Elections(), tn.wire.Data())
 }
 
 // customer orders, pays, sometimes comes back, sometimes gets a part refunded.
