@@ -17,7 +17,7 @@ const DecisionErased DecisionKind = "personal_data_erased"
 // erased too.
 const ErasedTexts = "texts"
 
-// erasedParams stand where the provider request of a settled operation stood.
+// erasedParams stand where the provider request of a settled operation stood; older programs kept it.
 const erasedParams = `{"erased":true}`
 
 // replayable is how long an app may still repeat a creation that it never got an

@@ -45,7 +45,7 @@ type Operation struct {
 	Key        string // the provider's idempotency key, at most 38 characters
 	Generation int    `json:",omitzero"`  // counts keys: a new one only after a certain refusal or two look-ups
 	Run        int    `json:",omitzero"`  // counts how often the app ordered it again after a certain refusal
-	Params     []byte `json:",omitempty"` // the whole provider request, so that a repeat is byte-equal
+	Params     []byte `json:",omitempty"` // the whole provider request until it is settled, so that a repeat is byte-equal
 	// Of operations on a dispute: the account it is at, its stage when ordered, and
 	// the evidence, which is stored by itself and never changes.
 	Account  string `json:",omitempty"`

@@ -67,6 +67,7 @@ func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time
 	switch state := op.resulting(out); state {
 	case OpDone, OpFailed:
 		op.State, op.DoneAt = state, now
+		op.Params = nil // it is never sent again; only the payment's terms say from now on what was asked
 		if op.Kind == OpClose && failed && p.Status() == StatusFailed {
 			return // denied before the cancel was certain, and told so: that stays
 		}

@@ -27,7 +27,7 @@ func TestPanicLeavesNoTransactionOpen(t *testing.T) {
 		}()
 		_ = e.readers.with(t.Context(), func(c *conn) error {
 			return c.together(true, func() error {
-				if _, found, err := c.get(t.Context(), e.tables["things"], "before1"); !found || err != nil {
+				if found, err := c.get(t.Context(), e.tables["things"], "before1"); found == nil || err != nil {
 					t.Errorf("%v, %v", found, err)
 				}
 				panic("a bug in what decodes")

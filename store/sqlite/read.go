@@ -28,28 +28,33 @@ func (e *Engine) Get(ctx context.Context, coll, id string) (store.Doc, error) {
 	if known := e.written.get(place{coll, id}); known != nil {
 		return known.doc.Clone(), nil
 	}
-	var d store.Doc
-	found := false
+	var found *entry
+	since := e.written.moment()
 	err = e.readers.with(ctx, func(c *conn) (err error) {
-		d, found, err = c.get(ctx, t, id)
+		found, err = c.get(ctx, t, id)
 		return err
 	})
 	if err != nil {
 		return store.Doc{}, fmt.Errorf("get %s %s: %w", coll, id, err)
 	}
-	if !found {
+	if found == nil {
 		return store.Doc{}, fmt.Errorf("%w: %s %s", store.ErrNotFound, coll, id)
 	}
-	return d, nil
+	if e.written.keep(found, since) {
+		return found.doc.Clone(), nil
+	}
+	return found.doc, nil
 }
 
-func (c *conn) get(ctx context.Context, t *table, id string) (d store.Doc, found bool, err error) {
+// get reads a document; nil where there is none.
+func (c *conn) get(ctx context.Context, t *table, id string) (found *entry, err error) {
 	err = c.rows(ctx, t.getSQL, []any{id}, func(row []driver.Value) error {
-		found = true
-		d, err = docOf(row)
+		d, err := docOf(row)
+		text, _ := row[3].(string) // docOf has seen to it
+		found = &entry{place: place{t.decl.Name, id}, doc: d, text: text}
 		return err
 	})
-	return d, found, err
+	return found, err
 }
 
 // GetMany implements store.Engine.
@@ -65,12 +70,12 @@ func (e *Engine) GetMany(ctx context.Context, coll string, ids []string) ([]stor
 	err = e.readers.with(ctx, func(c *conn) error {
 		return c.together(len(ids) > 1, func() error {
 			for _, id := range ids {
-				d, found, err := c.get(ctx, t, id)
+				found, err := c.get(ctx, t, id)
 				if err != nil {
 					return err
 				}
-				if found {
-					docs = append(docs, d)
+				if found != nil {
+					docs = append(docs, found.doc)
 				}
 			}
 			return nil

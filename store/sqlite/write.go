@@ -204,7 +204,9 @@ func (e *Engine) writer() {
 				more = false
 			}
 		}
+		e.written.begin()
 		c.commit(batch)
+		e.written.end()
 		for _, w := range batch {
 			close(w.done)
 		}

@@ -15,18 +15,20 @@ const (
 	writtenCapacity = 1024 // first size of the map
 )
 
-// written keeps the documents that were committed last. Most reads are of something just written, and a look here costs
-// a tenth of one into the file.
+// written keeps the documents that were committed or read last. Most reads are of something just written or read all the
+// time, such as an API key, and a look here costs a tenth of one into the file.
 //
 // It is never older than the file: the lock on the file lets nobody else write, and the writer, alone, takes a document
 // out before it changes it and puts it back as it is now once its COMMIT has returned. In between, and whenever that
-// outcome is unknown, the document is not here, so the file is asked. Readers put nothing in: what they found may have
-// been changed since.
+// outcome is unknown, the document is not here, so the file is asked. Readers put in what they found only if nobody wrote
+// anything meanwhile.
 type written struct {
-	mu    sync.Mutex
-	docs  map[place]*list.Element // of *entry; nil after close
-	order list.List               // the one used last first
-	bytes int
+	mu      sync.Mutex
+	docs    map[place]*list.Element // of *entry; nil after close
+	order   list.List               // the one used last first
+	bytes   int
+	writing bool  // a transaction is under way
+	begun   int64 // transactions so far
 }
 
 type place struct{ coll, id string }
@@ -43,6 +45,45 @@ func (e *entry) bytes() int {
 }
 
 func newWritten() *written { return &written{docs: make(map[place]*list.Element, writtenCapacity)} }
+
+// begin and end stand around each transaction and what it puts in.
+func (w *written) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writing = true
+	w.begun++
+}
+
+func (w *written) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writing = false
+}
+
+// moment is a time to tell keep of; 0 while somebody writes.
+func (w *written) moment() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now()
+}
+
+func (w *written) now() int64 {
+	if w.writing {
+		return 0
+	}
+	return w.begun + 1
+}
+
+// keep puts a document in that was read from the file after a moment, unless something was written since.
+func (w *written) keep(e *entry, since int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if since == 0 || since != w.now() {
+		return false
+	}
+	w.set(e)
+	return true
+}
 
 // get returns what is known of a document, or nil.
 func (w *written) get(at place) *entry {
@@ -78,6 +119,10 @@ func (w *written) remove(el *list.Element) *entry {
 func (w *written) put(e *entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.set(e)
+}
+
+func (w *written) set(e *entry) {
 	w.remove(w.docs[e.place])
 	if w.docs == nil || len(e.doc.Body) > writtenLargest {
 		return

@@ -16,8 +16,11 @@ import (
 // fromFile reads past what is kept in memory.
 func fromFile(t *testing.T, e *Engine, id string) (d store.Doc, found bool) {
 	t.Helper()
-	err := e.readers.with(t.Context(), func(c *conn) (err error) {
-		d, found, err = c.get(t.Context(), e.tables["things"], id)
+	err := e.readers.with(t.Context(), func(c *conn) error {
+		e, err := c.get(t.Context(), e.tables["things"], id)
+		if e != nil {
+			d, found = e.doc, true
+		}
 		return err
 	})
 	if err != nil {
@@ -44,7 +47,7 @@ func TestWrittenIsWhatTheFileHolds(t *testing.T) {
 			if known, found := fromFile(t, e, d.ID); found && rapid.Bool().Draw(rt, "right") {
 				version = known.Version
 			}
-			switch what := rapid.SampledFrom([]string{"insert", "replace", "replace", "delete", "import", "fail"}).Draw(rt, "what"); what {
+			switch what := rapid.SampledFrom([]string{"insert", "replace", "replace", "delete", "import", "fail", "read", "read"}).Draw(rt, "what"); what {
 			case "insert":
 				go func() { done <- e.Insert(t.Context(), "things", d) }()
 			case "replace":
@@ -54,6 +57,14 @@ func TestWrittenIsWhatTheFileHolds(t *testing.T) {
 			case "import":
 				d.Version = version
 				go func() { done <- e.Import(t.Context(), "things", []store.Doc{d}) }()
+			case "read":
+				go func() {
+					if _, err := e.Get(t.Context(), "things", d.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+						done <- err
+						return
+					}
+					done <- nil
+				}()
 			case "fail": // takes its transaction down, and the others are tried one by one
 				go func() {
 					_ = e.submit(t.Context(), func(c *changes) error { _, err := c.exec("nonsense"); return err })
@@ -183,4 +194,47 @@ func TestWrittenIsBounded(t *testing.T) {
 	if w.get(place{"things", "again"}) != nil || w.get(place{"things", "later"}) != nil || w.bytes != 0 {
 		t.Error("keeps after close")
 	}
+}
+
+// Guards every reader: what a reader found is kept for the next one, who may do with it what he likes, but never what was
+// read before a write, whether that has ended or not.
+func TestReadsAreKept(t *testing.T) {
+	t.Parallel()
+	path := tempFile(t)
+	e := openAt(t, path, indexed())
+	at := place{"things", "a"}
+	if err := e.Insert(t.Context(), "things", store.Doc{ID: "a", Body: []byte(`{"n":1}`), Index: map[string]any{"app": "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = openAt(t, path, indexed())
+	if e.written.get(at) != nil {
+		t.Fatal("something is known of a file just opened")
+	}
+	for range 2 {
+		d, err := e.Get(t.Context(), "things", "a")
+		if err != nil || string(d.Body) != `{"n":1}` || d.Index["app"] != "x" {
+			t.Fatalf("read %s %v, %v", d.Body, d.Index, err)
+		}
+		d.Body[1], d.Index["app"] = '!', "y"
+	}
+	known := e.written.get(at)
+	if known == nil {
+		t.Fatal("what was read is not kept")
+	}
+	old := *known
+	before := e.written.moment()
+	if err := e.Delete(t.Context(), "things", "a", 1); err != nil {
+		t.Fatal(err)
+	}
+	if e.written.keep(&old, before) || e.written.get(at) != nil {
+		t.Error("what was read before the document was deleted is kept")
+	}
+	e.written.begin()
+	if during := e.written.moment(); during != 0 || e.written.keep(&old, during) {
+		t.Error("what is read while somebody writes is kept")
+	}
+	e.written.end()
 }

@@ -15,7 +15,7 @@ import (
 // bytes keep the document far below what a store takes. A single event always fits.
 // (Pages of earlier versions may hold up to 200 events.)
 const (
-	MaxPageEvents = 40
+	MaxPageEvents = 16
 	maxPageBytes  = 448 << 10
 )
 
