@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/trifecta-pay/trifecta/gateway/jsontoken"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
@@ -63,16 +64,13 @@ func parseJSON(raw []byte) (node, error) {
 	if at := loneSurrogate(raw); at >= 0 {
 		return node{}, malformed("", fmt.Sprintf("has half a surrogate pair at byte %d", at))
 	}
-	p := parser{raw: raw}
+	p := parser{jsontoken.Reader{Text: raw}}
 	return p.value(nil, 0)
 }
 
 // parser walks over JSON whose grammar was found valid, so it looks for what grammar
 // does not forbid, and for where things end.
-type parser struct {
-	raw []byte
-	at  int
-}
+type parser struct{ jsontoken.Reader }
 
 // place is where a value stands: told in errors only, so it is not written out before.
 type place struct {
@@ -94,15 +92,15 @@ func (at *place) pointer() string {
 
 // skip passes white space and the separators, which the grammar has put in order.
 func (p *parser) skip() {
-	for p.at < len(p.raw) && strings.IndexByte(" \t\r\n,:", p.raw[p.at]) >= 0 {
-		p.at++
+	for p.At < len(p.Text) && strings.IndexByte(" \t\r\n,:", p.Text[p.At]) >= 0 {
+		p.At++
 	}
 }
 
 func (p *parser) value(at *place, depth int) (node, error) {
 	p.skip()
-	from := p.at
-	switch p.raw[from] {
+	from := p.At
+	switch p.Text[from] {
 	case '"':
 		text, err := p.text(at)
 		return node{kind: kindString, text: text}, err
@@ -110,16 +108,16 @@ func (p *parser) value(at *place, depth int) (node, error) {
 		if depth++; depth > maxDepth {
 			return node{}, malformed(at.pointer(), fmt.Sprintf("nests more than %d levels deep", maxDepth))
 		}
-		p.at++
-		if p.raw[from] == '[' {
+		p.At++
+		if p.Text[from] == '[' {
 			return p.array(at, depth)
 		}
 		return p.object(at, depth)
 	}
-	for p.at < len(p.raw) && strings.IndexByte(" \t\r\n,]}", p.raw[p.at]) < 0 {
-		p.at++
+	if !p.Literal() {
+		return node{}, malformed(at.pointer(), "is not valid JSON")
 	}
-	switch text := string(p.raw[from:p.at]); text {
+	switch text := string(p.Text[from:p.At]); text {
 	case "null":
 		return node{kind: kindNull}, nil
 	case "true", "false":
@@ -131,20 +129,16 @@ func (p *parser) value(at *place, depth int) (node, error) {
 
 // text reads a string. What stands in it as it is needs no decoding.
 func (p *parser) text(at *place) (string, error) {
-	from := p.at
-	escaped := false
-	for p.at++; p.raw[p.at] != '"'; p.at++ {
-		if p.raw[p.at] == '\\' {
-			escaped = true
-			p.at++
-		}
+	from := p.At
+	if !p.Quoted() {
+		return "", malformed(at.pointer(), "is not valid JSON")
 	}
-	p.at++
-	if !escaped {
-		return string(p.raw[from+1 : p.at-1]), nil
+	written := p.Text[from:p.At]
+	if bytes.IndexByte(written, '\\') < 0 {
+		return string(written[1 : len(written)-1]), nil
 	}
 	var text string
-	if err := json.Unmarshal(p.raw[from:p.at], &text); err != nil {
+	if err := json.Unmarshal(written, &text); err != nil {
 		return "", malformed(at.pointer(), "is not valid JSON")
 	}
 	return text, nil
@@ -153,8 +147,8 @@ func (p *parser) text(at *place) (string, error) {
 func (p *parser) array(at *place, depth int) (node, error) {
 	n := node{kind: kindArray}
 	for {
-		if p.skip(); p.raw[p.at] == ']' {
-			p.at++
+		if p.skip(); p.Text[p.At] == ']' {
+			p.At++
 			return n, nil
 		}
 		item, err := p.value(&place{in: at, index: len(n.items), list: true}, depth)
@@ -172,8 +166,8 @@ func (p *parser) object(at *place, depth int) (node, error) {
 	}
 	seen := map[string]bool{}
 	for {
-		if p.skip(); p.raw[p.at] == '}' {
-			p.at++
+		if p.skip(); p.Text[p.At] == '}' {
+			p.At++
 			return n, nil
 		}
 		key, err := p.text(at)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/trifecta-pay/trifecta/gateway/jsontoken"
 )
 
 // maxDepth bounds nesting; providers stay far below.
@@ -26,14 +28,14 @@ var errNotJSON = errors.New("inbox: not JSON")
 // behind it. Every webhook passes here, so one walk over the bytes sees all of it,
 // and allocates next to nothing.
 func ambiguous(body []byte) (bool, error) {
-	w := walk{in: body}
+	w := walk{Reader: jsontoken.Reader{Text: body}}
 	for next := value; next != nil; {
 		next = next(&w)
 	}
 	switch {
 	case w.odd && json.Valid(body): // the walk ended there
 		return true, nil
-	case w.odd || w.at != len(body): // it ends behind the last byte of what is valid
+	case w.odd || w.At != len(body): // it ends behind the last byte of what is valid
 		return false, errNotJSON
 	}
 	return false, nil
@@ -42,8 +44,7 @@ func ambiguous(body []byte) (bool, error) {
 // walk is where in the body we are: the open objects and arrays, and the names of
 // the open objects, one after the other.
 type walk struct {
-	in    []byte
-	at    int
+	jsontoken.Reader
 	odd   bool
 	open  []level
 	names [][]byte
@@ -59,43 +60,25 @@ type level struct {
 }
 
 // A step reads one piece and says what must follow; nil: the end, or a mistake,
-// behind which w.at never is the body's end.
+// behind which w.At never is the body's end.
 type step func(w *walk) step
-
-// peek is the next byte that is not white space; 0 at the end.
-func (w *walk) peek() byte {
-	for ; w.at < len(w.in); w.at++ {
-		switch c := w.in[w.at]; c {
-		case ' ', '\t', '\r', '\n':
-		default:
-			return c
-		}
-	}
-	return 0
-}
 
 // mistake ends the walk before the body's end, wherever it is.
 func (w *walk) mistake() step {
-	w.at = -1
+	w.At = -1
 	return nil
 }
 
 func value(w *walk) step {
-	switch c := w.peek(); c {
+	switch c := w.Next(); c {
 	case '{', '[':
 		return w.enter(c == '{')
 	case '"':
-		if !w.text() {
+		if !w.Quoted() {
 			return w.mistake()
 		}
-	case 't':
-		return w.word("true")
-	case 'f':
-		return w.word("false")
-	case 'n':
-		return w.word("null")
 	default:
-		if !w.number() {
+		if !w.Literal() {
 			return w.mistake()
 		}
 	}
@@ -113,8 +96,8 @@ func (w *walk) enter(object bool) step {
 		inside.free = w.open[top].free || w.open[top].meta
 	}
 	w.open = append(w.open, inside)
-	w.at++
-	c := w.peek()
+	w.At++
+	c := w.Next()
 	switch {
 	case object && c == '}', !object && c == ']':
 		return w.leave()
@@ -128,24 +111,24 @@ func (w *walk) leave() step {
 	top := len(w.open) - 1
 	w.names = w.names[:w.open[top].from]
 	w.open = w.open[:top]
-	w.at++
+	w.At++
 	return after
 }
 
 // after is what follows a value.
 func after(w *walk) step {
-	c := w.peek()
+	c := w.Next()
 	top := len(w.open) - 1
 	switch {
-	case top < 0 && w.at == len(w.in):
+	case top < 0 && w.At == len(w.Text):
 		return nil
 	case top < 0:
 		return w.mistake()
 	case c == ',' && w.open[top].object:
-		w.at++
+		w.At++
 		return name
 	case c == ',':
-		w.at++
+		w.At++
 		return value
 	case c == '}' && w.open[top].object, c == ']' && !w.open[top].object:
 		return w.leave()
@@ -155,103 +138,22 @@ func after(w *walk) step {
 
 // name is a name and its colon.
 func name(w *walk) step {
-	if w.peek() != '"' {
+	if w.Next() != '"' {
 		return w.mistake()
 	}
-	from := w.at
-	if !w.text() {
+	from := w.At
+	if !w.Quoted() {
 		return w.mistake()
 	}
-	if w.name(w.in[from:w.at]) {
+	if w.name(w.Text[from:w.At]) {
 		w.odd = true
 		return nil
 	}
-	if w.peek() != ':' {
+	if w.Next() != ':' {
 		return w.mistake()
 	}
-	w.at++
+	w.At++
 	return value
-}
-
-// text passes a string; false: it is broken.
-func (w *walk) text() bool {
-	for w.at++; w.at < len(w.in); w.at++ {
-		switch c := w.in[w.at]; {
-		case c == '"':
-			w.at++
-			return true
-		case c < ' ':
-			return false
-		case c == '\\' && !w.escape():
-			return false
-		}
-	}
-	return false
-}
-
-// escape passes what is escaped, up to its last byte.
-func (w *walk) escape() bool {
-	w.at++
-	if w.at == len(w.in) {
-		return false
-	}
-	switch w.in[w.at] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return true
-	case 'u':
-		for range 4 {
-			if w.at++; w.at == len(w.in) || !hexDigit(w.in[w.at]) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
-}
-
-func hexDigit(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
-}
-
-func (w *walk) word(text string) step {
-	if !bytes.HasPrefix(w.in[w.at:], []byte(text)) {
-		return w.mistake()
-	}
-	w.at += len(text)
-	return after
-}
-
-func (w *walk) number() bool {
-	w.skip("-")
-	if !w.skip("0") && !w.digits() {
-		return false
-	}
-	if w.skip(".") && !w.digits() {
-		return false
-	}
-	if w.skip("eE") {
-		w.skip("+-")
-		return w.digits()
-	}
-	return true
-}
-
-// skip passes one byte of a set.
-func (w *walk) skip(set string) bool {
-	if w.at == len(w.in) || strings.IndexByte(set, w.in[w.at]) < 0 {
-		return false
-	}
-	w.at++
-	return true
-}
-
-// digits passes one digit or more.
-func (w *walk) digits() bool {
-	from := w.at
-	for w.at < len(w.in) && '0' <= w.in[w.at] && w.in[w.at] <= '9' {
-		w.at++
-	}
-	return w.at > from
 }
 
 // name notes a name and says whether it was there before.
