@@ -252,13 +252,17 @@ func (s *Service) owned(ctx context.Context, c Caller, id string) (*payment.Paym
 	return p, nil
 }
 
-// forCustomer reads a payment for whoever holds its token.
+// linkLife is how long after a payment's deadline its customer's links still open: no provider sends anybody back that
+// late (a Stripe session lives 24 hours, an approved PayPal order a few days), and a receipt has been seen by then.
+const linkLife = 30 * 24 * time.Hour
+
+// forCustomer reads a payment for whoever holds its token, as long as that counts.
 func (s *Service) forCustomer(ctx context.Context, id, token string) (*payment.Payment, error) {
 	p, err := s.load(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if len(token) != len(p.Token) || subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1 {
+	if len(token) != len(p.Token) || subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1 || s.now().After(p.ExpiresAt.Add(linkLife)) {
 		return nil, notFound()
 	}
 	return p, nil

@@ -131,6 +131,25 @@ func TestPageTokens(t *testing.T) {
 	}
 }
 
+// Promise: a customer's links end: 30 days after the deadline they are those of no payment at all, and nothing is done.
+func TestPageTokensExpire(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.paid("k1", nil)
+	back := "/v1/return/" + p.text("id") + "?t=" + w.customerToken(p.text("id"))
+	w.clock.advance(24*time.Hour + 29*24*time.Hour)
+	w.page(p, nil).wantPage(http.StatusOK, "Payment received")
+	w.do(call{method: "GET", path: back}).want(http.StatusSeeOther, "")
+	calls := w.stripe.count("")
+	w.clock.advance(2 * 24 * time.Hour)
+	w.page(p, nil).wantPage(http.StatusNotFound, "This link is not valid")
+	w.do(call{method: "GET", path: back}).wantPage(http.StatusNotFound, "This link is not valid")
+	w.choose(p, "stripe").wantPage(http.StatusNotFound, "This link is not valid")
+	if w.stripe.count("") != calls {
+		t.Error("a provider was called")
+	}
+}
+
 // Promise: each state has its page, with the way back to the shop, and no button
 // to pay again.
 func TestPageStates(t *testing.T) {
