@@ -12,9 +12,11 @@ import (
 
 // Resealer brings every record under the active key, in bounded steps that any process can go on with: first it
 // rewrites what is plain or under an older key, then it counts what stands under which key, so that an operator sees when
-// an old one can be dropped. It starts by itself whenever another key has become the active one.
+// an old one can be dropped. It starts by itself whenever another key has become the active one, also one that was so
+// before, and whenever a program declares other Sealed places.
 //
 // Several processes may step at once: a record is rewritten by compare-and-swap, and doing it twice changes nothing.
+// While their configurations differ, the process that began its round last decides.
 type Resealer struct {
 	engine  *SealedEngine
 	cursors *Cursors
@@ -23,10 +25,18 @@ type Resealer struct {
 
 	mu   sync.Mutex
 	next time.Time // when to look again; saves reading the cursor in every step
+	had  bool      // this process has worked on a round of its own configuration
 }
 
-// resealIdle is how long a finished Resealer waits before it looks whether somebody ordered another round.
-const resealIdle = time.Minute
+const (
+	// resealCursor holds the one round. Older programs kept one for each key ("seal/KEY"); those say nothing any more.
+	resealCursor = "reseal"
+	// resealIdle is how long a finished Resealer waits before it looks whether somebody ordered another round.
+	resealIdle = time.Minute
+	// resealYield is how long a process whose round was replaced by one of another configuration leaves that alone: two
+	// that run side by side, as while servers restart one by one, would rewrite the same records back and forth.
+	resealYield = time.Hour
+)
 
 // NewResealer makes a Resealer over a sealing engine.
 func NewResealer(e *SealedEngine, clock func() time.Time) *Resealer {
@@ -70,6 +80,8 @@ func (s ResealState) Left() int64 {
 
 type resealRecord struct {
 	Schema     int                         `json:"schema"`
+	Active     string                      `json:"active"` // what the round is for: the key
+	Places     string                      `json:"places"` // and a digest of the Sealed places
 	Phase      string                      `json:"phase"`
 	Collection string                      `json:"collection,omitempty"`
 	After      string                      `json:"after,omitempty"`
@@ -79,33 +91,44 @@ type resealRecord struct {
 	Records    map[string]map[string]int64 `json:"records,omitempty"`
 }
 
-// cursor names the round of the active key.
-func (r *Resealer) cursor() string { return "seal/" + r.engine.Active() }
-
-// resealToken is every stepper's: they need not shut each other out.
-const resealToken = 1
-
-func (r *Resealer) read(ctx context.Context) (resealRecord, time.Time, error) {
-	c, err := r.cursors.Get(ctx, r.cursor())
-	if err != nil {
-		return resealRecord{}, time.Time{}, err
-	}
-	rec := resealRecord{Schema: 1, Phase: ResealRewriting}
-	if c.Value == "" {
-		return rec, time.Time{}, nil
-	}
-	if err := json.Unmarshal([]byte(c.Value), &rec); err != nil {
-		return rec, c.At, fmt.Errorf("store: %s can't be read: %w", c.Name, err)
-	}
-	return rec, c.At, nil
+// resealRound is the round as it is stored.
+type resealRound struct {
+	resealRecord
+	ours bool // it is for this configuration; if not, the record is a new one's
+	// token is the round's number and its fencing token: a step of an earlier round can't write over a later one.
+	token int64
+	at    time.Time // of its last step
 }
 
-func (r *Resealer) write(ctx context.Context, rec resealRecord) error {
+func (r *Resealer) fresh() resealRecord {
+	return resealRecord{Schema: 1, Active: r.engine.Active(), Places: r.engine.digest, Phase: ResealRewriting}
+}
+
+func (r *Resealer) read(ctx context.Context) (resealRound, error) {
+	c, err := r.cursors.Get(ctx, resealCursor)
+	if err != nil {
+		return resealRound{}, err
+	}
+	out := resealRound{resealRecord: r.fresh(), token: c.Token, at: c.At}
+	if c.Value == "" {
+		return out, nil
+	}
+	var rec resealRecord
+	if err := json.Unmarshal([]byte(c.Value), &rec); err != nil {
+		return out, fmt.Errorf("store: %s can't be read: %w", c.Name, err)
+	}
+	if rec.Active == out.Active && rec.Places == out.Places {
+		out.resealRecord, out.ours = rec, true
+	}
+	return out, nil
+}
+
+func (r *Resealer) write(ctx context.Context, rec resealRecord, token int64) error {
 	value, err := json.Marshal(rec)
 	if err != nil {
-		return fmt.Errorf("store: encode %s: %w", r.cursor(), err)
+		return fmt.Errorf("store: encode %s: %w", resealCursor, err)
 	}
-	return r.cursors.Set(ctx, r.cursor(), string(value), resealToken, r.clock())
+	return r.cursors.Set(ctx, resealCursor, string(value), token, r.clock())
 }
 
 // State tells how far the round got. gateway.ErrUnavailable.
@@ -113,10 +136,13 @@ func (r *Resealer) State(ctx context.Context) (ResealState, error) {
 	if r.engine.Active() == "" {
 		return ResealState{Phase: ResealOff}, nil
 	}
-	rec, at, err := r.read(ctx)
+	rec, err := r.read(ctx)
+	if err != nil {
+		return ResealState{}, portError(err)
+	}
 	return ResealState{
-		Active: r.engine.Active(), Phase: rec.Phase, Written: rec.Written, Failed: rec.Failed, Problem: rec.Problem, Records: rec.Records, At: at,
-	}, portError(err)
+		Active: rec.Active, Phase: rec.Phase, Written: rec.Written, Failed: rec.Failed, Problem: rec.Problem, Records: rec.Records, At: rec.at,
+	}, nil
 }
 
 // Restart orders another round: after a process with an older configuration has written since, or to count again. It
@@ -128,10 +154,14 @@ func (r *Resealer) Restart(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next = time.Time{}
-	return portError(r.write(ctx, resealRecord{Schema: 1, Phase: ResealRewriting}))
+	c, err := r.cursors.Get(ctx, resealCursor)
+	if err == nil {
+		err = r.write(ctx, r.fresh(), c.Token+1)
+	}
+	return portError(err)
 }
 
-// Step works on one batch of records. did is how many it looked at.
+// Step works on one batch of records. did is how many it looked at; 0: there is nothing to do before next.
 func (r *Resealer) Step(ctx context.Context) (did int, next time.Time, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -144,14 +174,31 @@ func (r *Resealer) Step(ctx context.Context) (did int, next time.Time, err error
 		r.next = idle
 		return 0, idle, nil
 	}
-	rec, _, err := r.read(ctx)
+	rec, err := r.read(ctx)
 	if err != nil {
 		return 0, idle, err
 	}
-	if rec.Phase == ResealDone {
+	r.had = r.had || rec.ours
+	replaced := !rec.ours && r.had && now.Before(rec.at.Add(resealYield))
+	if replaced || rec.ours && rec.Phase == ResealDone {
 		r.next = idle
 		return 0, idle, nil
 	}
+	did = 1
+	if !rec.ours { // it is stored before its first batch, so that whoever restarts it has a greater token
+		rec.token++
+	} else if did, err = r.batchOf(ctx, &rec.resealRecord); err != nil {
+		return 0, idle, err
+	}
+	if err := r.write(ctx, rec.resealRecord, rec.token); err != nil && !errors.Is(err, ErrFenced) { // fenced: another round began
+		return did, now, err
+	}
+	r.had = true
+	return did, now, nil
+}
+
+// batchOf works on the next batch of the round and moves the record past it.
+func (r *Resealer) batchOf(ctx context.Context, rec *resealRecord) (did int, err error) {
 	names := r.engine.SealedCollections()
 	if rec.Collection == "" && len(names) > 0 {
 		rec.Collection = names[0]
@@ -159,14 +206,14 @@ func (r *Resealer) Step(ctx context.Context) (did int, next time.Time, err error
 	done, after, err := r.engine.Reseal(ctx, rec.Collection, rec.After, r.batch, rec.Phase == ResealRewriting)
 	if errors.Is(err, ErrBadCursor) { // the declarations changed since: begin the collection again
 		rec.After = ""
-		return 1, now, r.write(ctx, rec)
+		return 1, nil
 	}
 	if err != nil {
-		return 0, idle, err
+		return 0, err
 	}
 	rec.add(done)
 	rec.advance(names, after)
-	return max(done.Seen, 1), now, r.write(ctx, rec)
+	return max(done.Seen, 1), nil
 }
 
 func (rec *resealRecord) add(done Resealed) {

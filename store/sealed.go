@@ -3,9 +3,13 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/trifecta-pay/trifecta/store/seal"
 )
@@ -27,6 +31,7 @@ type SealedEngine struct {
 	places map[string]*places
 	decls  map[string]Collection // those with places
 	names  []string              // of the collections with places, in order
+	digest string                // of all places
 }
 
 const (
@@ -48,7 +53,21 @@ func Sealed(e Engine, colls []Collection, s *seal.Sealer) (*SealedEngine, error)
 			out.names = append(out.names, c.Name)
 		}
 	}
+	out.digest = digestPlaces(colls)
 	return out, nil
+}
+
+// digestPlaces differs exactly when other places are declared, in whatever order. No name or path holds a line break.
+func digestPlaces(colls []Collection) string {
+	var lines []string
+	for _, c := range colls {
+		for _, path := range c.Sealed {
+			lines = append(lines, c.Name+" "+path)
+		}
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:16])
 }
 
 // empty values are not worth hiding.

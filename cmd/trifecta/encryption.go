@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -52,8 +53,12 @@ func (p program) reseal(ctx context.Context, h *house.House, write bool) error {
 	}
 	s, err := h.Resealer.State(ctx)
 	for write && err == nil && s.Phase != store.ResealDone && s.Phase != store.ResealOff {
-		if _, _, err = h.Resealer.Step(ctx); err == nil {
+		did := 0
+		if did, _, err = h.Resealer.Step(ctx); err == nil {
 			s, err = h.Resealer.State(ctx)
+		}
+		if err == nil && did == 0 && s.Phase != store.ResealDone {
+			err = errors.New("a server with another active key, or of another version, began a round of its own meanwhile: restart every server with this configuration and run this again")
 		}
 	}
 	if err != nil {
