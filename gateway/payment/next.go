@@ -243,8 +243,8 @@ func (p *Payment) Returned(now time.Time) {
 }
 
 // NextSync is the first point of a widening schedule after now, counted from
-// when the attempt was opened; past its end, daily for thirty days. Zero means
-// that nothing can change any more.
+// when the attempt was opened; past its end, daily for thirty days, and as long as
+// something is under way that must end. Zero means that nothing can change any more.
 func (p *Payment) NextSync(schedule []time.Duration, now time.Time) time.Time {
 	latest, ok := p.Facts.Latest()
 	if !ok || !p.mayChange(now) {
@@ -255,7 +255,8 @@ func (p *Payment) NextSync(schedule []time.Duration, now time.Time) time.Time {
 			return at
 		}
 	}
-	if next := now.Add(24 * time.Hour); next.Before(latest.CreatedAt.Add(30*24*time.Hour)) || p.Status() == StatusAuthorized || p.refundedLately(now) {
+	next := now.Add(24 * time.Hour)
+	if next.Before(latest.CreatedAt.Add(30*24*time.Hour)) || p.Status() == StatusAuthorized || p.underway() || p.refundedLately(now) {
 		return next
 	}
 	return time.Time{}
@@ -273,20 +274,28 @@ func (p *Payment) mayChange(now time.Time) bool {
 		return true
 	case StatusSucceeded, StatusCanceled, StatusExpired, StatusFailed:
 	}
+	if p.underway() || p.refundedLately(now) {
+		return true
+	}
+	return len(p.Facts.Captures) > 0 && len(p.Facts.Fees) == 0
+}
+
+// underway says whether a refund or a dispute waits for its end, which only its
+// provider can bring. It is looked for as long as that takes: Stripe lists both by when
+// they were made, and a refund that is canceled or a case that is lost after a review
+// moves no balance, so no list need ever tell of it.
+func (p *Payment) underway() bool {
 	for _, r := range p.Refunds() {
 		if r.State == RefundPending || r.State == RefundRequiresAction {
 			return true
 		}
-	}
-	if p.refundedLately(now) {
-		return true
 	}
 	for _, d := range p.Facts.Disputes {
 		if d.Status == DisputeNeedsResponse || d.Status == DisputeUnderReview {
 			return true
 		}
 	}
-	return len(p.Facts.Captures) > 0 && len(p.Facts.Fees) == 0
+	return false
 }
 
 // refundedLately says whether a refund may still fail, however old the payment is.

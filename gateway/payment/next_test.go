@@ -382,3 +382,43 @@ func TestRefundIsReadAgain(t *testing.T) {
 		t.Errorf("next sync %v two weeks after the refund, want none", next)
 	}
 }
+
+// Promise: a refund that is not through, or a dispute that is open, is read daily
+// until it ends, however old the payment is: its end moves no balance and need not be
+// listed anew, so a webhook that is lost would leave it open for ever.
+func TestOpenRefundsAndDisputesAreReadToTheirEnd(t *testing.T) {
+	t.Parallel()
+	fee := Facts{Fees: []Fee{{Key: stripeKey("t1"), Object: "c1", Fee: usd(59), Net: usd(941)}}}
+	paid := with(automatic(opened(1, "stripe")), attempts(session(1, AttemptComplete, 1000, 5)), captures(captured(1, "c1", 1000, 5)), fee)
+	refund := func(s RefundState) Facts { return Facts{Refunds: []Refund{refunded("r1", "c1", 10, s, 6)}} }
+	dispute := func(stage string, s DisputeStatus) Facts {
+		return Facts{Disputes: []Dispute{{Key: stripeKey("d1"), Capture: "c1", Stage: stage, Status: s}}}
+	}
+	now := at(0).Add(400 * 24 * time.Hour)
+	for name, c := range map[string]struct {
+		facts Facts
+		daily bool
+	}{
+		"refund pending":         {refund(RefundPending), true},
+		"refund requires action": {refund(RefundRequiresAction), true},
+		"refund succeeded":       {refund(RefundSucceeded), false},
+		"refund failed":          {refund(RefundFailed), false},
+		"refund canceled":        {refund(RefundCanceled), false},
+		"dispute needs response": {dispute("chargeback", DisputeNeedsResponse), true},
+		"dispute under review":   {dispute("chargeback", DisputeUnderReview), true},
+		"inquiry needs response": {dispute("inquiry", DisputeNeedsResponse), true},
+		"inquiry under review":   {dispute("inquiry", DisputeUnderReview), true},
+		"dispute won":            {dispute("chargeback", DisputeWon), false},
+		"dispute lost":           {dispute("chargeback", DisputeLost), false},
+		"inquiry closed":         {dispute("inquiry", DisputeClosed), false},
+		"nothing open":           {Facts{}, false},
+	} {
+		want := time.Time{}
+		if c.daily {
+			want = now.Add(24 * time.Hour)
+		}
+		if got := newPayment(with(paid, c.facts)).NextSync(nil, now); !got.Equal(want) {
+			t.Errorf("%s: next sync %v, want %v", name, got, want)
+		}
+	}
+}
