@@ -243,7 +243,7 @@ func (p program) tellReport(r transfer.Report, from, to string) error {
 		return err
 	}
 	if r.Already {
-		_, err := fmt.Fprintf(p.out, "\nNothing to do: %s was copied to %s before, %d documents.\n", from, to, sum)
+		_, err := fmt.Fprintf(p.out, "\nNothing to do: %s was copied to %s before, %d documents, and has not changed since.\n", from, to, sum)
 		return err
 	}
 	_, err := fmt.Fprintf(p.out, "\n%d documents are in %s, each compared with %s, which is unchanged.\nNext: set store in the configuration, run trifecta doctor, start the server, and put the old store away.\n", sum, to, from)

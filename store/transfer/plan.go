@@ -20,7 +20,10 @@ func Plan(ctx context.Context, o Options) ([]Planned, error) {
 	if err := o.prepare(); err != nil {
 		return nil, err
 	}
-	m, _, err := check(ctx, o)
+	m, found, err := check(ctx, o)
+	if err == nil && found && m.State == store.MigrationDone {
+		err = (&run{Options: o, m: m}).unchanged(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,10 @@ var ErrRefused = errors.New("refused")
 // ErrDiffers means that the two stores differ although everything was copied, and repaired, once. The target stays marked.
 var ErrDiffers = errors.New("the stores differ")
 
+// ErrChanged means that the source is not what was copied from it by a transfer that was finished before. Nothing was
+// copied, and the target stays complete.
+var ErrChanged = errors.New("the source has changed since it was copied")
+
 const (
 	defaultPage = 200
 	// leaseFor is how long another process keeps off after this one was last heard of.
@@ -61,7 +65,8 @@ type Progress struct {
 
 // Report is what a finished transfer found in both stores alike.
 type Report struct {
-	// Already is set if the transfer had been finished before: nothing was done now.
+	// Already is set if the transfer had been finished before: nothing was copied now, and the source is still what was
+	// copied then.
 	Already bool
 	// Continued is set if an earlier run had begun it.
 	Continued   bool
@@ -109,7 +114,7 @@ func (o *Options) prepare() error {
 }
 
 // Run copies, compares and marks the target as complete. After an error, or a kill, run it again with the same stores.
-// Errors: ErrRefused, ErrDiffers, store.ErrConflict (another process took over), and the engines'.
+// Errors: ErrRefused, ErrDiffers, ErrChanged, store.ErrConflict (another process took over), and the engines'.
 func Run(ctx context.Context, o Options) (Report, error) {
 	if err := o.prepare(); err != nil {
 		return Report{}, err
@@ -123,6 +128,9 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		return Report{}, err
 	}
 	if found && r.m.State == store.MigrationDone {
+		if err := r.unchanged(ctx); err != nil {
+			return Report{}, err
+		}
 		return r.report(Report{Already: true}, nil), nil
 	}
 	if err := r.copyAll(ctx); err != nil {
