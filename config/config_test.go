@@ -316,6 +316,33 @@ apps:
 	}
 }
 
+// Promise: a value of the wrong shape is one fault with its key, and hides no other.
+func TestWrongShapes(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, `public_url: http://127.0.0.1:8080
+store: foo
+layers: {webhook: no}
+apps: shop
+http: [1]
+retention:
+  feed: many
+brand_name: {a: b}
+accounts:
+  - stripe
+  - {name: s, provider: stripe, mode: test, secret_key: sk_test_abc123, webhook_secrets: {a: b}}
+`)
+	places, message := faultsOf(t, err)
+	slices.Sort(places)
+	want := []string{
+		"accounts[0]", "accounts[0].name", "accounts[0].provider", "accounts[0].mode", "accounts[1].webhook_secrets",
+		"apps", "brand_name", "http", "layers.webhook", "retention.feed", "store",
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, places); diff != "" {
+		t.Errorf("faults differ (-want +got):\n%s\n%s", diff, message)
+	}
+}
+
 // Promise: what a rule allows is accepted, so that no rule refuses everything.
 func TestAccepted(t *testing.T) {
 	t.Parallel()
@@ -632,5 +659,74 @@ func TestRiskRulesAreDryUntilToldOtherwise(t *testing.T) {
 	}
 	if !reflect.DeepEqual(cfg.Risk, want) {
 		t.Errorf("got %+v", cfg.Risk)
+	}
+}
+
+// Promise: a dispute policy is written as the example shows it, a map of amounts and a map of texts.
+func TestDisputePolicyFromFile(t *testing.T) {
+	t.Parallel()
+	cfg, err := load(t, stripeTest+`apps:
+  - name: shop
+    mode: test
+    disputes:
+      accept_under: {usd: 1500, eur: 1400}
+      alert_above:
+        usd: 100000
+      contest:
+        product_description: "{{payment.items}}, order {{payment.reference}}"
+      dry_run: false
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := DisputePolicy{
+		AcceptUnder: map[string]int64{"usd": 1500, "eur": 1400}, AlertAbove: map[string]int64{"usd": 100000},
+		Contest: map[string]string{"product_description": "{{payment.items}}, order {{payment.reference}}"},
+	}
+	if diff := cmp.Diff(want, cfg.Apps[0].Disputes); diff != "" {
+		t.Errorf("differs (-want +got):\n%s", diff)
+	}
+}
+
+// Promise: what the example only shows, commented out, can be put into force as it stands.
+func TestExampleUncommented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/trifecta.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, ty := range shapes() {
+		for _, key := range tagValues(ty, "yaml") {
+			known[key] = !strings.HasSuffix(key, "_file") && key != "webhook_root_ca" // those name files
+		}
+	}
+	shown := regexp.MustCompile(`^( *)# ([a-z_]+):( |$)`)
+	lines := strings.Split(string(text), "\n")
+	var keys []string
+	for i := 0; i < len(lines); i++ {
+		m := shown.FindStringSubmatch(lines[i])
+		if m == nil || !known[m[2]] {
+			continue
+		}
+		keys = append(keys, m[2])
+		for prefix := m[1] + "# "; ; i++ {
+			lines[i] = m[1] + strings.TrimPrefix(lines[i], prefix)
+			if i+1 == len(lines) || !strings.HasPrefix(lines[i+1], prefix+" ") {
+				break
+			}
+		}
+	}
+	for _, key := range []string{"disputes", "encryption", "channels", "routes", "escalations", "quiet_hours"} {
+		if !slices.Contains(keys, key) {
+			t.Errorf("%s is not among what was put into force: %v", key, keys)
+		}
+	}
+	_, err = Load(Options{File: write(t, "example.yaml", strings.Join(lines, "\n"), 0o600), Environ: []string{
+		"STRIPE_KEY=sk_test_1", "STRIPE_WEBHOOK_SECRET=" + whsec, "PAYPAL_CLIENT_ID=id", "PAYPAL_CLIENT_SECRET=secret", "PAYPAL_WEBHOOK_ID=WH-1",
+		"TRIFECTA_SEAL_KEY=" + sealKey, "SMTP_PASSWORD=secret", "SLACK_WEBHOOK_URL=https://hooks.slack.com/services/T/B/x", "PAGER_SECRET=" + whsec,
+	}})
+	if err != nil {
+		t.Error(err)
 	}
 }

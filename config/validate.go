@@ -175,7 +175,7 @@ func (v *validator) account(at string, a Account) {
 func (v *validator) stripe(at string, a Account) {
 	v.stripeKey(at+"secret_key", a)
 	if v.cfg.Layers.Webhook && len(a.WebhookSecrets) == 0 {
-		v.add(at+"webhook_secrets", "is missing", "Add the endpoint's signing secret (whsec_…), or set layers.webhook: false")
+		v.add(at+"webhook_secrets", "is missing", "Run trifecta webhooks register --config FILE and copy the signing secret that it prints, or set layers.webhook: false")
 	}
 	v.webhookSecrets(at+"webhook_secrets", a.WebhookSecrets)
 	v.webhookSecrets(at+"connect_webhook_secrets", a.ConnectWebhookSecrets)
@@ -230,7 +230,7 @@ func (v *validator) paypal(at string, a Account) {
 		v.add(at+"client_secret", "has white space or control characters", "Copy it again without them")
 	}
 	if v.cfg.Layers.Webhook && len(a.WebhookIDs) == 0 {
-		v.add(at+"webhook_ids", "is missing", "Add our webhook's id (it is part of what PayPal signs), or set layers.webhook: false")
+		v.add(at+"webhook_ids", "is missing", "Run trifecta webhooks register --config FILE and copy the id that it prints (PayPal signs it too), or set layers.webhook: false")
 	}
 	for i, id := range a.WebhookIDs {
 		if id == "" || strings.ContainsFunc(id, badInSecret) {

@@ -91,6 +91,10 @@ func (l *loader) walk(n ast.Node, path string, t reflect.Type) {
 		for i, v := range n.Values {
 			at := fmt.Sprintf("%s[%d]", path, i)
 			l.lines[at] = v.GetToken().Position.Line
+			if !l.fits(v, at, l.lines[at], t.Elem()) {
+				n.Values[i] = ast.Null(v.GetToken())
+				continue
+			}
 			l.walk(v, at, t.Elem())
 		}
 	case *ast.StringNode:
@@ -109,6 +113,10 @@ func (l *loader) walkKey(v *ast.MappingValueNode, path string, t reflect.Type) {
 		at = path + "." + key
 	}
 	line := v.Key.GetToken().Position.Line
+	if t.Kind() == reflect.Map { // any key will do
+		l.walkValue(v, at, line, t.Elem())
+		return
+	}
 	if t.Kind() != reflect.Struct {
 		l.broken(line, fmt.Sprintf("%s must not have keys of its own", path))
 		return
@@ -121,8 +129,53 @@ func (l *loader) walkKey(v *ast.MappingValueNode, path string, t reflect.Type) {
 		})
 		return
 	}
+	l.walkValue(v, at, line, t.Field(i).Type)
+}
+
+func (l *loader) walkValue(v *ast.MappingValueNode, at string, line int, t reflect.Type) {
 	l.lines[at] = line
-	l.walk(v.Value, at, t.Field(i).Type)
+	if !l.fits(v.Value, at, line, t) {
+		v.Value = ast.Null(v.Value.GetToken())
+		return
+	}
+	l.walk(v.Value, at, t)
+}
+
+// fits says whether a value has the shape of a type. Where it has not, that is one
+// fault, and the caller leaves the value out: so the rest of the file is still read.
+func (l *loader) fits(n ast.Node, path string, line int, t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	var list, keys, truth, whole bool
+	switch n.(type) {
+	case *ast.NullNode, *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode: // walk judges those
+		return true
+	case *ast.MappingNode, *ast.MappingValueNode:
+		keys = true
+	case *ast.SequenceNode:
+		list = true
+	case *ast.BoolNode:
+		truth = true
+	case *ast.IntegerNode:
+		whole = true
+	}
+	fits, problem, fix := !list && !keys, "is not one value", "Write text"
+	switch t.Kind() {
+	case reflect.Slice:
+		fits, problem, fix = list, "is not a list", "Begin each item with a dash, or write [a, b]"
+	case reflect.Struct, reflect.Map:
+		fits, problem, fix = keys, "has no keys", "Write its keys below it, indented"
+	case reflect.Bool:
+		fits, problem, fix = truth, "is not true or false", "Write true or false (yes and no are text)"
+	case reflect.Int, reflect.Int64:
+		fits, problem, fix = whole, "is not a whole number", "Write digits only"
+	default:
+	}
+	if !fits {
+		l.faults.list = append(l.faults.list, Fault{Path: path, Line: line, Problem: problem, Fix: fix})
+	}
+	return fits
 }
 
 var reference = regexp.MustCompile(`\$\$\{|\$\{[^}]*\}`)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/trifecta-pay/trifecta/cmd/trifecta/house"
 	"github.com/trifecta-pay/trifecta/config"
+	"github.com/trifecta-pay/trifecta/gateway"
 )
 
 func (p program) apikey() *cobra.Command {
@@ -44,6 +45,11 @@ It opens the store itself, so with SQLite no server may be running.`,
 			}
 			if names := appNames(cfg); !operator && !slices.Contains(names, app) {
 				return fmt.Errorf("no app is called %q; the configuration has: %s", app, strings.Join(names, ", "))
+			}
+			for _, scope := range scopes {
+				if !slices.Contains(gateway.AllScopes(), scope) {
+					return fmt.Errorf("--scopes: %q is not a scope; the scopes are %s", scope, strings.Join(gateway.AllScopes(), ", "))
+				}
 			}
 			key, err := p.makeKey(cmd.Context(), cfg, app, operator, scopes)
 			if err != nil {

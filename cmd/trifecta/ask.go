@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -45,6 +46,9 @@ func (p program) asked(ctx context.Context, server, method, path string, body an
 	}
 	if server == "" {
 		return nil, errors.New("say which running server to ask: --server URL")
+	}
+	if u, err := url.Parse(server); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("--server: %q is not a URL, such as http://127.0.0.1:8080", server)
 	}
 	var in io.Reader
 	if body != nil {

@@ -298,6 +298,9 @@ func TestDoctorFindings(t *testing.T) {
 		{"another webhook id", func(c *clinic) { c.change("webhook_ids: [", "webhook_ids: [OTHER") }, "webhooks.id", doctor.Fail, "another id", "Set webhook_ids to"},
 		{"a sandbox whose webhooks nobody trusts", func(c *clinic) {
 			c.change(", webhook_root_ca: "+filepath.Join(c.dir, "ca.pem"), "")
+		}, "webhooks.certificate", doctor.Warn, "costs a call", "docs/sandbox.md"},
+		{"a sandbox that may serve no certificates", func(c *clinic) {
+			c.change("webhook_cert_hosts: [", "secret_expires: 2036-01-01} #")
 		}, "webhooks.certificate", doctor.Warn, "will be refused", "docs/sandbox.md"},
 		{"two secrets", func(c *clinic) {
 			c.change("webhook_secrets: [", "webhook_secrets: [whsec_0123456789abcdef0123456789, ")

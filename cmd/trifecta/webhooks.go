@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -29,6 +31,9 @@ func (p program) webhooksList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list --config FILE", Short: "Print the latest webhooks and how much waits", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if state != "" && !slices.Contains(inbox.States(), inbox.State(state)) {
+				return fmt.Errorf("--state: %q is not a state; the states are %s", state, joined(inbox.States()))
+			}
 			return p.withHouse(cmd.Context(), file, func(h *house.House) error {
 				backlog, err := h.Inbox.Backlog(cmd.Context())
 				if err != nil {
@@ -49,8 +54,16 @@ func (p program) webhooksList() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "the configuration file (YAML)")
-	cmd.Flags().StringVar(&state, "state", "", "only those in this state: pending, done, parked or dead")
+	cmd.Flags().StringVar(&state, "state", "", "only those in this state: "+joined(inbox.States()))
 	return cmd
+}
+
+func joined(states []inbox.State) string {
+	names := make([]string, len(states))
+	for i, s := range states {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (p program) webhooksReplay() *cobra.Command {

@@ -99,7 +99,11 @@ func (d *Dispatcher) compose(ctx context.Context, it Item) (Message, error) {
 		fact("Last seen", fmt.Sprintf("%s, %d times in all", a.LastSeen.UTC().Format(time.RFC1123), a.Count))
 	}
 	fact("Ends by itself when", k.Resolves)
-	fact("Acknowledge", "trifecta alerts ack "+a.ID)
+	ack := "trifecta alerts ack " + a.ID
+	if d.o.PublicURL != "" {
+		ack += " --server " + d.o.PublicURL
+	}
+	fact("Acknowledge", ack)
 	return m, nil
 }
 

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,7 +11,8 @@ import (
 )
 
 // ReadControl reads a control request's JSON into v whatever its Content-Type; an
-// empty body leaves v as it is. At most 1 MiB.
+// empty body leaves v as it is, and a name that v does not have is refused, so that a
+// misspelt fault is no fault that never happens. At most 1 MiB.
 func ReadControl(r *http.Request, v any) error {
 	b, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
@@ -22,8 +24,13 @@ func ReadControl(r *http.Request, v any) error {
 	if len(bytes.TrimSpace(b)) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(b, v); err != nil {
+	in := json.NewDecoder(bytes.NewReader(b))
+	in.DisallowUnknownFields()
+	if err := in.Decode(v); err != nil {
 		return fmt.Errorf("malformed JSON: %w", err)
+	}
+	if in.More() {
+		return errors.New("malformed JSON: something stands behind the object")
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ func Explain(err error) (what, fix string) {
 	case e.Class == providers.Misconfigured:
 		return "the provider refuses the credentials" + detail, "Copy the key again from the provider's dashboard, of the mode that the account is configured with, and check its rights"
 	case e.Class == providers.NotDone && e.Status == 0:
-		return "the provider can't be reached" + detail, "Check DNS, proxy and firewall: the gateway needs to reach it by https"
+		return "the provider can't be reached", "Check DNS, proxy and firewall, or what api_base names: the gateway needs to reach it"
 	case e.Class == providers.NotDone:
 		return "the provider is too busy for us" + detail, "Try again in a minute"
 	}
@@ -120,8 +120,10 @@ func (c *checkup) endpoint(a config.Account, needs providers.EndpointNeeds, list
 		c.add(groupWebhooks, "webhooks.once", a.Name, Warn, fmt.Sprintf("%s is registered %d times (%s): every event comes as often", url, len(usable), ids(usable)), "Remove the ones whose secret is not configured any more")
 	}
 	before := c.report.Failures
-	if a.Provider == config.ProviderPayPal && a.APIBase != "" && (a.WebhookRootCA == "" || len(a.WebhookCertHosts) == 0) {
-		c.add(groupWebhooks, "webhooks.certificate", a.Name, Warn, "its api_base is not PayPal's, and no certificate of a stand-in is trusted: webhooks signed by one will be refused", "Set webhook_root_ca and webhook_cert_hosts, as docs/sandbox.md says")
+	if a.Provider == config.ProviderPayPal && a.APIBase != "" && len(a.WebhookCertHosts) == 0 {
+		c.add(groupWebhooks, "webhooks.certificate", a.Name, Warn, "its api_base is not PayPal's, and no host of a stand-in may serve certificates: webhooks signed by one will be refused", "Set webhook_cert_hosts and webhook_root_ca, as docs/sandbox.md says")
+	} else if a.Provider == config.ProviderPayPal && a.APIBase != "" && a.WebhookRootCA == "" {
+		c.add(groupWebhooks, "webhooks.certificate", a.Name, Warn, "its api_base is not PayPal's, and no certificate of a stand-in is trusted: each webhook costs a call that asks about it", "Set webhook_root_ca, as docs/sandbox.md says")
 	}
 	c.version(a, needs, usable)
 	c.events(a, needs, usable)
