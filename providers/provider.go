@@ -205,7 +205,8 @@ type SweepItem struct {
 	Hint    Hint
 	Amount  payment.Money // signed for movements out; zero value where the list has none
 	Created time.Time
-	Paid    bool // money moved or is held: an unknown paid item is an orphan
+	Changed time.Time `json:",omitzero"` // when it changed last; zero where the provider does not say
+	Paid    bool      // money moved or is held: an unknown paid item is an orphan
 }
 
 // SweepPage is one page of a list. Next is empty on the last page.

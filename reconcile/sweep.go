@@ -222,11 +222,16 @@ type row struct {
 	tries int // how often it was tried before
 }
 
-// rows: a row that is older than the window it is listed in was changed in it.
+// rows: what a row tells of happened when its object was made or, where the provider
+// says so, when it changed last: both may lie in one window. A row that is older than
+// the window it is listed in was changed in it, nobody knows when.
 func rows(items []providers.SweepItem, from, to time.Time) []row {
 	out := make([]row, 0, len(items))
 	for _, item := range items {
 		at := item.Created
+		if item.Changed.After(at) {
+			at = item.Changed
+		}
 		if at.Before(from.Truncate(time.Second)) {
 			at = to
 		}

@@ -114,6 +114,48 @@ func TestSweepReadsAgainWhatChangedInTheWindow(t *testing.T) {
 	}
 }
 
+// Promise: a dispute that is opened and changes within one window of its list is read
+// again for the change, and once: a reading after the change has it.
+func TestSweepReadsAgainWhatChangedSoon(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "disputes")
+	l := newLab(t, c, options{}, f)
+	p := settled(l, f, 5000)
+	c.advance(40 * 24 * time.Hour) // no daily look finds it
+	must(t, l.rec, due)
+	must(t, l.rec, sweepAcct)
+	c.advance(time.Minute)
+	opened := c.now()
+	dispute := payment.Dispute{
+		Key: f.key("dp_1"), Capture: "cap_" + root(p), Amount: usd(5000), Stage: "chargeback", Status: payment.DisputeUnderReview,
+		Withheld: 5000, Stamp: payment.Stamp{Created: opened, AsOf: opened},
+	}
+	f.checkouts[root(p)].disputes = []payment.Dispute{dispute}
+	c.advance(10 * time.Second)
+	if _, err := l.service.Refresh(t.Context(), p.ID, 0, payment.Source{Layer: payment.LayerWebhook}); err != nil { // a webhook told of it
+		t.Fatal(err)
+	}
+	before := f.fetches()
+	c.advance(10 * time.Second)
+	dispute.Status, dispute.AsOf = payment.DisputeLost, c.now() // and none tells of this
+	f.checkouts[root(p)].disputes = []payment.Dispute{dispute}
+	f.list("disputes", providers.SweepItem{
+		Object: providers.Ref{Kind: "dispute", ID: "dp_1"}, Hint: providers.Hint{Refs: []string{"dp_1", "cap_" + root(p)}},
+		Amount: usd(-5000), Created: opened, Changed: c.now(), Paid: true,
+	})
+	for range 6 { // the overlap shows it again and again
+		c.advance(5*time.Minute + time.Second)
+		must(t, l.rec, sweepAcct)
+	}
+	if got := l.get(p.ID).Facts.Disputes; len(got) != 1 || got[0].Status != payment.DisputeLost {
+		t.Errorf("disputes %+v, want one that is lost", got)
+	}
+	if n := f.fetches() - before; n != 1 {
+		t.Errorf("%d readings for one change", n)
+	}
+}
+
 // Promise I2: what nobody explains becomes an orphan, told once, however often and
 // under however many ids it is listed: critical where it names us, a warning where
 // nothing does.

@@ -181,7 +181,7 @@ func (f *fake) Trace(_ context.Context, o providers.Ref) (providers.Hint, error)
 
 func (f *fake) Lists() []string { return f.lists }
 
-// Sweep gives the rows created in [from, to), oldest first, a page at a time.
+// Sweep gives the rows created or changed in [from, to), oldest first, a page at a time.
 func (f *fake) Sweep(_ context.Context, list string, from, to time.Time, cursor string) (providers.SweepPage, error) {
 	if f.onSweep != nil {
 		f.onSweep()
@@ -202,7 +202,11 @@ func (f *fake) Sweep(_ context.Context, list string, from, to time.Time, cursor 
 	}
 	n := 0
 	for _, row := range f.rows[list] {
-		if row.Created.Before(from) || !row.Created.Before(to) {
+		listed := row.Created
+		if row.Changed.After(listed) {
+			listed = row.Changed
+		}
+		if listed.Before(from) || !listed.Before(to) {
 			continue
 		}
 		if n++; n <= skip {

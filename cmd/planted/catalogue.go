@@ -12,6 +12,8 @@ const (
 	inFolder  = "./webhooks/outbox"
 	inRisk    = "./gateway/risk"
 	inGuard   = "./providers"
+
+	inReconcile = "./reconcile"
 )
 
 // The simulator's modes.
@@ -175,6 +177,10 @@ func feedBugs() []bug {
 			old: ` || p.underway() || p.refundedLately(now) {
 		return next`, new: ` || p.refundedLately(now) {
 		return next`,
+		},
+		{
+			name: "change_in_the_window_not_seen", file: "reconcile/sweep.go", pkg: inReconcile, test: "TestSweepReadsAgainWhatChangedSoon",
+			old: `		if item.Changed.After(at) {`, new: `		if false {`,
 		},
 		{
 			name: "event_not_in_the_same_write", file: "gateway/payment/payment.go", mode: webhookOnly, seeds: 20, says: "I9",

@@ -134,7 +134,7 @@ func transactionItem(t transaction) providers.SweepItem {
 	it := providers.SweepItem{
 		Object:  providers.Ref{Kind: "transaction", ID: clean(t.ID)},
 		Hint:    hintOf([]string{t.CustomField, t.InvoiceID}, t.ID, t.ReferenceID),
-		Created: firstTime(t.Initiated, t.Updated),
+		Created: firstTime(t.Initiated, t.Updated), Changed: firstTime(t.Updated),
 	}
 	if amount, err := t.Amount.parse(); err == nil {
 		it.Amount = amount
@@ -234,7 +234,7 @@ func disputeItem(d disputeBody) providers.SweepItem {
 	}
 	it := providers.SweepItem{
 		Object: providers.Ref{Kind: "dispute", ID: clean(d.ID)}, Hint: hintOf(claimed, ids...),
-		Created: firstTime(d.CreateTime, d.UpdateTime), Paid: d.Stage != "INQUIRY",
+		Created: firstTime(d.CreateTime, d.UpdateTime), Changed: firstTime(d.UpdateTime), Paid: d.Stage != "INQUIRY",
 	}
 	if amount, err := d.Amount.parse(); err == nil {
 		it.Amount = negative(amount)

@@ -80,7 +80,7 @@ func TestSweepTransactions(t *testing.T) {
 			chargebacks++
 			continue
 		}
-		w.Created, w.Hint.PaymentID = startWall, p.attempt.PaymentID
+		w.Created, w.Changed, w.Hint.PaymentID = startWall, startWall, p.attempt.PaymentID
 		if diff := cmp.Diff(w, it); diff != "" {
 			t.Error(diff)
 		}
@@ -257,6 +257,27 @@ func TestSweepDisputes(t *testing.T) {
 	}
 	if items, _, _ = walk(t, l.adapter, listDisputes, l.world.Now(), l.world.Now().Add(time.Hour)); len(items) != 0 {
 		t.Errorf("%d cases changed after the last change", len(items))
+	}
+}
+
+// Promise: a row says when its object changed last, not only when it was made: both may
+// lie in one window.
+func TestSweepRowsTellTheirChange(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	p := l.paid(t, false)
+	made := l.world.Now()
+	d := l.must(t, "disputes", map[string]any{"capture": p.attempt.Refs.Capture, "amount": 5, "stage": "CHARGEBACK"})["dispute"]
+	l.advance(t, 10*time.Minute)
+	l.must(t, "disputes/"+fmt.Sprint(d)+"/resolve", map[string]any{"outcome": "lost"})
+	changed := l.world.Now()
+	items, _, _ := walk(t, l.adapter, listDisputes, made.Add(-time.Minute), changed.Add(time.Minute))
+	if len(items) != 1 || !items[0].Created.Equal(made) || !items[0].Changed.Equal(changed) {
+		t.Errorf("%+v, want one made at %v and changed at %v", items, made, changed)
+	}
+	row := transactionItem(transaction{Initiated: "2026-03-01T11:00:00+0000", Updated: "2026-03-01T12:00:00+0000"})
+	if row.Changed.Sub(row.Created) != time.Hour {
+		t.Errorf("%+v", row)
 	}
 }
 
