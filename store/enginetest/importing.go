@@ -45,6 +45,7 @@ func importing(t *testing.T, e store.Engine) {
 	wantDiff(t, "found by app after it was replaced", find(t, e, byApp), []string{"c"})
 	wantDiff(t, "found by tag after it was replaced", find(t, e, byTag), []string{})
 
+	importsNothingOlder(t, e, im, newer)
 	newer.Body = []byte(`{"a":3}`)
 	wantErr(t, "replace at the version before the import", e.Replace(t.Context(), coll, newer, 7), store.ErrConflict)
 	if err := e.Replace(t.Context(), coll, newer, 9); err != nil {
@@ -62,6 +63,28 @@ func importing(t *testing.T, e store.Engine) {
 		wantErr(t, "count of an undeclared collection", err, store.ErrInvalid)
 	}
 	importRefusals(t, e, im)
+}
+
+// importsNothingOlder guards what a copier that was stopped for long and wakes up finds: newer states stay, in the
+// indexes too, and whatever else it brings arrives.
+func importsNothingOlder(t *testing.T, e store.Engine, im store.Importer, newer store.Doc) {
+	t.Helper()
+	older := store.Doc{ID: newer.ID, Version: newer.Version - 1, Body: []byte(`{"a":0}`), Index: map[string]any{"app": "x", "tags": []string{"t"}}}
+	other := store.Doc{ID: "b", Version: 2, Body: []byte(`{"b":2}`)}
+	if err := im.Import(t.Context(), coll, []store.Doc{older, other}); err != nil {
+		t.Fatalf("import of an older version: %v", err)
+	}
+	wantDiff(t, "after an older version was imported", mustGet(t, e, newer.ID), newer)
+	wantDiff(t, "imported beside it", mustGet(t, e, "b"), other)
+	byApp := store.Query{Index: "by_app", SortBy: "created", Where: []store.Filter{store.Where("app", store.Eq, "y")}}
+	byTag := store.Query{Index: "by_tag", Where: []store.Filter{store.Where("tags", store.Eq, "t")}}
+	wantDiff(t, "found by app after an older version was imported", find(t, e, byApp), []string{newer.ID})
+	wantDiff(t, "found by tag after an older version was imported", find(t, e, byTag), []string{})
+	older.Version, older.Index = newer.Version, newer.Index
+	if err := im.Import(t.Context(), coll, []store.Doc{older}); err != nil {
+		t.Fatalf("import of the same version: %v", err)
+	}
+	wantDiff(t, "after the same version was imported", mustGet(t, e, newer.ID), older)
 }
 
 func importRefusals(t *testing.T, e store.Engine, im store.Importer) {

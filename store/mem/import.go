@@ -23,6 +23,9 @@ func (e *Engine) Import(ctx context.Context, coll string, docs []store.Doc) erro
 	}
 	for _, d := range docs {
 		if old, ok := c.docs[d.ID]; ok {
+			if old.Version > d.Version {
+				continue
+			}
 			c.drop(old)
 		}
 		c.put(d)

@@ -28,6 +28,7 @@ const (
 	codeDocumentValidation    = 121
 	codeIndexAlreadyBuilding  = 117
 	codeIndexBuildAborted     = 276
+	codeDuplicateKey          = 11000
 	codeBSONTooLarge          = 10334
 )
 

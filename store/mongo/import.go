@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,7 +19,8 @@ var (
 	_ store.Migrator = (*Engine)(nil)
 )
 
-// Import implements store.Importer: one bulk of replacements, each naming one _id and each harmless to repeat.
+// Import implements store.Importer: one bulk of replacements, each naming one _id and each harmless to repeat. Where a
+// greater version stands, the filter misses it and the upsert finds the _id taken.
 func (e *Engine) Import(ctx context.Context, coll string, docs []store.Doc) error {
 	inner, c, end, err := e.begin(ctx, coll)
 	if err != nil {
@@ -30,13 +32,27 @@ func (e *Engine) Import(ctx context.Context, coll string, docs []store.Doc) erro
 	}
 	models := make([]mongo.WriteModel, 0, len(docs))
 	for _, d := range docs {
-		models = append(models, mongo.NewReplaceOneModel().SetFilter(bson.D{{Key: idField, Value: d.ID}}).
+		models = append(models, mongo.NewReplaceOneModel().SetFilter(bson.D{{Key: idField, Value: d.ID}, {Key: versionField, Value: bson.D{{Key: "$lte", Value: d.Version}}}}).
 			SetReplacement(encode(d, d.Version)).SetUpsert(true))
 	}
-	if _, err := c.c.BulkWrite(inner, models, options.BulkWrite().SetOrdered(false)); err != nil {
+	if _, err := c.c.BulkWrite(inner, models, options.BulkWrite().SetOrdered(false)); err != nil && !allTaken(err) {
 		return e.classify(ctx, "import into "+coll, err)
 	}
 	return nil
+}
+
+// allTaken tells that a bulk failed in nothing but ids that exist, and for certain (see isTaken).
+func allTaken(err error) bool {
+	var bulk mongo.BulkWriteException
+	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil || len(bulk.WriteErrors) == 0 {
+		return false
+	}
+	for _, one := range bulk.WriteErrors {
+		if one.Code != codeDuplicateKey {
+			return false
+		}
+	}
+	return true
 }
 
 // Count implements store.Counter, from the collection's metadata: exact when nobody writes and no member has crashed

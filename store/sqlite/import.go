@@ -33,13 +33,17 @@ func (e *Engine) Import(ctx context.Context, coll string, docs []store.Doc) erro
 	return e.submit(ctx, func(c *changes) error {
 		for i, d := range docs {
 			c.forgets(place{coll, d.ID})
-			old := "{}"
+			old, version := "{}", int64(0)
 			err := c.rows(context.Background(), t.replacedSQL, []any{d.ID}, func(row []driver.Value) error {
 				old, _ = row[0].(string)
+				version, _ = row[1].(int64) // the column's type
 				return nil
 			})
 			if err != nil {
 				return err
+			}
+			if version > d.Version {
+				continue
 			}
 			if err := c.dropSides(t, d.ID, old); err != nil {
 				return err

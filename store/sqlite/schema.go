@@ -71,7 +71,7 @@ func newTable(c store.Collection) *table {
 		"ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body, idx = excluded.idx%s", t.name, columns, marks, takes)
 	t.deleteSQL = fmt.Sprintf("DELETE FROM %s WHERE id = ? AND version = ?", t.name)
 	t.indexSQL = fmt.Sprintf("SELECT idx FROM %s WHERE id = ? AND version = ?", t.name)
-	t.replacedSQL = fmt.Sprintf("SELECT idx FROM %s WHERE id = ?", t.name)
+	t.replacedSQL = fmt.Sprintf("SELECT idx, version FROM %s WHERE id = ?", t.name)
 	t.getSQL = fmt.Sprintf("SELECT id, version, body, idx FROM %s WHERE id = ?", t.name)
 	return t
 }

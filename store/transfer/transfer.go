@@ -30,6 +30,8 @@ const (
 	// leaseFor is how long another process keeps off after this one was last heard of.
 	leaseFor   = 30 * time.Second
 	renewAfter = leaseFor / 6
+	// leaseRest is what must be left of it when a write begins: longer than any engine lets one take (MongoDB's 8 s).
+	leaseRest = leaseFor / 2
 )
 
 // Options say what to copy where. Source, Target, SourceName, Owner, Clock and Collections are required.
@@ -253,6 +255,9 @@ func (r *run) copyOne(ctx context.Context, c store.Collection) error {
 			docs[i] = c.Fit(docs[i])
 		}
 		if len(docs) > 0 {
+			if err := r.hold(ctx); err != nil {
+				return err
+			}
 			if err := importer.Import(store.WithPoint(ctx, store.PointMigrationCopy), c.Name, docs); err != nil {
 				return err
 			}
@@ -266,6 +271,15 @@ func (r *run) copyOne(ctx context.Context, c store.Collection) error {
 		r.Progress(Progress{State: store.MigrationCopying, Collection: c.Name, Done: r.done, Total: r.total})
 	}
 	return nil
+}
+
+// hold comes before each write of documents: a process that was stopped for long finds out here, by the fenced save,
+// that another one took over and perhaps finished, so that a server works on the target by now.
+func (r *run) hold(ctx context.Context) error {
+	if r.Clock().Before(r.m.Until.Add(-leaseRest)) {
+		return nil
+	}
+	return r.save(ctx, r.m.State)
 }
 
 func (r *run) save(ctx context.Context, state store.MigrationState) (err error) {

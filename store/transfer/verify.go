@@ -103,6 +103,9 @@ func (r *run) compare(ctx context.Context, c store.Collection, repair bool) (com
 				if repair {
 					wrong = append(wrong, s)
 				}
+				if repair && order == 0 && t.Version > s.Version { // made anew in the source: Import would leave it
+					err = r.remove(ctx, c, t)
+				}
 			}
 		}
 		if err != nil {
@@ -133,13 +136,19 @@ func (r *run) repair(ctx context.Context, c store.Collection, docs []store.Doc) 
 	if len(docs) == 0 {
 		return nil
 	}
+	if err := r.hold(ctx); err != nil {
+		return err
+	}
 	importer, _ := r.Target.(store.Importer) // checked by Run
 	return importer.Import(store.WithPoint(ctx, store.PointMigrationCopy), c.Name, docs)
 }
 
-// remove takes a document out of the target that the source has deleted since it was copied. The target began empty, so
-// it came from nowhere else.
+// remove takes a document out of the target that the source has deleted since it was copied, and perhaps made anew. The
+// target began empty, so it came from nowhere else.
 func (r *run) remove(ctx context.Context, c store.Collection, d store.Doc) error {
+	if err := r.hold(ctx); err != nil {
+		return err
+	}
 	err := r.Target.Delete(store.WithPoint(ctx, store.PointMigrationRemove), c.Name, d.ID, d.Version)
 	if errors.Is(err, store.ErrConflict) {
 		return nil // gone by an earlier try; anything else shows in the second comparison

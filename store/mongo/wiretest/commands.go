@@ -2,6 +2,7 @@ package wiretest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -159,7 +160,7 @@ func (s *Server) write(req request) bson.D {
 		}
 	}
 	c := s.collection(req.db, req.coll, true)
-	n, upserted := int32(0), bson.A(nil)
+	n, upserted, failed := int32(0), bson.A(nil), bson.A(nil)
 	switch req.name {
 	case "insert":
 		for i, one := range array(req.get("documents")) {
@@ -169,23 +170,9 @@ func (s *Server) write(req request) bson.D {
 			n++
 		}
 	case "update":
-		for i, one := range array(req.get("updates")) {
-			replacement := document(value(document(one), "u"))
-			if len(replacement) == 0 || strings.HasPrefix(replacement[0].Key, "$") {
-				return fail(req, failedToParse, "wiretest: only replacements")
-			}
-			hit, err := c.only(document(value(document(one), "q")))
-			if err != nil {
-				return fail(req, failedToParse, err.Error())
-			}
-			switch upsert := value(document(one), "upsert") == true; {
-			case hit != nil:
-				hit.set(replacement)
-				n++
-			case upsert && c.insert(withID(replacement, value(document(value(document(one), "q")), "_id"))):
-				upserted = append(upserted, bson.D{{Key: "index", Value: int32(i)}, {Key: "_id", Value: value(document(value(document(one), "q")), "_id")}})
-				n++
-			}
+		var err error
+		if n, upserted, failed, err = c.update(req); err != nil {
+			return fail(req, failedToParse, err.Error())
 		}
 	case "delete":
 		for _, one := range array(req.get("deletes")) {
@@ -206,17 +193,49 @@ func (s *Server) write(req request) bson.D {
 	if len(upserted) > 0 {
 		reply = append(reply, bson.E{Key: "upserted", Value: upserted})
 	}
+	if len(failed) > 0 {
+		reply = append(reply, bson.E{Key: "writeErrors", Value: failed})
+	}
 	if req.txn > 0 && n > 0 {
 		s.records[req.session] = record{req.txn, reply}
 	}
 	return reply
 }
 
-func duplicateReply(req request, at int32) bson.D {
+// update replaces, or inserts, what each statement names. n counts those that did, failed are the others' errors.
+func (c *collection) update(req request) (n int32, upserted, failed bson.A, err error) {
+	for i, one := range array(req.get("updates")) {
+		q, replacement := document(value(document(one), "q")), document(value(document(one), "u"))
+		if len(replacement) == 0 || strings.HasPrefix(replacement[0].Key, "$") {
+			return n, nil, nil, errors.New("wiretest: only replacements")
+		}
+		hit, err := c.only(q)
+		if err != nil {
+			return n, nil, nil, err
+		}
+		switch upsert := value(document(one), "upsert") == true; {
+		case hit != nil:
+			hit.set(replacement)
+			n++
+		case upsert && c.insert(withID(replacement, value(q, "_id"))):
+			upserted = append(upserted, bson.D{{Key: "index", Value: int32(i)}, {Key: "_id", Value: value(q, "_id")}})
+			n++
+		case upsert:
+			if failed = append(failed, duplicate(req, int32(i))); req.get("ordered") != false {
+				return n, upserted, failed, nil
+			}
+		}
+	}
+	return n, upserted, failed, nil
+}
+
+func duplicate(req request, at int32) bson.D {
 	text := fmt.Sprintf("E11000 duplicate key error collection: %s.%s index: _id_ dup key", req.db, req.coll)
-	return bson.D{{Key: "ok", Value: 1}, {Key: "n", Value: int32(0)}, {Key: "writeErrors", Value: bson.A{
-		bson.D{{Key: "index", Value: at}, {Key: "code", Value: int32(DuplicateKey)}, {Key: "keyPattern", Value: bson.D{{Key: "_id", Value: 1}}}, {Key: "errmsg", Value: text}},
-	}}}
+	return bson.D{{Key: "index", Value: at}, {Key: "code", Value: int32(DuplicateKey)}, {Key: "keyPattern", Value: bson.D{{Key: "_id", Value: 1}}}, {Key: "errmsg", Value: text}}
+}
+
+func duplicateReply(req request, at int32) bson.D {
+	return bson.D{{Key: "ok", Value: 1}, {Key: "n", Value: int32(0)}, {Key: "writeErrors", Value: bson.A{duplicate(req, at)}}}
 }
 
 func (s *Server) find(req request) bson.D {

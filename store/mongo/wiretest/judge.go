@@ -43,11 +43,17 @@ func (s *Server) judge(req request, raw []byte) {
 			if value(document(one), "multi") == true {
 				s.violation("%s in %s is multi", req.name, req.coll)
 			}
-			if value(document(one), "upsert") == true && len(document(value(document(one), "q"))) != 1 { // copying a whole store
-				s.violation("upsert in %s depends on more than the _id", req.coll)
+			if value(document(one), "upsert") == true && !byIDAndVersion(document(value(document(one), "q"))) { // copying a whole store
+				s.violation("upsert in %s depends on more than the _id and the version", req.coll)
 			}
 		}
 	}
+}
+
+// byIDAndVersion says whether a filter is an _id and a range of versions: then a document that is in the way of an
+// upsert has that very _id.
+func byIDAndVersion(q bson.D) bool {
+	return len(q) == 2 && q[0].Key == "_id" && q[1].Key == "v" && isOperators(q[1].Value)
 }
 
 func (s *Server) violation(format string, args ...any) {
