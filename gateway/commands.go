@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -71,25 +72,15 @@ func (s *Service) Refund(ctx context.Context, r Request, id string, amount int64
 }
 
 // command orders one operation on a payment and runs it. The operation's id
-// comes from the request, so the same request again finds it: done or declined
-// is said again, unknown is driven one step, and what certainly did not happen
-// is ordered anew.
+// comes from the request, so the same request again finds it: what was told is
+// said again, unknown is driven one step, and what certainly did not happen, with
+// nobody told more than to try again, is ordered anew.
 func (s *Service) command(ctx context.Context, r Request, p *payment.Payment, opID string, order func(*payment.Payment, payment.Command) error) (Answer, error) {
-	if op := p.Operation(opID); op != nil {
-		if op.Fingerprint != r.Fingerprint && (op.State != payment.OpFailed || op.Code == payment.CodeDeclined) {
-			return Answer{}, reused()
-		}
-		switch {
-		case op.State == payment.OpDone:
-			return Answer{Payment: p, Replayed: true}, nil
-		case op.State == payment.OpFailed && op.Code == payment.CodeDeclined:
-			return Answer{Replayed: true}, declined(p, *op)
-		case op.State == payment.OpFailed: // not remembered: ordered anew below
-		case op.Leased(s.now()):
-			return Answer{}, inProgress(p)
-		default:
+	if op := p.Operation(opID); op != nil && !op.Repeatable() {
+		if op.Fingerprint == r.Fingerprint && !op.State.Settled() && !op.Leased(s.now()) {
 			return s.ordered(ctx, p, opID, true)
 		}
+		return remembered(r, p, *op)
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "requested"}
 	if r.Reason != "" {
@@ -110,9 +101,45 @@ func (s *Service) command(ctx context.Context, r Request, p *payment.Payment, op
 	return s.ordered(ctx, ordered, opID, false)
 }
 
+// remembered answers a request whose operation stands there already and is not
+// ordered again.
+func remembered(r Request, p *payment.Payment, op payment.Operation) (Answer, error) {
+	switch {
+	case op.Fingerprint != r.Fingerprint:
+		return Answer{}, reused()
+	case op.State == payment.OpDone:
+		return Answer{Payment: p, Replayed: true}, nil
+	case op.State == payment.OpFailed:
+		return Answer{Replayed: true}, failedForGood(p, op)
+	}
+	return Answer{}, inProgress(p)
+}
+
+// failedForGood is what whoever ordered an operation hears for ever after it failed: never
+// that the same key may be tried again.
+func failedForGood(p *payment.Payment, op payment.Operation) error {
+	switch {
+	case op.Code == payment.CodeDeclined:
+		return declined(p, op)
+	case op.Kind == payment.OpClose && op.Code == payment.CodeConflict:
+		return paidMeanwhile(p)
+	}
+	e := payment.NewError(payment.CodeConflict,
+		"This request was taken and failed for good (%s): it was certainly not done. Use a fresh key to ask for it again.",
+		cmp.Or(op.Failure.Code, string(op.Code)))
+	e.PaymentID = p.ID
+	return e
+}
+
+func paidMeanwhile(p *payment.Payment) error {
+	e := payment.NewError(payment.CodeConflict, "The customer has paid or agreed to pay meanwhile; the payment is %s.", p.Status())
+	e.PaymentID = p.ID
+	return e
+}
+
 // ordered runs an ordered operation and turns its outcome into an answer.
 func (s *Service) ordered(ctx context.Context, p *payment.Payment, opID string, replayed bool) (Answer, error) {
-	driven, callErr := s.drive(ctx, p, opID, orderedBy(p, opID))
+	driven, callErr := s.drive(ctx, p, opID, orderedBy(p, opID), true)
 	if driven == nil {
 		return Answer{}, callErr
 	}
@@ -124,23 +151,24 @@ func (s *Service) ordered(ctx context.Context, p *payment.Payment, opID string, 
 	case payment.OpDone:
 		return Answer{Payment: driven, Replayed: replayed}, nil
 	case payment.OpUnknown:
-		if op.Leased(s.now()) {
-			return Answer{}, inProgress(driven)
+		if op.Leased(s.now()) || op.Ordered() && !op.Answered {
+			return Answer{}, inProgress(driven) // 202 is a promise, given only where it is written down
 		}
 		return Answer{Payment: driven, Unknown: true, Replayed: replayed}, nil
 	case payment.OpPending:
+		if op.Answered && !op.Leased(s.now()) { // certainly not done yet, and still promised
+			return Answer{Payment: driven, Unknown: true, Replayed: replayed}, nil
+		}
 		return Answer{}, inProgress(driven)
 	case payment.OpFailed:
 	}
 	switch {
-	case op.Code == payment.CodeDeclined:
-		return Answer{}, declined(driven, *op)
+	case !op.Repeatable():
+		return Answer{Replayed: replayed}, failedForGood(driven, *op)
 	case callErr != nil:
 		return Answer{}, providerError(callErr, driven)
 	case op.Kind == payment.OpClose && op.Code == payment.CodeConflict:
-		e := payment.NewError(payment.CodeConflict, "The customer has paid or agreed to pay meanwhile; the payment is %s.", driven.Status())
-		e.PaymentID = driven.ID
-		return Answer{}, e
+		return Answer{}, paidMeanwhile(driven)
 	default:
 		return Answer{}, &payment.Error{
 			Code: payment.CodeProviderUnavailable, PaymentID: driven.ID,

@@ -216,7 +216,7 @@ func (s *Service) returnURL(p *payment.Payment, n int, outcome string) string {
 
 // created runs the creating operation and says how it went.
 func (s *Service) created(ctx context.Context, p *payment.Payment, opID, owner string) (Answer, error) {
-	p, runErr := s.execute(ctx, p, opID, owner, orderedBy(p, opID))
+	p, runErr := s.execute(ctx, p, opID, owner, orderedBy(p, opID), true)
 	if p == nil {
 		return Answer{}, runErr
 	}
@@ -254,7 +254,7 @@ func (s *Service) recreate(ctx context.Context, r Request, in CreateInput, app A
 	case op.Leased(s.now()):
 		return Answer{}, inProgress(p)
 	}
-	driven, err := s.drive(ctx, p, op.ID, orderedBy(p, op.ID))
+	driven, err := s.drive(ctx, p, op.ID, orderedBy(p, op.ID), true)
 	if err != nil && driven == nil {
 		return Answer{}, err
 	}

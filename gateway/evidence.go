@@ -96,7 +96,7 @@ func (s *Service) GiveEvidence(ctx context.Context, r Request, id string, in Evi
 		return Answer{}, err
 	}
 	opID := r.id("op")
-	if op := p.Operation(opID); op != nil && op.State != payment.OpFailed {
+	if op := p.Operation(opID); op != nil && !op.Repeatable() {
 		return s.command(ctx, r, p, opID, func(*payment.Payment, payment.Command) error { return inProgress(p) }) // a repetition
 	}
 	if err := checkFiles(in.Files); err != nil {

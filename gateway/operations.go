@@ -92,7 +92,7 @@ func (s *Service) runDue(ctx context.Context, p *payment.Payment, src payment.So
 			return p, nil
 		}
 		tried[op.ID] = true
-		driven, err := s.drive(ctx, p, op.ID, src)
+		driven, err := s.drive(ctx, p, op.ID, src, false)
 		if driven == nil {
 			return p, err
 		}
@@ -117,8 +117,8 @@ func nextDue(p *payment.Payment, now time.Time, tried map[string]bool) *payment.
 // drive leases one operation of a payment, as the caller read it, and executes it. It
 // returns the payment afterwards; nil with an error if nothing could be stored. An
 // operation that somebody else holds or that is settled already is left alone, without
-// an error.
-func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, src payment.Source) (*payment.Payment, error) {
+// an error. awaited says that whoever ordered it waits for the answer.
+func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, src payment.Source, awaited bool) (*payment.Payment, error) {
 	owner := s.opts.Token() // one for all tries: a start that was written although nobody said so is our own
 	for range maxRaces {
 		if after, passed, err := s.gate(ctx, p, opID); err != nil || !passed {
@@ -138,7 +138,7 @@ func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, sr
 		if !started {
 			return next, nil
 		}
-		return s.execute(ctx, next, opID, owner, src)
+		return s.execute(ctx, next, opID, owner, src, awaited)
 	}
 	return nil, tooManyRaces(p.ID)
 }
@@ -180,7 +180,7 @@ func (s *Service) plan(p *payment.Payment, op payment.Operation, now time.Time) 
 // execute carries out an operation that this owner has started, and stores what
 // came of it. The provider call and the write after it outlive an impatient
 // caller: their outcome is worth more than the caller's time.
-func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner string, src payment.Source) (*payment.Payment, error) {
+func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner string, src payment.Source, awaited bool) (*payment.Payment, error) {
 	ctx = context.WithoutCancel(ctx)
 	op := *p.Operation(opID)
 	out, obs, callErr := s.try(ctx, p, op)
@@ -188,6 +188,7 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner s
 		s.log.InfoContext(ctx, "provider call", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "outcome", out.State, "error", callErr)
 	}
 	src.Reason = string(op.Kind)
+	out.Unheard = !awaited && op.Kind == payment.OpRefund
 	settle := func(p *payment.Payment) error {
 		current := p.Operation(opID)
 		if current == nil || current.LeaseOwner != owner {
@@ -199,9 +200,7 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner s
 			return nil
 		}
 		p.Settle(opID, out, obs, s.now())
-		if settled := p.Operation(opID); settled.Kind == payment.OpCreate && answers(*settled) {
-			p.Answered = true
-		}
+		remember(p, p.Operation(opID), awaited)
 		return nil
 	}
 	// What was written before the call is nearly always still what is stored; where it is not, the compare-and-swap
@@ -216,8 +215,23 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner s
 	return next, callErr
 }
 
-// answers says whether this outcome of a creation is told as a 2xx or 402, which
-// is remembered.
+// remember notes, in the write that settles an operation, that its outcome is the
+// answer to its request from now on: it may have been heard, and acted on. That a
+// refund failed is heard as an event where nobody waits for the answer; where somebody
+// does, they are told to try again.
+func remember(p *payment.Payment, op *payment.Operation, awaited bool) {
+	switch {
+	case op.Kind == payment.OpCreate:
+		p.Answered = p.Answered || answers(*op)
+	case !op.Ordered(): // by no request
+	case awaited:
+		op.Answered = op.Answered || answers(*op)
+	default:
+		op.Answered = op.Answered || op.Kind == payment.OpRefund && op.State == payment.OpFailed
+	}
+}
+
+// answers says whether this outcome is told as a 2xx or 402, which is remembered.
 func answers(op payment.Operation) bool {
 	switch op.State {
 	case payment.OpDone, payment.OpUnknown:

@@ -125,6 +125,10 @@ func orderBugs() []bug {
 			new: `	return payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict}`,
 		},
 		{
+			name: "answered_refund_ordered_again", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestAnsweredRefundIsNeverOrderedAgain",
+			old: `	return o.State == OpFailed && o.Code != CodeDeclined && !o.Answered`, new: `	return o.State == OpFailed && o.Code != CodeDeclined`,
+		},
+		{
 			name: "late_worker_settles", file: "gateway/operations.go", pkg: inGateway, test: "TestLateWorker",
 			old: `		if current == nil || current.LeaseOwner != owner {`, new: `		if current == nil {`,
 		},

@@ -23,13 +23,14 @@ func (c Command) operation(kind OpKind, n int, target string) Operation {
 
 // order adds an ordered operation. Where the same order stands there already,
 // certainly without effect, this one takes its place with a new key; where it
-// may have had one, it is refused: the order is not another one.
+// may have had one, or its outcome was told, it is refused: whoever heard it may
+// have asked for the same in another way since.
 func (p *Payment) order(op Operation) (Operation, error) {
 	for i, old := range p.Operations {
 		if old.ID != op.ID {
 			continue
 		}
-		if old.State != OpFailed {
+		if !old.Repeatable() {
 			return Operation{}, NewError(CodeConflict, "This request was taken already; read its outcome.")
 		}
 		op.Run, op.Generation = old.Run+1, old.Generation+1

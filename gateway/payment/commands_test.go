@@ -127,13 +127,18 @@ func TestRequestCapture(t *testing.T) {
 }
 
 // Guards the order of a second try: what was certainly refused may be ordered
-// again by the same request, with a new key; what may have worked may not.
+// again by the same request, with a new key; what may have worked, or was answered,
+// may not.
 func TestOrderAgain(t *testing.T) {
 	t.Parallel()
 	capture := func(p *Payment) error { return p.RequestCapture(1500, true, command("k1", 20)) }
 	p := change(t, heldPayment(t), 20, capture)
 	first := *onlyOp(t, p, OpCapture)
-	p = settle(t, p, "k1", 21, Outcome{State: OpFailed, Code: CodeDeclined, Declined: true}, nil)
+	declined := settle(t, p, "k1", 21, Outcome{State: OpFailed, Code: CodeDeclined, Declined: true}, nil)
+	refuse(t, "declined", declined, CodeConflict, capture)
+	p = settle(t, p, "k1", 21, Outcome{State: OpFailed, Code: CodeConflict}, nil)
+	answered := change(t, p, 22, func(c *Payment) error { c.Operation("k1").Answered = true; return nil })
+	refuse(t, "answered", answered, CodeConflict, capture)
 	p = change(t, p, 22, capture)
 	second := *onlyOp(t, p, OpCapture)
 	if second.Key == first.Key || second.Run != 1 || second.Generation != 1 || len(p.Operations) != 1 {

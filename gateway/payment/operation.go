@@ -71,6 +71,15 @@ type Operation struct {
 	Code    Code      `json:",omitzero"` // why it failed, for the caller
 	Failure Failure   `json:",omitzero"`
 	DoneAt  time.Time `json:",omitzero"`
+	// Answered: a 2xx or 402 may have reached whoever ordered it, or an event said how it ended. It stays the answer to
+	// its request.
+	Answered bool `json:",omitzero"`
+}
+
+// Repeatable says that the request that ordered it may order it once more, corrected even: it certainly did nothing,
+// and all that anybody was told is to try again.
+func (o Operation) Repeatable() bool {
+	return o.State == OpFailed && o.Code != CodeDeclined && !o.Answered
 }
 
 // Ordered says that an app, an operator or a customer asked for it and waits

@@ -12,6 +12,7 @@ type Outcome struct {
 	MustLookUp bool // the provider stored a failure under this key
 	LookedUp   bool // this try was a look-up that found nothing
 	RetryAfter time.Duration
+	Unheard    bool // nobody waits for the answer, and an event would tell of a failure: try again where nothing was done
 }
 
 // Start leases an operation to one worker and counts the try. The lease only
@@ -94,14 +95,15 @@ func (p *Payment) closed(n int, out Outcome, obs *Observation) Outcome {
 
 // resulting is the operation's state after a try. A try that certainly did
 // nothing says nothing about earlier ones without an answer; where there are
-// none, whoever ordered it is told that it failed.
+// none, whoever ordered it is told that it failed, unless they were promised an
+// outcome before.
 func (o Operation) resulting(out Outcome) OpState {
 	switch {
 	case out.State == OpDone, out.State == OpFailed:
 		return out.State
 	case out.State == OpUnknown, o.Ambiguous, out.LookedUp:
 		return OpUnknown
-	case o.Ordered():
+	case o.Ordered() && !o.Answered && !out.Unheard:
 		return OpFailed
 	default:
 		return OpPending

@@ -1,0 +1,206 @@
+package gateway_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
+)
+
+// wantRemembered is a request that was answered 202 once and came to nothing: its key says so for ever.
+func wantRemembered(t *testing.T, a gateway.Answer, err error) {
+	t.Helper()
+	wantCode(t, err, payment.CodeConflict)
+	if !a.Replayed {
+		t.Errorf("not told as a replay: %v", err)
+	}
+}
+
+// Guards a refund that was answered 202 and failed later, which its app was told by an event: whatever still comes under
+// its key, the same or corrected, gives nothing back. The app has asked again under another key by then.
+func TestAnsweredRefundIsNeverOrderedAgain(t *testing.T) {
+	t.Parallel()
+	for _, seen := range []string{"by the worker", "by a replay"} {
+		w := newWorld(t, nil)
+		p := w.paid("stripe")
+		w.stripe.fail("refund", timeoutBefore, refused)
+		if a, err := w.refund(p.ID, "r", 300); err != nil || !a.Unknown {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		if seen == "by a replay" {
+			a, err := w.refund(p.ID, "r", 300)
+			wantRemembered(t, a, err)
+		}
+		w.quiet(p.ID)
+		if a, err := w.refund(p.ID, "r2", 300); err != nil || a.Replayed {
+			t.Fatalf("%s: asked again with a fresh key: %+v, %v", seen, a, err)
+		}
+		for range 2 {
+			a, err := w.refund(p.ID, "r", 300)
+			wantRemembered(t, a, err)
+			_, err = w.refund(p.ID, "r", 400)
+			wantCode(t, err, payment.CodeIdempotencyReused)
+		}
+		w.quiet(p.ID)
+		if got := w.refundedSum(p.ID); got != 300 {
+			t.Errorf("%s: %d were given back, one refund of 300 was wanted", seen, got)
+		}
+		w.wantBooks(p.ID)
+	}
+}
+
+// Guards the same for a capture: 900 under a key that was answered for 300 is refused, and takes nothing.
+func TestAnsweredCaptureIsNeverOrderedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.authorized("paypal")
+	w.paypal.fail("capture", timeoutBefore, refused)
+	if a, err := w.capture(p.ID, "c", 300, true); err != nil || !a.Unknown {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	w.quiet(p.ID)
+	_, err := w.capture(p.ID, "c", 900, true)
+	wantCode(t, err, payment.CodeIdempotencyReused)
+	a, err := w.capture(p.ID, "c", 300, true)
+	wantRemembered(t, a, err)
+	w.wantCaptured(p.ID, 0)
+	if a, err = w.capture(p.ID, "c2", 900, true); err != nil || a.Replayed {
+		t.Errorf("with a fresh key: %+v, %v", a, err)
+	}
+	w.wantCaptured(p.ID, 900)
+	w.wantBooks(p.ID)
+}
+
+// Guards the same for what moves no money by itself: releasing a hold, closing a checkout, and answers to a dispute.
+func TestAnsweredCommandsAreNeverOrderedAgain(t *testing.T) {
+	t.Parallel()
+	for op, prepare := range map[string]func(*world) func(key, body string) (gateway.Answer, error){
+		"void": func(w *world) func(string, string) (gateway.Answer, error) {
+			p := w.authorized("stripe")
+			return func(key, body string) (gateway.Answer, error) {
+				return w.svc.Cancel(context.Background(), request("/v1/payments/"+p.ID+"/cancel", key, body), p.ID)
+			}
+		},
+		"close_checkout": func(w *world) func(string, string) (gateway.Answer, error) {
+			p := w.mustCreate("k", input("stripe"))
+			return func(key, body string) (gateway.Answer, error) {
+				return w.svc.Cancel(context.Background(), request("/v1/payments/"+p.ID+"/cancel", key, body), p.ID)
+			}
+		},
+		"accept_dispute": func(w *world) func(string, string) (gateway.Answer, error) {
+			id := w.disputed()
+			return func(key, body string) (gateway.Answer, error) {
+				return w.svc.AcceptDispute(context.Background(), request("/v1/disputes/"+id+"/accept", key, body), id, body)
+			}
+		},
+		"give_evidence": func(w *world) func(string, string) (gateway.Answer, error) {
+			id := w.disputed()
+			return func(key, body string) (gateway.Answer, error) {
+				in := gateway.EvidenceInput{Texts: map[string]string{payment.TextOther: body}, Submit: true}
+				return w.svc.GiveEvidence(context.Background(), request("/v1/disputes/"+id+"/evidence", key, body), id, in)
+			}
+		},
+	} {
+		t.Run(op, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			do := prepare(w)
+			w.stripe.fail(op, timeoutBefore, refused)
+			if a, err := do("x", "one"); err != nil || !a.Unknown {
+				t.Fatalf("%+v, %v", a, err)
+			}
+			w.quiet(idOf(t, w))
+			calls := w.stripe.counted(op)
+			a, err := do("x", "one")
+			wantRemembered(t, a, err)
+			_, err = do("x", "two")
+			wantCode(t, err, payment.CodeIdempotencyReused)
+			if got := w.stripe.counted(op); got != calls {
+				t.Errorf("told the provider %d times more", got-calls)
+			}
+			if a, err = do("y", "two"); err != nil || a.Replayed || a.Unknown {
+				t.Errorf("with a fresh key: %+v, %v", a, err)
+			}
+		})
+	}
+}
+
+// disputed is a dispute of a paid payment, by our id.
+func (w *world) disputed() string {
+	w.t.Helper()
+	p := w.paid("stripe")
+	id := w.stripe.dispute(p.ID)
+	w.pass(time.Minute)
+	w.observe(p.ID, 1)
+	return id
+}
+
+// Guards an order that was answered 202, looked for twice in vain, and then turned away under its new key: an outcome was
+// promised, so it is tried on, by its replays and by the worker, and done once.
+func TestAnsweredAndTurnedAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.paid("stripe")
+	w.stripe.fail("refund", stored500, tooMany, tooMany)
+	for i := 0; w.stripe.counted("refund") < 3; i++ {
+		a, err := w.refund(p.ID, "r", 300)
+		if err != nil || !a.Unknown || a.Replayed != (i > 0) || i > 10 {
+			t.Fatalf("%d: %+v, %v: %s", i, a, err, told(w.get(p.ID)))
+		}
+		w.pass(16 * time.Minute)
+	}
+	if op := w.get(p.ID).Unfinished(0); op == nil || op.State != payment.OpPending {
+		t.Fatal(told(w.get(p.ID)))
+	}
+	w.quiet(p.ID)
+	if a, err := w.refund(p.ID, "r", 300); err != nil || a.Unknown || !a.Replayed || w.refundedSum(p.ID) != 300 {
+		t.Errorf("%+v, %v: %d were given back", a, err, w.refundedSum(p.ID))
+	}
+	w.wantBooks(p.ID)
+}
+
+// Guards orders that a worker carried out after a crash, before anybody was answered. Of a refund's refusal the app is
+// told by an event, and may have acted on it: it counts as answered; one that was only turned away is tried again, and
+// nothing is told. Of a capture's failure nobody was told, so its request may be corrected.
+func TestFailedAfterCrash(t *testing.T) {
+	t.Parallel()
+	for _, f := range []fault{refused, tooMany} {
+		w := newWorld(t, nil)
+		p := w.paid("stripe")
+		w.crashAt(store.PointPaymentReplace, faults.After, 1) // ordered, and nothing else
+		if !w.crashed(func() { _, _ = w.refund(p.ID, "r", 300) }) {
+			t.Fatal("no crash")
+		}
+		w.stripe.fail("refund", f)
+		w.quiet(p.ID)
+		_, err := w.refund(p.ID, "r", 400)
+		wantCode(t, err, payment.CodeIdempotencyReused)
+		want := int64(300)
+		if a, err := w.refund(p.ID, "r", 300); f == refused {
+			want = 0
+			wantRemembered(t, a, err)
+		} else if err != nil || !a.Replayed || a.Unknown {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if got := w.refundedSum(p.ID); got != want {
+			t.Errorf("%d were given back, want %d", got, want)
+		}
+
+		w = newWorld(t, nil)
+		p = w.authorized("stripe")
+		w.crashAt(store.PointPaymentReplace, faults.After, 1)
+		if !w.crashed(func() { _, _ = w.capture(p.ID, "c", 300, true) }) {
+			t.Fatal("no crash")
+		}
+		w.stripe.fail("capture", f)
+		w.quiet(p.ID)
+		if a, err := w.capture(p.ID, "c", 900, true); err != nil || a.Replayed {
+			t.Errorf("corrected: %+v, %v", a, err)
+		}
+		w.wantCaptured(p.ID, 900)
+	}
+}
