@@ -86,12 +86,18 @@ func (s *Service) command(ctx context.Context, r Request, p *payment.Payment, op
 	if r.Reason != "" {
 		src.Reason = r.Reason
 	}
+	var faster *payment.Payment // where a request with the same key has ordered meanwhile
 	ordered, err := s.change(ctx, p.ID, src, func(c *payment.Payment) error {
-		if again := c.Operation(opID); again != nil && again.State != payment.OpFailed {
-			return inProgress(c) // the same request was faster
+		faster = nil
+		if known := c.Operation(opID); known != nil && !known.Repeatable() {
+			faster = c
+			return inProgress(c)
 		}
 		return order(c, r.command(s, opID))
 	})
+	if faster != nil {
+		return remembered(r, faster, *faster.Operation(opID))
+	}
 	if err != nil {
 		return Answer{}, withPayment(err, p)
 	}

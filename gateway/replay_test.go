@@ -204,3 +204,55 @@ func TestFailedAfterCrash(t *testing.T) {
 		w.wantCaptured(p.ID, 900)
 	}
 }
+
+// Guards two requests with one key that meet between the reading of the payment and the order: what the first was told
+// holds for the second, a decline too, and another body is refused.
+func TestOneKeyTwoRequests(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		first  fault
+		amount int64 // of the second request
+		want   payment.Code
+		taken  int64
+	}{
+		"other body, declined":          {declined, 500, payment.CodeIdempotencyReused, 0},
+		"same body, declined":           {declined, 1000, payment.CodeDeclined, 0},
+		"other body, done":              {fine, 500, payment.CodeIdempotencyReused, 1000},
+		"same body, done":               {fine, 1000, "", 1000},
+		"other body, unknown":           {timeoutBefore, 500, payment.CodeIdempotencyReused, 0},
+		"same body, unknown":            {timeoutBefore, 1000, payment.CodeIdempotencyInProgress, 0},
+		"other body, refused: anew":     {refused, 500, "", 500},
+		"other body, not done: anew":    {tooMany, 500, "", 500},
+		"other body, effect unknown":    {timeoutAfter, 500, payment.CodeIdempotencyReused, 1000},
+		"same body, the effect unknown": {timeoutAfter, 1000, payment.CodeIdempotencyInProgress, 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			p := w.authorized("stripe")
+			w.stripe.fail("capture", c.first)
+			w.hook = func(point store.WritePoint, when faults.When) error {
+				if point == store.PointPaymentReplace && when == faults.Before {
+					w.hook = nil
+					_, _ = w.capture(p.ID, "c", 1000, true) // on another process
+				}
+				return nil
+			}
+			a, err := w.capture(p.ID, "c", c.amount, true)
+			switch {
+			case c.want != "":
+				wantCode(t, err, c.want)
+			case err != nil || a.Unknown || a.Replayed != (c.first == fine):
+				t.Errorf("%+v, %v", a, err)
+			}
+			captures, _ := w.stripe.books(p.ID)
+			var taken int64
+			for _, amount := range captures {
+				taken += amount
+			}
+			if taken != c.taken {
+				t.Errorf("%d were taken, want %d", taken, c.taken)
+			}
+		})
+	}
+}
