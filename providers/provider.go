@@ -167,6 +167,9 @@ type Hint struct {
 	PaymentID string   // claimed
 	N         int      // claimed attempt, 0 if unknown
 	Refs      []string // provider ids by which a payment of ours may know it, most specific first
+	// LetGo says that the object only records held money that was let go: no payment
+	// shows it, and nothing is missing where none does.
+	LetGo bool `json:",omitzero"`
 }
 
 // Event is a verified webhook. It is a hint; the object is read before anything

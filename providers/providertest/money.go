@@ -46,7 +46,8 @@ func manualWhole(t *testing.T, h Harness) {
 	s.wantLedger(t)
 }
 
-// manualPartial: a final partial capture leaves nothing capturable.
+// manualPartial: a final partial capture leaves nothing capturable. What it did not take
+// is no refund, and net and fee are those of what it took.
 func manualPartial(t *testing.T, h Harness) {
 	s := newScene(t, h, payment.Money{Minor: 5000, Currency: usd}, true)
 	s.take(t, s.authorized(t), 3001)
@@ -58,11 +59,15 @@ func manualPartial(t *testing.T, h Harness) {
 	if got.Capturable != 0 || got.Captured != 3001 || got.Refunded != 0 || got.Refundable != 3001 {
 		t.Errorf("amounts %+v", got)
 	}
+	if len(s.facts.Refunds) != 0 || len(got.Fee) != 1 || len(got.Net) != 1 || got.Fee[0].Minor <= 0 || got.Fee[0].Minor+got.Net[0].Minor != 3001 {
+		t.Errorf("refunds %+v, fee %v, net %v of 30.01 USD", s.facts.Refunds, got.Fee, got.Net)
+	}
 	s.wantStatus(t, payment.StatusSucceeded)
 	s.wantLedger(t)
 }
 
-// manualVoid: released money is not ours and can't be taken any more.
+// manualVoid: released money is not ours and can't be taken any more; nor was it
+// given back.
 func manualVoid(t *testing.T, h Harness) {
 	s := newScene(t, h, payment.Money{Minor: 5000, Currency: usd}, true)
 	auth := s.authorized(t)
@@ -76,8 +81,8 @@ func manualVoid(t *testing.T, h Harness) {
 	}
 	s.fetch(t)
 	s.wantStatus(t, payment.StatusCanceled)
-	if got := s.facts.Amounts(nil); got.Capturable != 0 || got.Captured != 0 || got.Refunded != 0 {
-		t.Errorf("amounts %+v", got)
+	if got := s.facts.Amounts(nil); got.Capturable != 0 || got.Captured != 0 || got.Refunded != 0 || got.Refundable != 0 || len(s.facts.Refunds) != 0 {
+		t.Errorf("amounts %+v, refunds %+v", got, s.facts.Refunds)
 	}
 	_, err := h.Provider.Capture(t.Context(), s.captureRequest(auth, 5000), s.key("late"))
 	wantClass(t, err, providers.Refused, providers.NotFound, providers.Declined)

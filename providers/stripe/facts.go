@@ -9,14 +9,9 @@ import (
 	"github.com/trifecta-pay/trifecta/providers"
 )
 
-const (
-	// holdLife is how long an uncaptured intent lives by default (Stripe docs:
-	// place a hold); capture_before is more exact where it is given.
-	holdLife = 7 * 24 * time.Hour
-	// expiredRefund is the reason of the refund objects that only let an uncaptured
-	// amount go: no money moved.
-	expiredRefund = stripesdk.RefundReasonExpiredUncapturedCharge
-)
+// holdLife is how long an uncaptured intent lives by default (Stripe docs: place a
+// hold); capture_before is more exact where it is given.
+const holdLife = 7 * 24 * time.Hour
 
 // mapper turns a snapshot into facts. It is pure but for remembering the first
 // amount that has no exact meaning.
@@ -316,18 +311,23 @@ func (m *mapper) wasPending(c *stripesdk.Charge) bool {
 
 // refunds are money given back; letting go of a hold is none.
 func (m *mapper) refunds() []payment.Refund {
-	took := map[string]bool{}
-	for _, c := range m.s.charges {
-		took[c.ID] = captured(c)
-	}
 	var out []payment.Refund
 	for _, r := range m.s.refunds {
-		if r.Reason == expiredRefund || r.Charge == nil || !took[r.Charge.ID] {
-			continue
+		if c := m.chargeOf(r); c != nil && captured(c) && !released(r, c, m.s.refunds) {
+			out = append(out, m.refund(r))
 		}
-		out = append(out, m.refund(r))
 	}
 	return out
+}
+
+// chargeOf is a refund's charge as it was read, nil where it was not.
+func (m *mapper) chargeOf(r *stripesdk.Refund) *stripesdk.Charge {
+	for _, c := range m.s.charges {
+		if r.Charge != nil && r.Charge.ID == c.ID {
+			return c
+		}
+	}
+	return nil
 }
 
 func (m *mapper) refund(r *stripesdk.Refund) payment.Refund {
@@ -359,7 +359,9 @@ func refundState(s stripesdk.RefundStatus) payment.RefundState {
 }
 
 // fees are what each movement cost, by its balance transaction. A fee without an
-// exact meaning is left out: it must not hide the money it belongs to.
+// exact meaning is left out: it must not hide the money it belongs to. A partial capture
+// has two, the whole amount and what takes the rest back with its share of the fee: net
+// and fee are right with both only, and both are the charge's.
 func (m *mapper) fees() []payment.Fee {
 	var out []payment.Fee
 	add := func(object string, t *stripesdk.BalanceTransaction) {
@@ -376,7 +378,11 @@ func (m *mapper) fees() []payment.Fee {
 		add(c.ID, c.BalanceTransaction)
 	}
 	for _, r := range m.s.refunds {
-		add(r.ID, r.BalanceTransaction)
+		object := r.ID
+		if c := m.chargeOf(r); c != nil && released(r, c, m.s.refunds) {
+			object = c.ID
+		}
+		add(object, r.BalanceTransaction)
 	}
 	for _, r := range m.s.reversed {
 		add(r.refund, r.txn)

@@ -65,7 +65,7 @@ func (a *Adapter) snapshot(ctx context.Context, op string, root providers.Ref) (
 		held = held || c.Status == stripesdk.ChargeStatusSucceeded
 		captured = captured || c.Captured && c.Status == stripesdk.ChargeStatusSucceeded
 	}
-	if held { // a hold that lapsed shows as a refund too
+	if held { // a hold that was let go shows as a refund too
 		if s.refunds, err = a.refunds(ctx, op, s.intent.ID); err != nil {
 			return s, err
 		}

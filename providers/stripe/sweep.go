@@ -165,16 +165,25 @@ func holds(p *stripesdk.PaymentIntent) bool {
 	return p != nil && (p.Status == stripesdk.PaymentIntentStatusSucceeded || p.Status == stripesdk.PaymentIntentStatusRequiresCapture)
 }
 
+// sweepRefunds lists what was given back. What was only let go is listed too: such a
+// row tells of its charge, which changed, and of no money.
 func (a *Adapter) sweepRefunds(w window) (rows, error) {
-	it := a.sdk.Refunds.List(&stripesdk.RefundListParams{ListParams: w.list, CreatedRange: w.created})
+	params := &stripesdk.RefundListParams{ListParams: w.list, CreatedRange: w.created}
+	params.AddExpand("data.charge")
+	params.AddExpand("data.balance_transaction")
+	it := a.sdk.Refunds.List(params)
 	return page(it.Iter, it.RefundList().LastResponse, func(r *stripesdk.Refund) string { return r.ID },
 		func(r *stripesdk.Refund) providers.SweepItem {
 			t := trail{}
 			t.saw(r.Metadata, r.ID)
 			t.sawCharge(r.Charge)
 			t.sawIntent(r.PaymentIntent)
+			letGo, certain := release(r, r.Charge)
+			if letGo && certain && r.Charge != nil {
+				return t.item(kindCharge, r.Charge.ID, payment.Money{}, r.Created, false)
+			}
 			state := refundState(r.Status)
-			moved := r.Reason != expiredRefund && state != payment.RefundFailed && state != payment.RefundCanceled
+			moved := !letGo && state != payment.RefundFailed && state != payment.RefundCanceled
 			return t.item(kindRefund, r.ID, lenient(-r.Amount, r.Currency), r.Created, moved)
 		})
 }
@@ -226,7 +235,8 @@ func (a *Adapter) sweepTransactions(w window) (rows, error) {
 }
 
 // ofPayments says whether a balance transaction is about somebody's payment, as
-// opposed to payouts, top-ups and Stripe's own bills.
+// opposed to payouts, top-ups and Stripe's own bills, and to what a partial capture did
+// not take: nobody ever had that.
 func ofPayments(c stripesdk.BalanceTransactionReportingCategory) bool {
 	switch c {
 	case stripesdk.BalanceTransactionReportingCategoryCharge,
@@ -234,8 +244,7 @@ func ofPayments(c stripesdk.BalanceTransactionReportingCategory) bool {
 		stripesdk.BalanceTransactionReportingCategoryRefund,
 		stripesdk.BalanceTransactionReportingCategoryRefundFailure,
 		stripesdk.BalanceTransactionReportingCategoryDispute,
-		stripesdk.BalanceTransactionReportingCategoryDisputeReversal,
-		stripesdk.BalanceTransactionReportingCategoryPartialCaptureReversal:
+		stripesdk.BalanceTransactionReportingCategoryDisputeReversal:
 		return true
 	default:
 		return false

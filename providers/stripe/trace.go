@@ -43,7 +43,7 @@ func (a *Adapter) Trace(ctx context.Context, object providers.Ref) (providers.Hi
 			return providers.Hint{}, err
 		}
 	}
-	t.hint.Refs = refs(t.ids...)
+	t.hint.Refs, t.hint.LetGo = refs(t.ids...), t.letGo
 	return t.hint, nil
 }
 
@@ -52,6 +52,7 @@ type trail struct {
 	hint           providers.Hint
 	ids            []string
 	charge, intent string
+	letGo          bool
 }
 
 // saw adds ids and, where none was found yet, the claim.
@@ -103,6 +104,9 @@ func (a *Adapter) follow(ctx context.Context, op string, object providers.Ref, t
 		t.saw(r.Metadata)
 		t.sawCharge(r.Charge)
 		t.sawIntent(r.PaymentIntent)
+		if t.letGo, err = a.letGo(ctx, op, r); err != nil {
+			return err
+		}
 	case kindDispute:
 		d, err := a.dispute(ctx, op, object.ID)
 		if err != nil {
@@ -180,9 +184,23 @@ func (a *Adapter) charge(ctx context.Context, op, id string) (*stripesdk.Charge,
 
 func (a *Adapter) refund(ctx context.Context, op, id string) (*stripesdk.Refund, error) {
 	return read(ctx, op, func(ctx context.Context) (*stripesdk.Refund, error) {
-		r, err := a.sdk.Refunds.Get(id, &stripesdk.RefundParams{Params: stripesdk.Params{Context: ctx}})
+		params := &stripesdk.RefundParams{Params: stripesdk.Params{Context: ctx}}
+		params.AddExpand("charge")
+		params.AddExpand("balance_transaction")
+		r, err := a.sdk.Refunds.Get(id, params)
 		return whole(r, err, func() bool { return r.ID == id && r.Status != "" })
 	})
+}
+
+// letGo says whether a refund, read with its charge, only let money go. Where that is
+// not certain by itself, the other refunds of its payment are read too.
+func (a *Adapter) letGo(ctx context.Context, op string, r *stripesdk.Refund) (bool, error) {
+	yes, certain := release(r, r.Charge)
+	if !yes || certain || r.PaymentIntent == nil {
+		return yes && certain, nil
+	}
+	all, err := a.refunds(ctx, op, r.PaymentIntent.ID)
+	return err == nil && released(r, r.Charge, all), err
 }
 
 // sessionOf finds the session that made an intent.

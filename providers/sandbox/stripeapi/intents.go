@@ -222,13 +222,14 @@ func (c *call) cancelIntent() (obj, *apiError) {
 // (multicapture) stay taken.
 func (a *API) cancel(p *intent, reason string) {
 	a.w.Cancel("authorization " + p.id)
-	ch := p.latest
 	if p.status == "requires_capture" {
-		ch.released += p.capturable
-		p.capturable = 0
-		if reason != "automatic" {
-			a.emit(ch.owner, "charge.refunded", a.renderCharge(ch))
+		why := ""
+		if reason == "automatic" {
+			why = "expired_uncaptured_charge"
 		}
+		r := a.letGo(p.latest, p.capturable, why)
+		p.capturable = 0
+		a.tellRelease(r)
 	}
 	p.status, p.canceledAt, p.cancelReason = "canceled", a.w.Now(), reason
 	if p.received > 0 {
@@ -240,20 +241,13 @@ func (a *API) cancel(p *intent, reason string) {
 }
 
 // lapseAuthorization ends an authorization that was not captured in time: the intent
-// is canceled "automatic", the charge shows a refund that moved no money.
+// is canceled "automatic".
 func (a *API) lapseAuthorization(p *intent) {
 	if p.status != "requires_capture" {
 		return
 	}
-	ch := p.latest
-	r := &refund{
-		owner: p.owner, id: a.w.NewID("re_", 24), created: a.w.Now(), amount: p.capturable, status: "succeeded",
-		reason: "expired_uncaptured_charge", charge: ch, meta: map[string]string{}, release: true,
-	}
-	ch.refunds = append(ch.refunds, r)
-	a.refunds.add(r)
 	a.cancel(p, "automatic")
-	a.emit(ch.owner, "charge.expired", a.renderCharge(ch))
+	a.emit(p.owner, "charge.expired", a.renderCharge(p.latest))
 }
 
 // captureIntent is POST .../capture: once, in full or less, the rest is let go;
@@ -302,9 +296,12 @@ func (c *call) captureIntent() (obj, *apiError) {
 func (a *API) captureSome(p *intent, amount int64, final bool) {
 	ch := p.latest
 	delta, twice := a.w.CaptureFault()
-	before := ch.captured
-	a.book(ch, amount+delta)
-	taken := ch.captured - before
+	taken := max(amount+delta, 1) // a fault can't make a capture negative
+	rest := int64(0)
+	if final {
+		rest = max(0, p.capturable-taken)
+	}
+	release := a.book(ch, taken, rest)
 	p.received += taken
 	p.capturable -= amount
 	if !final && p.capturable > 0 {
@@ -313,9 +310,11 @@ func (a *API) captureSome(p *intent, amount int64, final bool) {
 		return
 	}
 	a.w.Cancel("authorization " + p.id)
-	ch.released, p.capturable = p.capturable, 0
-	p.status = "succeeded"
+	p.capturable, p.status = 0, "succeeded"
 	a.emit(ch.owner, "charge.captured", a.renderCharge(ch))
+	if release != nil {
+		a.tellRelease(release)
+	}
 	a.emit(p.owner, "payment_intent.succeeded", a.renderIntent(p))
 	if twice {
 		a.chargeAgain(p, ch)

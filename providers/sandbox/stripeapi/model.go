@@ -111,7 +111,7 @@ type charge struct {
 	review   *review
 }
 
-// refunded sums the refunds that did not fail.
+// refundedSum sums the refunds that did not fail; what was only released is in released.
 func (c *charge) refundedSum() int64 {
 	var n int64
 	for _, r := range c.refunds {
@@ -133,8 +133,8 @@ func (c *charge) withheld() int64 {
 	return n
 }
 
-// refund gives money back; release marks the record of a lapsed authorization,
-// which moved none.
+// refund gives money back; release marks the record of what a lapse, a cancellation or a
+// partial capture let go of a hold, which moved none.
 type refund struct {
 	owner
 	id         string

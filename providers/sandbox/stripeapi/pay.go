@@ -202,7 +202,7 @@ func (a *API) takeAll(p *intent, ch *charge) {
 func (a *API) take(p *intent, ch *charge) {
 	delta, twice := a.w.CaptureFault()
 	ch.status, p.status = "succeeded", "succeeded"
-	a.book(ch, p.amount+delta)
+	a.book(ch, max(p.amount+delta, 1), 0) // a fault can't make a capture negative
 	p.received = ch.captured
 	a.emit(p.owner, "charge.succeeded", a.renderCharge(ch))
 	a.emit(p.owner, "payment_intent.succeeded", a.renderIntent(p))
@@ -216,25 +216,35 @@ func (a *API) take(p *intent, ch *charge) {
 func (a *API) chargeAgain(p *intent, first *charge) {
 	second := a.newCharge(p, first.method)
 	second.amount = first.amount
-	a.book(second, first.captured)
+	a.book(second, first.captured, 0)
 	a.emit(p.owner, "charge.succeeded", a.renderCharge(second))
 }
 
-// book moves captured money: the charge, its balance transaction and the ledger.
-func (a *API) book(ch *charge, amount int64) {
-	amount = max(amount, 1) // a fault can't make a capture negative
+// book moves captured money: the charge, its balance transactions and the ledger. rest
+// is what a final capture leaves of a hold: Stripe books the whole amount, and takes the
+// rest back with its share of the fee under a balance transaction of its own. The ledger
+// tells what really moved: neither the rest nor its fee.
+func (a *API) book(ch *charge, amount, rest int64) (release *refund) {
 	ch.done = true
 	ch.captured += amount
 	ch.amount = max(ch.amount, ch.captured)
-	t := a.newTxn(ch.owner, "charge", "charge", ch.id, amount, processingFee(amount), ch.currency)
+	t := a.newTxn(ch.owner, "charge", "charge", ch.id, amount+rest, processingFee(amount+rest), ch.currency)
 	if ch.method.card.instant {
 		t.available = t.created
 	}
 	if ch.txn == nil {
 		ch.txn = t
 	}
+	fee := t.fee
+	if rest > 0 {
+		release = a.letGo(ch, rest, "")
+		release.txn = a.newTxn(ch.owner, "refund", "partial_capture_reversal", release.id, -rest, processingFee(amount)-t.fee, ch.currency)
+		release.txn.available = t.available
+		fee += release.txn.fee
+	}
 	a.ledger(ch, ch.id, "capture", amount)
-	a.ledger(ch, ch.id, "fee", t.fee)
+	a.ledger(ch, ch.id, "fee", fee)
+	return release
 }
 
 // processingFee is 2.9 % + 30 minor units, rounded half up.

@@ -118,6 +118,28 @@ func (a *API) refund(ch *charge, amount int64, reason string, meta map[string]st
 	return r
 }
 
+// letGo records that what is left of a hold is released. Before API 2025-03-31.basil a
+// partial capture and a cancellation, by hand or automatic, create a Refund that
+// charge.amount_refunded counts (Stripe changelog: Partially capturing or canceling
+// payments no longer creates a Refund). Its reason is known for a lapsed hold alone; that
+// the others have none is assumed. The ledger has no row of it: no money moved.
+func (a *API) letGo(ch *charge, amount int64, reason string) *refund {
+	r := &refund{
+		owner: ch.owner, id: a.w.NewID("re_", 24), created: a.w.Now(), amount: amount, status: "succeeded",
+		reason: reason, charge: ch, meta: map[string]string{}, release: true,
+	}
+	ch.refunds = append(ch.refunds, r)
+	ch.released += amount
+	a.refunds.add(r)
+	return r
+}
+
+// tellRelease announces it as the changelog names it: by these two types and no other.
+func (a *API) tellRelease(r *refund) {
+	a.emit(r.owner, "charge.refunded", a.renderCharge(r.charge))
+	a.emit(r.owner, "charge.refund.updated", a.renderRefund(r))
+}
+
 func (a *API) bookRefund(r *refund) {
 	r.booked = true
 	a.ledger(r.charge, r.id, "refund", r.amount)

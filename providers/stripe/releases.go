@@ -1,0 +1,58 @@
+package stripe
+
+import stripesdk "github.com/stripe/stripe-go/v76"
+
+// Before API version 2025-03-31.basil, and we pin an older one, Stripe makes a Refund
+// also where money was only let go: of a hold that lapsed or was canceled, and of what a
+// partial capture left (Stripe changelog 2025-03-31.basil: Partially capturing or
+// canceling payments no longer creates a Refund). refund lists and charge.amount_refunded
+// count them as any other, although nobody got money back: whoever books one as a refund
+// says less is ours than there is.
+
+// expiredRefund is the reason of such a refund where the hold lapsed. The others are
+// documented with no reason of their own.
+const expiredRefund = stripesdk.RefundReasonExpiredUncapturedCharge
+
+// release says whether a refund only let money go. certain is false where only the
+// amounts speak for it: a person may have given back just as much as the capture left.
+func release(r *stripesdk.Refund, c *stripesdk.Charge) (yes, certain bool) {
+	t := r.BalanceTransaction
+	switch {
+	case r.Reason == expiredRefund:
+		return true, true
+	case t != nil && t.ReportingCategory != "": // as opposed to its id alone
+		return t.ReportingCategory == stripesdk.BalanceTransactionReportingCategoryPartialCaptureReversal, true
+	case c == nil || c.Status == "": // its id alone
+		return false, false
+	case c.Status == stripesdk.ChargeStatusSucceeded && !c.Captured:
+		return true, true // nothing was taken that could be given back
+	case r.Metadata[metaRefund] != "":
+		return false, true // we asked for it
+	}
+	return c.AmountCaptured < c.Amount && r.Amount == c.Amount-c.AmountCaptured, false
+}
+
+// released says of a refund of a charge, given all refunds of its intent in the order of
+// Stripe's lists, newest first, whether it only let money go. The capture does that
+// itself, so where only the amounts speak for it, it must be the charge's oldest refund.
+func released(r *stripesdk.Refund, c *stripesdk.Charge, all []*stripesdk.Refund) bool {
+	yes, certain := release(r, c)
+	if !yes || certain {
+		return yes
+	}
+	oldest := r
+	passed := false
+	for _, other := range all {
+		if other.ID == r.ID {
+			passed = true
+			continue
+		}
+		if other.Charge == nil || other.Charge.ID != c.ID {
+			continue
+		}
+		if other.Created < oldest.Created || other.Created == oldest.Created && passed {
+			oldest = other
+		}
+	}
+	return passed && oldest == r
+}
