@@ -24,7 +24,7 @@ func (b *Inbox) conclude(ctx context.Context, m member, seen sight) error {
 	object := m.Event.Object
 	if p := seen.payment; p != nil {
 		_, shown := holds(p, m.Account, object.ID)
-		vain := !carries(object.Kind) || !money(object.Kind) && (m.Tries >= softTries || b.overdue(m.Record, b.now()))
+		vain := !carries(object.Kind) || m.Event.Hint.LetGo || !money(object.Kind) && (m.Tries >= softTries || b.overdue(m.Record, b.now()))
 		if shown || m.at.known && vain {
 			return b.settle(ctx, m.Record, func(r Record, now time.Time) Record {
 				r.Payment = p.ID
@@ -41,6 +41,13 @@ func (b *Inbox) conclude(ctx context.Context, m member, seen sight) error {
 		hint, found, err := b.trace(ctx, m)
 		if err != nil {
 			return b.later(ctx, m.Record, err)
+		}
+		// Held money that was let go shows in no payment: that this one was read will do.
+		if hint.LetGo && seen.payment != nil && m.at.known {
+			return b.settle(ctx, m.Record, func(r Record, now time.Time) Record {
+				r.Payment = seen.payment.ID
+				return r.final(Done, "", true, now)
+			})
 		}
 		if found {
 			return b.settle(ctx, m.Record, func(r Record, now time.Time) Record {

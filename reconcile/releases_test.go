@@ -1,0 +1,68 @@
+package reconcile_test
+
+import (
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+)
+
+// hold is a payment at Stripe whose money is held, found by reconcile alone.
+func (s *street) hold() *payment.Payment {
+	s.t.Helper()
+	key := s.id()
+	a, err := s.service.Create(s.t.Context(), gateway.Request{
+		Caller: gateway.Caller{App: "shop", Mode: payment.ModeTest, KeyID: "key"}, Path: "/v1/payments", Key: key, Fingerprint: key,
+	}, gateway.CreateInput{
+		Amount: 1000, Currency: "usd", Capture: "manual", Account: stripeAcct, Provider: s.provider(stripeAcct), ReturnURL: "https://shop.example/done",
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.control(stripeAcct, "checkout/"+root(a.Payment)+"/pay", map[string]any{"card": "4242424242424242"})
+	s.pass(3 * time.Minute)
+	p := s.get(a.Payment.ID)
+	if p.Status() != payment.StatusAuthorized {
+		s.t.Fatalf("%s; troubles %q", p.Status(), s.troubles())
+	}
+	return p
+}
+
+func intentOf(p *payment.Payment) string {
+	f, _ := p.Facts.AttemptFact(1)
+	return f.Refs.PaymentIntent
+}
+
+// Guards the sums, and people's sleep, with reconcile alone: Stripe lists a Refund of what
+// a partial capture or a void let go. That is no money given back and no discrepancy, and
+// the payments are not read again and again for it. A genuine refund of just that sum is
+// still found.
+func TestReleasesAreNoDiscrepancies(t *testing.T) {
+	t.Parallel()
+	s := newStreet(t)
+	most, half, voided := s.hold(), s.hold(), s.hold()
+	for p, part := range map[*payment.Payment]string{most: "800", half: "500"} {
+		s.call(stripeAcct, "/v1/payment_intents/"+intentOf(p)+"/capture", nil, url.Values{"amount_to_capture": {part}})
+	}
+	s.call(stripeAcct, "/v1/payment_intents/"+intentOf(voided)+"/cancel", nil, url.Values{})
+	s.pass(20 * time.Minute)
+	for p, want := range map[*payment.Payment]payment.Amounts{most: {Captured: 800, Refundable: 800}, half: {Captured: 500, Refundable: 500}, voided: {}} {
+		got := s.get(p.ID).Amounts()
+		if got.Captured != want.Captured || got.Refunded != 0 || got.Refundable != want.Refundable {
+			t.Errorf("%+v, want %+v; troubles %q", got, want, s.troubles())
+		}
+	}
+	charge := s.get(half.ID).Facts.Captures[0].Key.ID
+	s.control(stripeAcct, "refunds", map[string]any{"charge": charge, "amount": 500})
+	s.pass(20 * time.Minute)
+	if got := s.get(half.ID).Amounts(); got.Refunded != 500 || got.Refundable != 0 {
+		t.Errorf("a genuine refund of the sum that was released: %+v; troubles %q", got, s.troubles())
+	}
+	s.pass(24 * time.Hour)
+	if reads := s.reads(func() { s.pass(30 * time.Minute) }); reads > 4 {
+		t.Errorf("%d readings in half an hour in which nothing happened", reads)
+	}
+	s.quiet()
+}
