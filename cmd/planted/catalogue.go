@@ -68,6 +68,10 @@ func moneyBugs() []bug {
 `,
 		},
 		{
+			name: "release_counted_as_refund", file: "providers/stripe/facts.go", pkg: inStripe, test: "TestReleasesAreNoRefunds",
+			old: `c != nil && captured(c) && !released(r, c, m.s.refunds) {`, new: `c != nil && captured(c) && r.Reason != expiredRefund {`,
+		},
+		{
 			name: "yen_with_cents", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalCases",
 			old: `	fraction += strings.Repeat("0", exponent-len(fraction))`, new: `	fraction += strings.Repeat("0", max(exponent, 2)-len(fraction))`,
 		},
