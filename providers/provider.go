@@ -210,6 +210,9 @@ type SweepItem struct {
 	Created time.Time
 	Changed time.Time `json:",omitzero"` // when it changed last; zero where the provider does not say
 	Paid    bool      // money moved or is held: an unknown paid item is an orphan
+	// Done: the money has moved. Paid alone may mean that it is on its way, as in
+	// Stripe's list of refunds; false where a list does not tell the two apart.
+	Done bool `json:",omitzero"`
 }
 
 // SweepPage is one page of a list. Next is empty on the last page.

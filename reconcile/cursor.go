@@ -111,7 +111,7 @@ func (p *progress) pending(item providers.SweepItem) bool {
 }
 
 func sameRow(a, b providers.SweepItem) bool {
-	return a.Object == b.Object && a.Amount == b.Amount && a.Paid == b.Paid && a.Created.Equal(b.Created) && a.Changed.Equal(b.Changed)
+	return a.Object == b.Object && a.Amount == b.Amount && a.Paid == b.Paid && a.Done == b.Done && a.Created.Equal(b.Created) && a.Changed.Equal(b.Changed)
 }
 
 // dueAt is when this list wants to be looked at again.

@@ -181,11 +181,28 @@ func agreesRefund(r payment.Refund, item providers.SweepItem) bool {
 	if !item.Paid && r.State == payment.RefundSucceeded {
 		return false // it failed meanwhile
 	}
+	if item.Done && !agreesDone(r, item) {
+		return false
+	}
 	minor := item.Amount.Minor
 	if minor < 0 {
 		minor = -minor
 	}
 	return item.Amount.Currency != r.Amount.Currency || minor == r.Amount.Minor
+}
+
+// agreesDone: money that is said to have moved does not fit a refund that is held as
+// under way, which the sum alone would hide. It fits one that failed only where that is
+// known of a later moment: a list that lags may still show the state before.
+func agreesDone(r payment.Refund, item providers.SweepItem) bool {
+	switch r.State {
+	case payment.RefundSucceeded:
+		return true
+	case payment.RefundFailed, payment.RefundCanceled:
+		return !item.Changed.IsZero() && r.AsOf.After(item.Changed)
+	case payment.RefundPending, payment.RefundRequiresAction:
+	}
+	return false
 }
 
 // hasMoney says whether money was taken, is held or is on its way in an attempt.

@@ -11,6 +11,88 @@ import (
 	"github.com/trifecta-pay/trifecta/store"
 )
 
+// Promise: a row that says a refund is through is news to a payment that holds it as
+// under way; a row that says no more than that it was made is none.
+func TestSweepRefundThatIsThrough(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		done  bool
+		reads int
+		want  payment.RefundState
+	}{
+		"a list that tells": {true, 1, payment.RefundSucceeded},
+		"one that does not": {false, 0, payment.RefundPending},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clk := &clock{t: start}
+			f := newFake("acct", clk, "money")
+			l := newLab(t, clk, options{}, f)
+			p := settled(l, f, 900)
+			clk.advance(time.Minute)
+			f.refund("elsewhere", root(p), 100)
+			refund := &f.checkouts[root(p)].refunds[0]
+			refund.State = payment.RefundPending
+			clk.advance(time.Minute)
+			if _, err := l.service.Refresh(t.Context(), p.ID, 0, payment.Source{Layer: payment.LayerWebhook}); err != nil {
+				t.Fatal(err)
+			}
+			row := f.rows["elsewhere"][0]
+			row.Done = c.done
+			f.checkouts[root(p)].refunds = []payment.Refund{*refund} // what was read stays as it was
+			f.checkouts[root(p)].refunds[0].State = payment.RefundSucceeded
+			f.checkouts[root(p)].refunds[0].AsOf = clk.now()
+			f.list("money", row)
+			before := f.fetches()
+			for range 3 {
+				clk.advance(5 * time.Minute)
+				must(t, l.rec, sweepAcct)
+			}
+			if got := l.get(p.ID).Facts.Refunds[0].State; got != c.want || f.fetches()-before != c.reads {
+				t.Errorf("the refund is %s after %d readings, want %s after %d", got, f.fetches()-before, c.want, c.reads)
+			}
+			if found, _, err := l.differ.List(t.Context(), store.DiscrepancyFilter{Payment: p.ID, State: "open", Limit: 10}); err != nil || len(found) != 0 {
+				t.Errorf("differences for a human: %+v, %v", found, err)
+			}
+		})
+	}
+}
+
+// Promise: a list that lags and still shows a refund as through is no news to a payment
+// that knows, of a later moment, that it failed.
+func TestSweepRefundThatFailedSince(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		changed time.Duration // of the row, after the refund's own latest change
+		reads   int
+	}{"before": {-time.Second, 0}, "as it failed": {0, 1}, "later": {time.Second, 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clk := &clock{t: start}
+			f := newFake("acct", clk, "money")
+			l := newLab(t, clk, options{}, f)
+			p := settled(l, f, 900)
+			clk.advance(time.Minute)
+			f.refund("elsewhere", root(p), 100)
+			clk.advance(time.Minute)
+			refund := &f.checkouts[root(p)].refunds[0]
+			refund.State, refund.AsOf = payment.RefundFailed, clk.now()
+			if _, err := l.service.Refresh(t.Context(), p.ID, 0, payment.Source{Layer: payment.LayerWebhook}); err != nil {
+				t.Fatal(err)
+			}
+			row := f.rows["elsewhere"][0]
+			row.Done, row.Changed = true, clk.now().Add(c.changed)
+			f.list("money", row)
+			before := f.fetches()
+			clk.advance(5 * time.Minute)
+			must(t, l.rec, sweepAcct)
+			if n := f.fetches() - before; n != c.reads {
+				t.Errorf("%d readings, want %d", n, c.reads)
+			}
+		})
+	}
+}
+
 // Promise: a row that appears in a list after the mark has passed its time is found
 // by the overlap.
 func TestSweepOverlapFindsLateRow(t *testing.T) {

@@ -146,7 +146,7 @@ func transactionItem(t transaction) providers.SweepItem {
 			it.Object.Kind, it.Paid = "capture", moved
 		}
 	case code == "T1106", code == "T1107":
-		it.Object.Kind, it.Paid = "refund", moved
+		it.Object.Kind, it.Paid, it.Done = "refund", moved, t.Status == "S"
 	case strings.HasPrefix(code, "T11"), strings.HasPrefix(code, "T12"):
 		it.Paid = moved
 	case strings.HasPrefix(code, "T13"):

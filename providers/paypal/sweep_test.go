@@ -64,8 +64,8 @@ func TestSweepTransactions(t *testing.T) {
 	}
 	want := map[string]providers.SweepItem{
 		capture:  {Object: providers.Ref{Kind: "capture", ID: capture}, Amount: payment.Money{Minor: 1999, Currency: "usd"}, Paid: true, Hint: providers.Hint{N: 1, Refs: []string{capture, p.attempt.Root.ID}}},
-		res.Ref:  {Object: providers.Ref{Kind: "refund", ID: res.Ref}, Amount: payment.Money{Minor: -100, Currency: "usd"}, Paid: true, Hint: providers.Hint{Refs: []string{res.Ref, capture}}},
-		reversal: {Object: providers.Ref{Kind: "refund", ID: reversal}, Amount: payment.Money{Minor: -50, Currency: "usd"}, Paid: true, Hint: providers.Hint{N: 1, Refs: []string{reversal, capture}}},
+		res.Ref:  {Object: providers.Ref{Kind: "refund", ID: res.Ref}, Amount: payment.Money{Minor: -100, Currency: "usd"}, Paid: true, Done: true, Hint: providers.Hint{Refs: []string{res.Ref, capture}}},
+		reversal: {Object: providers.Ref{Kind: "refund", ID: reversal}, Amount: payment.Money{Minor: -50, Currency: "usd"}, Paid: true, Done: true, Hint: providers.Hint{N: 1, Refs: []string{reversal, capture}}},
 	}
 	chargebacks := 0
 	for _, it := range items {
@@ -278,6 +278,17 @@ func TestSweepRowsTellTheirChange(t *testing.T) {
 	row := transactionItem(transaction{Initiated: "2026-03-01T11:00:00+0000", Updated: "2026-03-01T12:00:00+0000"})
 	if row.Changed.Sub(row.Created) != time.Hour {
 		t.Errorf("%+v", row)
+	}
+}
+
+// Promise: only a row that PayPal calls successful says that a refund is through: not
+// one that is pending, denied, or was taken back.
+func TestSweepRefundsThatAreThrough(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[string]bool{"S": true, "P": false, "D": false, "V": false, "": false} {
+		if got := transactionItem(transaction{EventCode: "T1107", Status: status}).Done; got != want {
+			t.Errorf("status %q: done %v, want %v", status, got, want)
+		}
 	}
 }
 
