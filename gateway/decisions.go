@@ -87,9 +87,11 @@ func (s *Service) judge(ctx context.Context, r Request, id, reason string, fn fu
 	}
 	var refused error
 	d, err := s.opts.Risk.Store.ChangeDecision(ctx, id, func(old risk.Decision) (risk.Decision, bool) {
-		if old.Fingerprints[r.id("judge")] == r.Fingerprint && r.Fingerprint != "" {
-			refused = nil
-			return old, false // this very request was here
+		if known, judged := old.Fingerprints[r.id("judge")]; judged { // a request with this key was here
+			if refused = nil; known != r.Fingerprint {
+				refused = reused()
+			}
+			return old, false
 		}
 		next := old.Clone()
 		if refused = fn(&next); refused != nil {

@@ -5,8 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/gateway/risk"
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/faults"
 )
@@ -254,5 +257,42 @@ func TestOneKeyTwoRequests(t *testing.T) {
 				t.Errorf("%d were taken, want %d", taken, c.taken)
 			}
 		})
+	}
+}
+
+// Guards an operator's word on a decision: said again it changes nothing, and with other words under its key neither. Who
+// said it and why stay as they were, and the rules do not forget once more what they saw since.
+func TestJudgedOncePerKey(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"confirm", "reverse"} {
+		w := withRules(t, banning(risk.ActAlert, risk.ActHold))
+		open := w.mustCreate("open", of("eve", "stripe"))
+		w.declines(open.ID, 5)
+		if err := w.work(3); err != nil {
+			t.Fatal(err)
+		}
+		id := w.decisions()[0].ID
+		judge := func(by, reason string) (risk.Decision, error) {
+			r := request("/v1/risk/decisions/"+id+"/"+verb, "k", reason)
+			r.Caller = gateway.Caller{KeyID: by, Operator: true}
+			if verb == "confirm" {
+				return w.svc.ConfirmDecision(context.Background(), r, id, reason)
+			}
+			return w.svc.ReverseDecision(context.Background(), r, id, reason)
+		}
+		if _, err := judge("tk_op_ann", "looked at it"); err != nil {
+			t.Fatal(err)
+		}
+		before := w.decisions()[0]
+		w.pass(time.Hour)
+		w.written()
+		_, err := judge("tk_op_bob", "something else")
+		wantCode(t, err, payment.CodeIdempotencyReused)
+		if again, err := judge("tk_op_ann", "looked at it"); err != nil || again.ByReason != "looked at it" {
+			t.Errorf("%s, said again: %+v, %v", verb, again, err)
+		}
+		if d := cmp.Diff(before, w.decisions()[0]); d != "" || w.written() != "" {
+			t.Errorf("%s: the repetitions changed it:\n%s", verb, d)
+		}
 	}
 }

@@ -88,6 +88,9 @@ func (d runDesk) StartRun(ctx context.Context, c gateway.Caller, r httpapi.RunRe
 	}
 	known, err := d.runs.Get(ctx, r.ID)
 	if err == nil {
+		if known.Job != reconcile.Job(r.Job) || known.Account != r.Account || !known.From.Equal(r.From) || !known.To.Equal(r.To) {
+			return httpapi.Run{}, payment.NewError(payment.CodeIdempotencyReused, "This Idempotency-Key ordered another run.")
+		}
 		return wireRun(known), nil
 	}
 	if !errors.Is(err, gateway.ErrNotFound) && !errors.Is(err, store.ErrNotFound) {
