@@ -254,8 +254,8 @@ func doorBugs() []bug {
 		},
 		{
 			name: "customer_token_not_compared", file: "gateway/service.go", pkg: inGateway, test: "TestReturnForged",
-			old: `	if len(token) != len(p.Token) || subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1 {`,
-			new: `	if len(token) != len(p.Token) && subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1 {`,
+			old: `	if len(token) != len(p.Token) || subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1 ||`,
+			new: `	if len(token) != len(p.Token) && subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1 ||`,
 		},
 		{
 			name: "scope_not_checked", file: "gateway/httpapi/middleware.go", pkg: inHTTP, test: "TestScopes",
