@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/gateway/risk"
@@ -120,7 +121,7 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ 
 			return nil
 		}
 		if b.Effect == risk.EffectHold {
-			op.NextAt = s.now().Add(heldLook)
+			op.NextAt, op.TriedSince = s.now().Add(heldLook), time.Time{} // waiting for a person is not being stuck
 			return nil
 		}
 		c.Settle(opID, payment.Outcome{

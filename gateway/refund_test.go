@@ -185,7 +185,7 @@ func TestKeyDeadBesidesOutsideCapture(t *testing.T) {
 	w.wantCaptured(p.ID, 1000)
 	w.wantStatus(p.ID, payment.StatusSucceeded)
 	w.wantBooks(p.ID)
-	w.wantAlerts(p.ID, "outside_capture")
+	w.wantAlerts(p.ID, "outside_capture", "operation_stuck")
 }
 
 // Guards that what was ordered and certainly not done is said so (503), is never done behind the app's back, holds

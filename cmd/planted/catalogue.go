@@ -110,6 +110,13 @@ func moneyBugs() []bug {
 func orderBugs() []bug {
 	return []bug{
 		{
+			name: "stuck_forgotten_with_key", file: "gateway/payment/settle.go", pkg: inPayment, test: "TestStuckByAge",
+			old: `		op.Generation++
+		op.Key`, new: `		op.Generation++
+		op.TriedSince = now
+		op.Key`,
+		},
+		{
 			name: "dead_key_used_again", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestKeyDeadMoney",
 			old: `	if !o.MustLookUp && now.Before(o.FirstTriedAt.Add(keyLife)) {`, new: `	if !o.MustLookUp || now.Before(o.FirstTriedAt.Add(keyLife)) {`,
 		},

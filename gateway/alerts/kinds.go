@@ -44,7 +44,7 @@ func Kinds() []Kind { //nolint:funlen // a table
 		},
 		{
 			"operation_stuck", Critical, "An operation has had no outcome for long",
-			"A call to the provider may or may not have worked, and asking has not told yet. Nothing is repeated blindly.",
+			"It was tried for two hours: a call to the provider may or may not have worked, and asking has not told yet, or the provider turns us away. Nothing is repeated blindly. Told again each day.",
 			"Look at the payment in the provider's dashboard. If the provider is down, wait.", "the operation has an outcome",
 		},
 		{

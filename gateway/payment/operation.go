@@ -60,6 +60,8 @@ type Operation struct {
 	Tries        int       `json:",omitzero"`
 	FirstTriedAt time.Time // of this generation: the key's age counts from here
 	NextAt       time.Time // when the worker looks at it again
+	TriedSince   time.Time `json:",omitzero"` // the first try of this run, under any key; zero while it is held back
+	StuckAt      time.Time `json:",omitzero"` // when it was last told that this run is stuck
 	LookUps      int       `json:",omitzero"` // look-ups that found nothing, in this generation
 	LookedUpAt   time.Time `json:",omitzero"`
 	MustLookUp   bool      `json:",omitzero"` // the provider stored a failure under this key: repeating it proves nothing
@@ -97,6 +99,14 @@ func (o Operation) run() string { return o.ID + "#" + pad(o.Run) }
 // LookUpGap is the least time between the two look-ups that must both find
 // nothing before an operation whose key may be dead is tried with a new key.
 const LookUpGap = 15 * time.Minute
+
+// StuckAfter is how long an operation may be tried, by whatever means, before a
+// human is told that it has no outcome: longer than most outages, short enough
+// that a customer's money is looked for on the same day.
+const StuckAfter = 2 * time.Hour
+
+// stuckAgain is how often it is told again while nothing changes.
+const stuckAgain = 24 * time.Hour
 
 // Plan is how to go on with an operation.
 type Plan string

@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -173,9 +174,8 @@ func TestLookUpsThenRenew(t *testing.T) {
 	}
 }
 
-// Guards that what has no outcome for long reaches a human, and that waits grow
-// to an hour and no further, or as long as the provider asks.
-func TestBackoffAndStuck(t *testing.T) {
+// Guards that waits grow to an hour and no further, or as long as the provider asks.
+func TestBackoff(t *testing.T) {
 	t.Parallel()
 	for i := 1; i < 30; i++ {
 		if Backoff(i) < Backoff(i-1) || Backoff(i) > time.Hour || Backoff(i) <= 0 {
@@ -186,16 +186,49 @@ func TestBackoffAndStuck(t *testing.T) {
 		t.Fatalf("the first wait is %s, of which somebody is waiting for the end", Backoff(1))
 	}
 	p := opPayment(OpRefund, worker)
-	for i := range 10 {
-		if len(p.Alerts) != 0 {
-			t.Fatalf("alert after %d tries", i)
-		}
-		p.Start("op", "w1", time.Minute, PlanCall, at(i))
-		p.Settle("op", Outcome{State: OpUnknown, RetryAfter: 3 * time.Hour}, nil, at(i))
-	}
-	wantDiff(t, "alerts", alertKinds(p), []string{"operation_stuck"})
+	p.Start("op", "w1", time.Minute, PlanCall, at(0))
+	p.Settle("op", Outcome{State: OpUnknown, RetryAfter: 3 * time.Hour}, nil, at(9))
 	if want := at(9).Add(3 * time.Hour); !p.Operation("op").NextAt.Equal(want) {
 		t.Fatalf("next at %s, want what the provider asked for, %s", p.Operation("op").NextAt, want)
+	}
+}
+
+// Guards that what has no outcome for long reaches a human by its age, whichever
+// way it is tried, also where each try dies without a word; once a day, and not
+// because somebody repeats a request quickly.
+func TestStuckByAge(t *testing.T) {
+	t.Parallel()
+	long, kinds := int(StuckAfter/time.Second), []OpKind{
+		OpCreate, OpClose, OpAuthorize, OpCapture, OpVoid, OpRefund, OpAcceptDispute, OpSaveEvidence, OpSubmitEvidence,
+	}
+	for _, kind := range kinds {
+		for _, plan := range []Plan{PlanCall, PlanLookUp, PlanRenew} {
+			for _, dies := range []bool{false, plan == PlanCall} {
+				p := opPayment(kind, worker)
+				p.Operation("op").CreatedAt = at(-9 * long) // waiting to be tried is not being stuck
+				try := func(plan Plan, second int) {
+					p.Start("op", fmt.Sprint("w", second), time.Second, plan, at(second))
+					if !dies {
+						p.Settle("op", Outcome{State: OpUnknown, LookedUp: plan == PlanLookUp}, nil, at(second))
+					}
+				}
+				try(PlanCall, 0)
+				for second := 1; second < 30; second++ {
+					try(plan, second)
+				}
+				try(plan, long-1)
+				if len(p.Alerts) != 0 {
+					t.Fatalf("%s by %s: told after less than %s", kind, plan, StuckAfter)
+				}
+				try(plan, long)
+				wantDiff(t, "alerts", alertKinds(p), []string{"operation_stuck"})
+				p.Alerts = nil
+				try(plan, 2*long)
+				wantDiff(t, "alerts", alertKinds(p), []string{})
+				try(plan, long+24*3600)
+				wantDiff(t, "alerts", alertKinds(p), []string{"operation_stuck"})
+			}
+		}
 	}
 }
 

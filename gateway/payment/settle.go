@@ -1,6 +1,9 @@
 package payment
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Outcome is what came of one try at an operation.
 type Outcome struct {
@@ -15,6 +18,10 @@ type Outcome struct {
 	Unheard    bool // nobody waits for the answer, and an event would tell of a failure: try again where nothing was done
 }
 
+// maxDeaths is how often an operation was tried before it counts that its tries
+// die: one crash and a long time without any worker is not yet being stuck.
+const maxDeaths = 10
+
 // Start leases an operation to one worker and counts the try. The lease only
 // saves work: what keeps a repeat harmless is the key. It returns false while
 // somebody else holds it or it is settled.
@@ -23,7 +30,16 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 	if op == nil || op.State.Settled() || (op.Leased(now) && op.LeaseOwner != owner) {
 		return false
 	}
+	if op.Tries >= maxDeaths && op.LeaseOwner != "" && op.LeaseOwner != owner {
+		p.tellStuck(op, now) // the try before died, and perhaps all others: nothing else would tell
+	}
 	op.LeaseOwner, op.LeaseUntil = owner, now.Add(lease)
+	if op.TriedSince.IsZero() {
+		op.TriedSince = now
+		if !op.FirstTriedAt.IsZero() { // tried by a program that noted less
+			op.TriedSince = op.FirstTriedAt
+		}
+	}
 	switch plan {
 	case PlanRenew:
 		op.Generation++
@@ -113,6 +129,9 @@ func (o Operation) resulting(out Outcome) OpState {
 // postpone says when a worker looks again.
 func (p *Payment) postpone(op *Operation, out Outcome, now time.Time) {
 	wait := max(Backoff(op.Tries+op.LookUps), out.RetryAfter)
+	if !op.TriedSince.IsZero() { // a new key, or a look-up that fails, counts no try up: without its age it would never slow down
+		wait = max(wait, min(now.Sub(op.TriedSince)/8, time.Hour).Truncate(time.Second))
+	}
 	if out.LookedUp {
 		if op.LookUps == 0 || !now.Before(op.LookedUpAt.Add(LookUpGap)) {
 			op.LookUps++
@@ -123,12 +142,21 @@ func (p *Payment) postpone(op *Operation, out Outcome, now time.Time) {
 		op.Ambiguous = true
 	}
 	op.NextAt = now.Add(wait)
-	if op.Tries >= 10 && op.Tries%10 == 0 {
-		p.raise(Alert{
-			Kind: "operation_stuck", Severity: "critical", At: now,
-			Message: "A " + string(op.Kind) + " has had no outcome for a long time.",
-		}, op.ID)
+	p.tellStuck(op, now)
+}
+
+// tellStuck tells of an operation that has been tried for long without an
+// outcome. Only its age counts: each new key begins its tries anew, a look-up is
+// none, and an app that repeats its request makes many within a minute.
+func (p *Payment) tellStuck(op *Operation, now time.Time) {
+	if op.TriedSince.IsZero() || now.Before(op.TriedSince.Add(StuckAfter)) || now.Before(op.StuckAt.Add(stuckAgain)) {
+		return
 	}
+	op.StuckAt = now
+	p.raise(Alert{
+		Kind: "operation_stuck", Severity: "critical", At: now,
+		Message: fmt.Sprintf("The operation %s has had no outcome since %s.", op.Kind, op.TriedSince.UTC().Format(time.RFC3339)),
+	}, op.run())
 }
 
 // concluded draws the consequences of a settled operation.
