@@ -10,6 +10,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -91,6 +92,32 @@ type AlertRecord struct {
 	// tell. Told is who was told what, the newest last, at most MaxTold.
 	TellAt time.Time
 	Told   []AlertNotice
+	// Asked are the latest requests by which people changed it, the newest last, at most maxAsked.
+	Asked []AlertRequest `json:",omitempty"`
+}
+
+// AlertRequest is a request that changed an alert.
+type AlertRequest struct{ ID, Fingerprint string }
+
+// maxAsked bounds AlertRecord.Asked.
+const maxAsked = 20
+
+// Take notes a request that changes the alert. first is false for a repetition, which changes nothing; the same key
+// with another body is an error.
+func (a *AlertRecord) Take(r Request) (first bool, err error) {
+	id := r.id("req")
+	for _, known := range a.Asked {
+		switch {
+		case known.ID != id:
+		case known.Fingerprint != r.Fingerprint:
+			return false, reused()
+		default:
+			return false, nil
+		}
+	}
+	a.Asked = append(slices.Clone(a.Asked), AlertRequest{ID: id, Fingerprint: r.Fingerprint})
+	a.Asked = a.Asked[max(0, len(a.Asked)-maxAsked):]
+	return true, nil
 }
 
 // MaxTold bounds AlertRecord.Told.

@@ -22,10 +22,12 @@ type AlertFilter struct {
 }
 
 // AlertChange is what a human does about an alert. State is acked, snoozed or
-// resolved; Until is when a snoozed one is due again.
+// resolved; Until is when a snoozed one is due again. The same Request changes it
+// once.
 type AlertChange struct {
-	State string
-	Until time.Time
+	State   string
+	Until   time.Time
+	Request gateway.Request
 }
 
 // Alerts is where alerts are read and changed. An app sees only those of its
@@ -150,7 +152,7 @@ func (a *api) ackAlert(c *gin.Context) error {
 	if err := bindNothing(body(c)); err != nil {
 		return err
 	}
-	return a.changeAlert(c, AlertChange{State: "acked"})
+	return a.changeAlert(c, "ack", struct{}{}, AlertChange{State: "acked"})
 }
 
 func (a *api) snoozeAlert(c *gin.Context) error {
@@ -158,23 +160,27 @@ func (a *api) snoozeAlert(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.changeAlert(c, AlertChange{State: "snoozed", Until: a.opts.Clock().UTC().Add(time.Duration(b.Seconds) * time.Second)})
+	return a.changeAlert(c, "snooze", b, AlertChange{State: "snoozed", Until: a.opts.Clock().UTC().Add(time.Duration(b.Seconds) * time.Second)})
 }
 
 func (a *api) resolveAlert(c *gin.Context) error {
 	if err := bindNothing(body(c)); err != nil {
 		return err
 	}
-	return a.changeAlert(c, AlertChange{State: "resolved"})
+	return a.changeAlert(c, "resolve", struct{}{}, AlertChange{State: "resolved"})
 }
 
-func (a *api) changeAlert(c *gin.Context, change AlertChange) error {
+func (a *api) changeAlert(c *gin.Context, verb string, b any, change AlertChange) error {
 	if a.opts.Alerts == nil {
 		return notServed()
 	}
 	id := c.Param("id")
 	if !objectID(id) {
 		return notFoundError()
+	}
+	var err error
+	if change.Request, err = a.request(c, "/v1/alerts/"+id+"/"+verb, b); err != nil {
+		return err
 	}
 	changed, err := a.opts.Alerts.ChangeAlert(c.Request.Context(), callerOf(c), id, change)
 	if err != nil {

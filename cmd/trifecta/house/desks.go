@@ -1,6 +1,7 @@
 package house
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,10 @@ func (d alertDesk) ChangeAlert(ctx context.Context, c gateway.Caller, id string,
 		return gateway.AlertRecord{}, gateway.ErrNotFound
 	}
 	err = d.alerts.Change(ctx, id, func(old gateway.AlertRecord) (gateway.AlertRecord, error) {
+		a = old
+		if first, err := old.Take(change.Request); err != nil || !first {
+			return old, cmp.Or(err, store.ErrUnchanged)
+		}
 		old.State, old.SnoozedUntil = change.State, change.Until
 		old.ResolvedBy, old.ResolvedAt = "", time.Time{}
 		if change.State == "resolved" {
