@@ -95,3 +95,24 @@ func TestCorrectedAfter503(t *testing.T) {
 		t.Fatalf("corrected: %s", b.raw)
 	}
 }
+
+// Promise: what was answered 202 and came to nothing is told so for ever under its key, and another body is refused; it
+// is asked for again with a fresh key.
+func TestFailedAfter202(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := "/v1/payments/" + w.paid("k", nil).text("id") + "/refunds"
+	w.stripe.fails("refund", providerError(providers.Unknown, "timeout"), providerError(providers.Refused, "not_allowed"))
+	w.post(path, "r", `{"amount":300}`).want(http.StatusAccepted, "")
+	for range 2 {
+		again := w.post(path, "r", `{"amount":300}`).want(http.StatusConflict, "conflict")
+		if again.header.Get("Idempotent-Replayed") != "true" || strings.Contains(again.raw, "secret") {
+			t.Errorf("again: %v %s", again.header, again.raw)
+		}
+	}
+	w.post(path, "r", `{"amount":400}`).want(http.StatusUnprocessableEntity, "idempotency_key_reused")
+	if n := w.stripe.count("refund"); n != 2 {
+		t.Errorf("%d calls", n)
+	}
+	w.post(path, "fresh", `{"amount":300}`).want(http.StatusCreated, "")
+}
