@@ -133,7 +133,7 @@ func (a *Account) place(ctx context.Context, op string) error {
 // classified makes sure that what leaves the guard is an *Error.
 func (a *Account) classified(op string, err error) error {
 	var e *Error
-	if errors.As(err, &e) && e.Status == http.StatusTooManyRequests {
+	if errors.As(err, &e) && e.Status == http.StatusTooManyRequests && !e.Aside {
 		a.budget.rest(e.RetryAfter)
 	}
 	if err == nil || e != nil {

@@ -246,14 +246,15 @@ func captureN(f payment.Facts, account, id string) int {
 }
 
 // readAfter says whether attempt n (0: every attempt at the account) was read as a
-// whole later than a moment.
+// whole, with what stands beside it, later than a moment. A look that left that out, or
+// whose search for reversals failed, is none: a row may tell of just that.
 func readAfter(f payment.Facts, account string, n int, at time.Time) bool {
 	read := false
 	for _, a := range f.Attempts {
 		if a.Key.Account != account || n != 0 && a.N != n {
 			continue
 		}
-		if !a.CompleteAsOf.After(at) {
+		if !a.WholeAsOf.After(at) {
 			return false
 		}
 		read = true

@@ -70,6 +70,7 @@ type fake struct {
 	swept     int
 	traced    int
 	trusted   time.Time // zero: everything
+	narrow    bool      // reading shows no disputes
 	pageSize  int
 	listErr   map[string]error
 	onSweep   func()
@@ -115,6 +116,9 @@ func (f *fake) observe(c *checkout) payment.Observation {
 	}
 	obs.Facts.Attempts = []payment.AttemptFact{at}
 	obs.Facts.Refunds, obs.Facts.Disputes = c.refunds, c.disputes
+	if f.narrow {
+		obs.Narrow, obs.Facts.Disputes = true, nil
+	}
 	return obs
 }
 

@@ -202,6 +202,21 @@ func feedBugs() []bug {
 			old: `	if item.Done && !agreesDone(r, item) {`, new: `	if item.Done && false {`,
 		},
 		{
+			name: "narrow_look_taken_for_whole", file: "gateway/payment/merge.go", pkg: inReconcile, test: "TestNarrowLookIsNoLook",
+			old: `!o.Narrow && o.AsOf.After(a.WholeAsOf)`, new: `o.AsOf.After(a.WholeAsOf)`,
+		},
+		{
+			name: "failed_search_taken_for_none", file: "providers/paypal/fetch.go", pkg: inPayPal, test: "TestFetchWithoutReports",
+			old: `			return out, true
+`, new: `			return out, false
+`,
+		},
+		{
+			name: "reports_make_the_account_rest", file: "providers/paypal/reports.go", pkg: inPayPal, test: "TestReportsRestAlone",
+			old: `	e.Aside = true
+`, new: ``,
+		},
+		{
 			name: "event_not_in_the_same_write", file: "gateway/payment/payment.go", mode: webhookOnly, seeds: 20, says: "I9",
 			old: `	next.tell(p, before, after, now)
 `, new: `	if now.Second()%4 > 0 {

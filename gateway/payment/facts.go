@@ -70,7 +70,7 @@ type Refs struct {
 
 // AttemptFact is what a provider reports of one checkout: a Checkout Session,
 // an order, or an off-session charge. It merges by greatest (as_of, rank,
-// digest); CompleteAsOf merges by maximum.
+// digest); CompleteAsOf and WholeAsOf merge by maximum.
 type AttemptFact struct {
 	Key   ObjectKey // the attempt's root object
 	N     int       // which of the payment's attempts this is
@@ -88,6 +88,11 @@ type AttemptFact struct {
 	PayerID, PayerEmail     string    `json:",omitzero"`
 	Stamp
 	CompleteAsOf time.Time // newest complete snapshot seen of this root
+	// WholeAsOf is the newest that looked at what stands beside the root as well. What
+	// is decided of the root's own money (is a capture counted, may a checkout be
+	// closed, did a refused call take effect) needs CompleteAsOf only; that a row of a
+	// list tells nothing new of a dispute or a reversal needs this.
+	WholeAsOf time.Time `json:",omitzero"`
 }
 
 // AuthState is the state of one authorization.

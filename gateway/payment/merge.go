@@ -15,10 +15,14 @@ import (
 type Observation struct {
 	Provider string
 	Account  string
-	N        int       // attempt the snapshot was fetched for; 0 for a fragment about several
-	Complete bool      // everything below the root was read
-	AsOf     time.Time // provider time of the read; becomes CompleteAsOf
-	Facts    Facts     // Terms, Opened and Decisions are ignored
+	N        int  // attempt the snapshot was fetched for; 0 for a fragment about several
+	Complete bool // everything below the root was read
+	// Narrow: what stands beside the root, its disputes and the money a provider took
+	// back by itself, was not looked at or could not be. What is missing of those in a
+	// narrow observation may exist all the same.
+	Narrow bool
+	AsOf   time.Time // provider time of the read; becomes CompleteAsOf
+	Facts  Facts     // Terms, Opened and Decisions are ignored
 }
 
 // Merge is the union of two sets of provider facts and decisions. It is
@@ -43,15 +47,21 @@ func (f Facts) Merge(o Facts) Facts {
 }
 
 // Observe merges one observation. A complete one also advances CompleteAsOf of
-// its root.
+// its root, and WholeAsOf unless it is narrow.
 func (f Facts) Observe(o Observation) Facts {
 	seen := o.Facts
 	seen.Opened, seen.Decisions = nil, nil
 	if o.Complete {
 		seen.Attempts = slices.Clone(seen.Attempts)
 		for i := range seen.Attempts {
-			if seen.Attempts[i].N == o.N && o.AsOf.After(seen.Attempts[i].CompleteAsOf) {
-				seen.Attempts[i].CompleteAsOf = o.AsOf
+			if seen.Attempts[i].N != o.N {
+				continue
+			}
+			if a := &seen.Attempts[i]; o.AsOf.After(a.CompleteAsOf) {
+				a.CompleteAsOf = o.AsOf
+			}
+			if a := &seen.Attempts[i]; !o.Narrow && o.AsOf.After(a.WholeAsOf) {
+				a.WholeAsOf = o.AsOf
 			}
 		}
 	}
@@ -101,7 +111,7 @@ func mergeSets[T any](a, b []T, key func(T) string, compare func(T, T) int, join
 // moment: any total order will do, as long as everyone uses the same.
 func digest(v any) string {
 	if a, ok := v.(AttemptFact); ok {
-		a.CompleteAsOf = time.Time{} // merges on its own
+		a.CompleteAsOf, a.WholeAsOf = time.Time{}, time.Time{} // they merge on their own
 		v = a
 	}
 	b, err := json.Marshal(v)
@@ -135,6 +145,9 @@ func compareAttempts(a, b AttemptFact) int {
 func joinAttempts(winner *AttemptFact, loser AttemptFact) {
 	if loser.CompleteAsOf.After(winner.CompleteAsOf) {
 		winner.CompleteAsOf = loser.CompleteAsOf
+	}
+	if loser.WholeAsOf.After(winner.WholeAsOf) {
+		winner.WholeAsOf = loser.WholeAsOf
 	}
 }
 

@@ -17,6 +17,7 @@ type snapshot struct {
 	reversed []transaction
 	at       time.Time // provider time of the read
 	complete bool
+	narrow   bool // disputes and reversals were not, or not all, looked at
 }
 
 // mapper turns a snapshot into facts and keeps the first thing it could not read.
@@ -54,7 +55,7 @@ func (a *Adapter) observe(s snapshot) (payment.Observation, error) {
 		return payment.Observation{}, m.err
 	}
 	obs := payment.Observation{
-		Provider: Provider, Account: a.opts.Account, N: s.attempt.N, Complete: s.complete, AsOf: s.at, Facts: m.out,
+		Provider: Provider, Account: a.opts.Account, N: s.attempt.N, Complete: s.complete, Narrow: s.narrow, AsOf: s.at, Facts: m.out,
 	}
 	if err := obs.Check(); err != nil {
 		return payment.Observation{}, err

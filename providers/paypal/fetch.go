@@ -57,14 +57,14 @@ func (a *Adapter) fetch(ctx context.Context, op string, at providers.Attempt, wh
 
 // finish adds what stands beside an order and maps it all.
 func (a *Adapter) finish(ctx context.Context, op string, s snapshot, whole bool, got *answer) (payment.Observation, error) {
+	s.narrow = !whole
 	if whole {
 		var err error
 		if s.disputes, err = a.disputes(ctx, op, s.parts.Captures); err != nil {
 			return payment.Observation{}, err
 		}
-		if s.reversed, err = a.reversals(ctx, op, s); err != nil {
-			return payment.Observation{}, err
-		}
+		// Last, because a search that fails may have taken all the time there was.
+		s.reversed, s.narrow = a.reversals(ctx, op, s)
 	}
 	obs, err := a.observe(s)
 	if err != nil {
@@ -219,43 +219,53 @@ const searchSpan = 30 * 24 * time.Hour
 // payment. An order does not list it, and what else happened to the capture since may
 // hide that it happened. So every capture that changed after it was made is looked up
 // in transaction search, which tells up to 3 hours late.
-func (a *Adapter) reversals(ctx context.Context, op string, s snapshot) ([]transaction, error) {
-	var out []transaction
+//
+// A search that fails must not make the payment unreadable: PayPal refuses one that
+// begins after the latest refresh of its reports, so for hours after every fresh refund.
+// The order's own objects are told all the same, and the look counts as narrow: nobody
+// may take it for proof that there is no reversal. One that succeeds proves it as little
+// while its reports do not reach the capture's latest change. The sweep of transactions brings the
+// row later, and with it another look; where that list fails too, it alerts.
+func (a *Adapter) reversals(ctx context.Context, op string, s snapshot) (out []transaction, narrow bool) {
 	for _, c := range s.parts.Captures {
 		created, changed := parseTime(c.CreateTime), parseTime(c.UpdateTime)
 		if !paid(c) || !changed.After(created.Add(2*time.Second)) {
 			continue
 		}
-		found, err := a.searchReversals(ctx, op, latest(created, changed.Add(-searchSpan)).Add(-time.Hour), changed.Add(time.Hour))
-		if noRight(err) {
-			return out, nil
+		found, refreshed, err := a.searchReversals(ctx, op, latest(created, changed.Add(-searchSpan)).Add(-time.Hour), changed.Add(time.Hour))
+		switch {
+		case err != nil && providers.ClassOf(err) == providers.Misconfigured:
+			return out, narrow // without the right to search there is nothing to look at, ever
+		case err != nil:
+			return out, true
 		}
-		if err != nil {
-			return nil, err
-		}
+		narrow = narrow || refreshed.Before(changed)
 		for _, t := range found {
 			if t.ReferenceID == c.ID {
 				out = append(out, t)
 			}
 		}
 	}
-	return out, nil
+	return out, narrow
 }
 
 // maxReversalPages bounds one search: 500 rows each.
 const maxReversalPages = 20
 
-// searchReversals lists the account's reversals in a window.
-func (a *Adapter) searchReversals(ctx context.Context, op string, from, to time.Time) ([]transaction, error) {
-	var out []transaction
+// searchReversals lists the account's reversals in a window, and says up to when
+// PayPal's reports knew of any.
+func (a *Adapter) searchReversals(ctx context.Context, op string, from, to time.Time) (out []transaction, refreshed time.Time, err error) {
 	for page := 1; page <= maxReversalPages; page++ {
 		query := url.Values{
 			"start_date": {rfc3339(from)}, "end_date": {rfc3339(to)}, "page": {strconv.Itoa(page)},
 			"transaction_type": {reversalCode}, "fields": {"transaction_info"}, "page_size": {"500"},
 		}
 		var list transactionList
-		if _, err := a.api.read(ctx, op, "/v1/reporting/transactions?"+query.Encode(), &list); err != nil {
-			return nil, err
+		if _, err := a.api.read(ctx, op, reportsPath+"transactions?"+query.Encode(), &list); err != nil {
+			return nil, time.Time{}, err
+		}
+		if at := parseTime(list.Refreshed); page == 1 || at.Before(refreshed) {
+			refreshed = at
 		}
 		for _, d := range list.Details {
 			if d.Info.EventCode == reversalCode && d.Info.Status == "S" {
@@ -266,7 +276,7 @@ func (a *Adapter) searchReversals(ctx context.Context, op string, from, to time.
 			break
 		}
 	}
-	return out, nil
+	return out, refreshed, nil
 }
 
 func rfc3339(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }

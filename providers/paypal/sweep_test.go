@@ -50,7 +50,7 @@ func TestSweepTransactions(t *testing.T) {
 	}
 	reversal, _ := l.must(t, "reversals", map[string]any{"capture": capture, "amount": 50})["reversal"].(string)
 	l.must(t, "disputes", map[string]any{"capture": capture, "amount": 200})
-	from := startWall.Add(-time.Hour)
+	from := startWall.Add(-4 * time.Hour)
 
 	items, _, trusted := walk(t, l.adapter, listTransactions, from, l.world.Now())
 	if len(items) != 0 || !trusted.Equal(l.world.Now().Add(-3*time.Hour)) {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -68,6 +69,8 @@ type client struct {
 	tokens *tokens
 	mock   func(op string) string
 	now    func() time.Time
+
+	reports reports
 }
 
 // newHTTPClient makes the client of all calls out of a given one, or of nothing. It
@@ -243,8 +246,15 @@ func (c *client) send(ctx context.Context, r call, token string) *answer {
 // read sends a GET and decodes its answer.
 func (c *client) read(ctx context.Context, op, path string, into any) (*answer, error) {
 	r := call{op: op, method: http.MethodGet, path: path}
+	search := strings.HasPrefix(path, reportsPath)
+	if left := c.reports.left(c.now()); search && left > 0 {
+		return nil, resting(op, left)
+	}
 	got, err := c.do(ctx, r)
 	if err != nil {
+		if e := (*providers.Error)(nil); search && errors.As(err, &e) && got != nil {
+			c.reports.heard(e, c.now())
+		}
 		return got, err
 	}
 	// Nothing that we read is an object without a member, a list of nothing neither: it

@@ -53,7 +53,8 @@ func Load(tb testing.TB) *Validator {
 //
 // Not judged: the OAuth token call and the certificate download, which no document
 // covers; everything outside /v1 and /v2; 429 and 5xx answers, which stand for a
-// broken provider; connections that the handler cut.
+// broken provider; connections that the handler cut; answers that PayPal gives and its
+// documents do not have.
 func (v *Validator) Middleware(tb testing.TB, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !covered(r.URL.Path) {
@@ -77,7 +78,7 @@ func (v *Validator) Middleware(tb testing.TB, next http.Handler) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		rec := &exchange.Recorder{ResponseWriter: w}
 		next.ServeHTTP(rec, r)
-		if in == nil || rec.Hijacked || rec.Status == 0 && rec.Body.Len() == 0 || broken(rec.Status) {
+		if in == nil || rec.Hijacked || rec.Status == 0 && rec.Body.Len() == 0 || broken(rec.Status) || undocumented(r, rec) {
 			return
 		}
 		report(tb, r, fmt.Sprintf("answer %d", rec.Code()), checkAnswer(r.Context(), in, rec))
@@ -96,6 +97,13 @@ func covered(path string) bool {
 // leave those bodies open, and proxies in front of the API write their own.
 func broken(status int) bool {
 	return status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
+}
+
+// undocumented knows the one refusal that PayPal's callers report and its documents
+// lack: a search of transactions that begins after the latest refresh.
+func undocumented(r *http.Request, rec *exchange.Recorder) bool {
+	return r.URL.Path == "/v1/reporting/transactions" && rec.Status == http.StatusNotFound &&
+		bytes.Contains(rec.Body.Bytes(), []byte(`"Data for the given start date is not available."`))
 }
 
 func report(tb testing.TB, r *http.Request, what string, faults []string) {

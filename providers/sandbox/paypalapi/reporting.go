@@ -167,7 +167,7 @@ func parseDate(raw string) (time.Time, bool) {
 }
 
 // searchTransactions is GET /v1/reporting/transactions, oldest first. It lags:
-// nothing newer than last_refreshed_datetime is shown.
+// nothing newer than last_refreshed_datetime is shown, and no search may begin there.
 func (s *server) searchTransactions(c *call) reply {
 	v := c.r.URL.Query()
 	q, bad := readSearch(v)
@@ -175,6 +175,9 @@ func (s *server) searchTransactions(c *call) reply {
 		return *bad
 	}
 	refreshed := c.now.Add(-s.opt.SearchDelay)
+	if q.start.After(refreshed) {
+		return notRefreshed()
+	}
 	var found []*row
 	for _, r := range s.rows {
 		if q.takes(r, refreshed) {
@@ -201,6 +204,13 @@ func (s *server) searchTransactions(c *call) reply {
 		out["transaction_details"] = rows
 	}
 	return reply{http.StatusOK, out}
+}
+
+// notRefreshed refuses a search that begins after the latest refresh. The document does
+// not have this answer; it is as PayPal's callers report it: a 404, or a 400, whose
+// message alone says why.
+func notRefreshed() reply {
+	return reply{http.StatusNotFound, problemJSON{Name: "INVALID_REQUEST", Message: "Data for the given start date is not available."}}
 }
 
 func (s *server) searchLinks(v url.Values, page, pages int) []link {

@@ -122,5 +122,10 @@ func TestSearchChecks(t *testing.T) {
 			t.Errorf("%s: %d %v", url, status, body)
 		}
 	}
-	e.must(200, "GET", window(start, start.Add(31*24*time.Hour)), "", nil)
+	begins := start.Add(-3 * time.Hour) // how far the reports have come
+	e.must(200, "GET", window(begins, begins.Add(31*24*time.Hour)), "", nil)
+	status, body := e.call("GET", window(begins.Add(time.Second), start), "", nil)
+	if status != 404 || body.str("name") != "INVALID_REQUEST" || body.str("message") != "Data for the given start date is not available." {
+		t.Errorf("a search that begins after the latest refresh: %d %v", status, body)
+	}
 }

@@ -1,0 +1,141 @@
+package paypal
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+const notAvailable = `{"name":"INVALID_REQUEST","message":"Data for the given start date is not available.","debug_id":"f1d2e3","details":[],"links":[]}`
+
+// refundedStub is a PayPal whose order was paid and refunded in part a while after.
+func refundedStub(t *testing.T) *stub {
+	t.Helper()
+	capture := strings.Replace(captureJSON(capID, "PARTIALLY_REFUNDED", ""), `"update_time":"2026-03-01T11:56:00Z"`, `"update_time":"2026-03-01T11:59:00Z"`, 1)
+	refund := `{"id":"` + refID + `","status":"COMPLETED","amount":{"currency_code":"USD","value":"5.00"},"create_time":"2026-03-01T11:59:00Z","update_time":"2026-03-01T11:59:00Z","links":[{"rel":"up","href":"https://api-m.paypal.com/v2/payments/captures/` + capID + `"}]}`
+	return newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "CAPTURE", `{"captures":[`+capture+`],"refunds":[`+refund+`]}`)).
+		on("GET /v1/customer/disputes", 200, `{"items":[],"links":[]}`)
+}
+
+// Promise: a search for reversals that fails, as PayPal's does for hours after every
+// fresh refund, does not make a payment unreadable; and nobody may take the look for
+// proof that there is no reversal.
+func TestFetchWithoutReports(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		narrow bool
+	}{
+		"told":                   {200, `{"total_pages":1,"last_refreshed_datetime":"2026-03-01T11:59:59+0000","links":[]}`, false},
+		"told of times before":   {200, `{"total_pages":1,"last_refreshed_datetime":"2026-03-01T11:58:59+0000","links":[]}`, true},
+		"told of no time":        {200, `{"total_pages":1,"links":[]}`, true},
+		"not refreshed, as 400":  {400, notAvailable, true},
+		"not refreshed, as 404":  {404, notAvailable, true},
+		"too many requests":      {429, `{"name":"RATE_LIMIT_REACHED"}`, true},
+		"broken":                 {500, `{"name":"INTERNAL_SERVICE_ERROR"}`, true},
+		"a page of a proxy":      {502, "<html>", true},
+		"no right, now and ever": {403, `{"name":"NOT_AUTHORIZED"}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := refundedStub(t).on("GET /v1/reporting/transactions", c.status, c.body)
+			obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(obs.Facts.Refunds) != 1 || obs.Facts.Refunds[0].State != payment.RefundSucceeded || !obs.Complete || obs.Narrow != c.narrow {
+				t.Errorf("complete %v, narrow %v, want true and %v; refunds %+v", obs.Complete, obs.Narrow, c.narrow, obs.Facts.Refunds)
+			}
+			seen := payment.Facts{}.Observe(obs).Attempts[0]
+			if seen.CompleteAsOf.IsZero() || seen.WholeAsOf.IsZero() != c.narrow {
+				t.Errorf("complete as of %v, whole as of %v", seen.CompleteAsOf, seen.WholeAsOf)
+			}
+		})
+	}
+}
+
+// Promise: the look right after a call of ours leaves out disputes and reversals, and
+// says so.
+func TestLookAfterACallIsNarrow(t *testing.T) {
+	t.Parallel()
+	s := refundedStub(t)
+	obs, err := s.adapter().fetch(t.Context(), "capture", attemptOf(false), false)
+	if err != nil || !obs.Complete || !obs.Narrow || s.count("GET /v1/reporting/transactions")+s.count("GET /v1/customer/disputes") != 0 {
+		t.Errorf("complete %v, narrow %v, %v, calls %v", obs.Complete, obs.Narrow, err, s.seen)
+	}
+}
+
+// Promise: too many requests of the reporting service keep nothing but reports waiting:
+// no payment, no capture, and for no longer than a minute.
+func TestReportsRestAlone(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	now := startWall
+	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	s := refundedStub(t).handle("GET /v1/reporting/transactions", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "1800")
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = io.WriteString(w, `{"name":"RATE_LIMIT_REACHED"}`)
+	})
+	a := providers.Guard(s.adapter(func(o *Options) { o.Now = clock }), providers.GuardOptions{PerSecond: 1000, Clock: clock})
+	search := func() error {
+		_, err := a.Sweep(t.Context(), listTransactions, startWall.Add(-time.Hour), startWall, "")
+		return err
+	}
+	var e *providers.Error
+	if err := search(); !errors.As(err, &e) || e.Status != http.StatusTooManyRequests || e.Class != providers.NotDone {
+		t.Fatalf("the sweep: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for range 3 {
+		if obs, err := a.Fetch(ctx, attemptOf(false)); err != nil || !obs.Narrow {
+			t.Fatalf("reading a payment while reports rest: narrow %v, %v", obs.Narrow, err)
+		}
+	}
+	if err := search(); !errors.As(err, &e) || e.Code != "reports_rest" || e.Class != providers.NotDone {
+		t.Errorf("the next sweep: %v", err)
+	}
+	if n := s.count("GET /v1/reporting/transactions"); n != 1 {
+		t.Errorf("%d searches were sent while they rest, want the first alone", n)
+	}
+	mu.Lock()
+	now = now.Add(time.Minute)
+	mu.Unlock()
+	if _ = search(); s.count("GET /v1/reporting/transactions") != 2 {
+		t.Error("searches still rest after a minute")
+	}
+}
+
+// Promise: where PayPal's reports do not reach the start of a stretch yet, the walk ends
+// without an error and trusts nothing from there on; an answer that can't be lag is one.
+func TestSweepBeforeTheRefresh(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 404} {
+		s := newStub(t).on("GET /v1/reporting/transactions", status, notAvailable)
+		from := startWall.Add(-2 * time.Hour)
+		page, err := s.adapter().Sweep(t.Context(), listTransactions, from, startWall, "")
+		if err != nil || page.Next != "" || len(page.Items) != 0 || !page.TrustedTo.Equal(from) {
+			t.Errorf("as %d: %+v, %v", status, page, err)
+		}
+		later := window{from: startWall.Add(-time.Hour), to: startWall, page: 1}
+		if page, err = s.adapter().Sweep(t.Context(), listTransactions, from, startWall, later.String()); err != nil || page.Next != "" || !page.TrustedTo.Equal(later.from) {
+			t.Errorf("as %d, a later stretch: %+v, %v", status, page, err)
+		}
+		if _, err = s.adapter().Sweep(t.Context(), listTransactions, startWall.Add(-longestLag-time.Hour), startWall, ""); err == nil {
+			t.Errorf("as %d: a start of days ago counts as lag", status)
+		}
+	}
+	s := newStub(t).on("GET /v1/reporting/transactions", 400, issueJSON("INVALID_PARAMETER_VALUE"))
+	_, err := s.adapter().Sweep(t.Context(), listTransactions, startWall.Add(-time.Hour), startWall, "")
+	wantError(t, err, providers.Refused, "")
+}

@@ -1,0 +1,90 @@
+package reconcile_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+	"github.com/trifecta-pay/trifecta/store"
+)
+
+// Promise: a reading that left out disputes and reversals, or could not look at them,
+// is no proof that a row tells nothing new; one that looked is, and once is enough.
+func TestNarrowLookIsNoLook(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "disputes")
+	l := newLab(t, c, options{}, f)
+	p := settled(l, f, 5000)
+	c.advance(time.Minute)
+	dispute := payment.Dispute{
+		Key: f.key("dp_1"), Capture: "cap_" + root(p), Amount: usd(5000), Stage: "chargeback", Status: payment.DisputeUnderReview,
+		Withheld: 5000, Stamp: payment.Stamp{Created: c.now(), AsOf: c.now()},
+	}
+	refresh := func() {
+		t.Helper()
+		if _, err := l.service.Refresh(t.Context(), p.ID, 0, payment.Source{Layer: payment.LayerWebhook}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.checkouts[root(p)].disputes = []payment.Dispute{dispute}
+	c.advance(10 * time.Second)
+	refresh()
+	c.advance(10 * time.Second)
+	lost := dispute
+	lost.Status, lost.AsOf = payment.DisputeLost, c.now()
+	f.checkouts[root(p)].disputes = []payment.Dispute{lost}
+	f.list("disputes", providers.SweepItem{
+		Object: providers.Ref{Kind: "dispute", ID: "dp_1"}, Hint: providers.Hint{Refs: []string{"dp_1", "cap_" + root(p)}},
+		Amount: usd(-5000), Created: dispute.Created, Changed: c.now(), Paid: true,
+	})
+	c.advance(10 * time.Second)
+	f.narrow = true
+	refresh() // after a capture of ours, say
+	f.narrow = false
+	before := f.fetches()
+	for range 4 {
+		c.advance(5*time.Minute + time.Second)
+		must(t, l.rec, sweepAcct)
+	}
+	if got := l.get(p.ID).Facts.Disputes; len(got) != 1 || got[0].Status != payment.DisputeLost || f.fetches()-before != 1 {
+		t.Errorf("after %d readings the disputes are %+v, want one that is lost, after one", f.fetches()-before, got)
+	}
+}
+
+// Promise: a row that a payment lacks is no difference for a human while the reading
+// that would show it fails to look; the row is kept and found when it does look.
+func TestMissingAfterNarrowLooks(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money")
+	l := newLab(t, c, options{}, f)
+	p := settled(l, f, 5000)
+	c.advance(time.Minute)
+	f.checkouts[root(p)].disputes = []payment.Dispute{{
+		Key: f.key("dp_1"), Capture: "cap_" + root(p), Amount: usd(5000), Stage: "chargeback", Status: payment.DisputeLost,
+		Withheld: 5000, Stamp: payment.Stamp{Created: c.now(), AsOf: c.now()},
+	}}
+	f.list("money", providers.SweepItem{
+		Object: providers.Ref{Kind: "dispute", ID: "dp_1"}, Hint: providers.Hint{Refs: []string{"dp_1", "cap_" + root(p)}},
+		Amount: usd(-5000), Created: c.now(), Paid: true,
+	})
+	f.narrow = true
+	for range 30 {
+		c.advance(5 * time.Minute)
+		must(t, l.rec, sweepAcct)
+	}
+	found, _, err := l.differ.List(t.Context(), store.DiscrepancyFilter{Payment: p.ID, State: "open", Limit: 10})
+	if err != nil || len(found) != 0 {
+		t.Errorf("differences for a human: %+v, %v", found, err)
+	}
+	f.narrow = false
+	for range 30 {
+		c.advance(5 * time.Minute)
+		must(t, l.rec, sweepAcct)
+	}
+	if got := l.get(p.ID).Amounts().Disputed; got != 5000 {
+		t.Errorf("disputed %d, want 5000", got)
+	}
+}
