@@ -121,7 +121,7 @@ func TestResolve(t *testing.T) {
 // exactly once, whatever goes wrong first.
 func TestResolveRefundIsDone(t *testing.T) {
 	t.Parallel()
-	for _, f := range []fault{tooMany, timeoutBefore, timeoutAfter, missing, forbidden, stored500} {
+	for _, f := range []fault{tooMany, timeoutBefore, timeoutAfter, missing, forbidden, stored500, refused, declined} {
 		w := newWorld(t, nil)
 		id, _, second := w.conflicted()
 		w.stripe.fail("refund", f)

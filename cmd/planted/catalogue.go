@@ -37,6 +37,14 @@ func catalogue() []bug {
 func moneyBugs() []bug {
 	return []bug{
 		{
+			name: "refused_operator_refund_dropped", file: "gateway/payment/owed.go", pkg: inGateway, test: "TestResolveRefundIsDone",
+			old: `busy != nil || made >= maxOperatorRefunds {`, new: `busy != nil || made >= 1 {`,
+		},
+		{
+			name: "operator_refund_ordered_in_full_again", file: "gateway/payment/owed.go", pkg: inPayment, test: "TestOperatorRefundGivesTheRest",
+			old: `Amount: Money{Minor: left, Currency: c.Amount.Currency}, Reason: "duplicate",`, new: `Amount: c.Amount, Reason: "duplicate",`,
+		},
+		{
 			name: "currency_not_compared", file: "gateway/payment/conflicts.go", pkg: inPayment, test: "TestConflictEvidence",
 			old: `		if c.Amount.Currency != f.Terms.Amount.Currency {
 			out = append(out, fmt.Sprintf("capture %s is in %s, asked was`,

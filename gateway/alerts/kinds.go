@@ -39,8 +39,10 @@ func Kinds() []Kind { //nolint:funlen // a table
 			"Check the refunds of the payment, and ask the provider about the difference.", "",
 		},
 		{
-			"refund_failed", Warning, "A refund failed", "The customer was not paid back.",
-			"Refund again, or pay the customer another way.", "",
+			"refund_failed", Critical, "A refund failed",
+			"The customer was not paid back. It is critical where an operator ordered the refund to end a conflict: the customer is still charged twice, though the payment reads as succeeded.",
+			"Refund again, or pay the customer another way. What an operator ordered is ordered again by itself: do neither until the alert says that it is ordered no more, but see why the provider refuses.",
+			"a critical one: nothing is owed any more",
 		},
 		{
 			"operation_stuck", Critical, "An operation has had no outcome for long",

@@ -57,18 +57,22 @@ func (p *Payment) newOperation(kind OpKind, n int, target, reason string, now ti
 			}
 		}
 	}
-	at := now
-	switch {
-	case vain > 10:
-		at = now.Add(24 * time.Hour)
-	case vain > 0:
-		at = now.Add(Backoff(vain))
-	}
 	id := DeriveID("op", p.ID, string(kind), pad(n), target, pad(count))
 	return Operation{
 		ID: id, Kind: kind, N: n, Target: target, Reason: reason, Key: ProviderKey(id, 0),
-		By: Actor{Type: "worker"}, CreatedAt: now, State: OpPending, NextAt: at,
+		By: Actor{Type: "worker"}, CreatedAt: now, State: OpPending, NextAt: now.Add(vainWait(vain)),
 	}
+}
+
+// vainWait is how long what was tried in vain so often waits.
+func vainWait(vain int) time.Duration {
+	switch {
+	case vain > 10:
+		return 24 * time.Hour
+	case vain > 0:
+		return Backoff(vain)
+	}
+	return 0
 }
 
 // captureDue guards against charging twice: never while any money of this
@@ -144,26 +148,6 @@ func (p *Payment) dueVoids(n int, now time.Time) []Operation {
 		if auth.N == n && auth.State == AuthActive {
 			due = append(due, p.newOperation(OpVoid, n, auth.Key.ID, "abandoned", now))
 		}
-	}
-	return due
-}
-
-func (p *Payment) dueOperatorRefunds(now time.Time) []Operation {
-	var due []Operation
-	refunds := p.Facts.decidedObjects(DecisionRefund)
-	for _, c := range p.Facts.Captures {
-		if !refunds[c.Key.ID] || c.State != CaptureCompleted {
-			continue
-		}
-		id := DeriveID("rfd", p.ID, "resolve", c.Key.ID)
-		left := p.captureLeft(c)
-		if p.Operation(id) != nil || left <= 0 {
-			continue
-		}
-		due = append(due, Operation{
-			ID: id, Kind: OpRefund, N: c.N, Target: c.Key.ID, Amount: Money{Minor: left, Currency: c.Amount.Currency},
-			Reason: "duplicate", Key: ProviderKey(id, 0), By: Actor{Type: ActorOperator}, CreatedAt: now, State: OpPending, NextAt: now,
-		})
 	}
 	return due
 }

@@ -337,12 +337,7 @@ func (p *Payment) alert(old *Payment, before, after Snapshot, now time.Time) {
 		}, string(after.Status))
 	}
 	p.alertCaptures(old, now)
-	was := old.refundStates()
-	for _, r := range p.Refunds() {
-		if r.State == RefundFailed && !was[r.ID][RefundFailed] {
-			p.raise(Alert{Kind: "refund_failed", Severity: "warning", Message: "A refund failed: the customer was not paid back.", At: now}, r.ID)
-		}
-	}
+	p.alertRefunds(old, now)
 	p.alertDisputes(old, now)
 }
 

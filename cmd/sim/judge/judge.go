@@ -220,7 +220,14 @@ func (j *Judge) sums(o *Order, p Payment, alerts []string) {
 	if o.Late && !slices.Contains(alerts, "late_money") && !told {
 		j.fail("I7 %s was paid after it was over, and nobody was told", p.ID)
 	}
-	if len(b.refunds) > o.Refunds {
+	if kept := b.captured - (b.refunded - b.failed) - (b.disputed - b.won); paid && o.Resolved && !o.Accepted && !o.Manual && kept > o.Amount {
+		j.fail("I7 %s: an operator ordered money to be given back, and %d of %d asked are kept", p.ID, kept, o.Amount)
+	}
+	again := 0
+	if o.Resolved { // what an operator ordered to be given back is, though a refund failed or a dispute held a part of it
+		again = len(b.returned) + len(b.disputes)
+	}
+	if len(b.refunds) > o.Refunds+again {
 		j.fail("I1 %s: %d refunds, asked for were %d", p.ID, len(b.refunds), o.Refunds)
 	}
 	if o.Manual && b.captures > o.Captures && !o.Wrong {

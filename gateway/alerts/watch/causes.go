@@ -55,6 +55,10 @@ func (w *Watch) gone(ctx context.Context, a gateway.AlertRecord) (bool, error) {
 		waiting, err := w.o.Waiting(ctx, a.Account, strings.TrimPrefix(a.Kind, "webhook_"))
 		return err == nil && !waiting, err
 	case "conflicted_payment", "operation_stuck", "dispute_opened", "dispute_due":
+	case "refund_failed": // the critical one is about money that an operator ordered to be given back
+		if a.Severity != "critical" {
+			return false, nil
+		}
 	default:
 		return false, nil
 	}
@@ -70,6 +74,8 @@ func (w *Watch) gone(ctx context.Context, a gateway.AlertRecord) (bool, error) {
 		return p.Status() != payment.StatusConflicted, nil
 	case "operation_stuck":
 		return p.Unfinished(0) == nil, nil
+	case "refund_failed":
+		return !p.Owes(), nil
 	}
 	// A dispute whose record is not there (yet) is not over.
 	i := slices.IndexFunc(p.Facts.Disputes, func(d payment.Dispute) bool { return payment.DisputeID(d.Key) == a.Dispute })

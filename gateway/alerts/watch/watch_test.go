@@ -230,8 +230,11 @@ func TestCauses(t *testing.T) {
 		return p
 	}
 	stuck := &payment.Payment{ID: "stuck", Operations: []payment.Operation{{ID: "op", State: payment.OpUnknown}}}
+	owing := &payment.Payment{ID: "owing"}
+	owing.Facts.Captures = []payment.Capture{{Key: payment.ObjectKey{ID: "c"}, State: payment.CaptureCompleted, Amount: payment.Money{Minor: 5}}}
+	owing.Facts.Decisions = []payment.Decision{{ID: "d", Kind: payment.DecisionRefund, Objects: []string{"c"}}}
 	w.payments = map[string]*payment.Payment{
-		"fine": {ID: "fine"}, "stuck": stuck, "won": over(payment.DisputeWon), "answered": over(payment.DisputeUnderReview), "due": over(payment.DisputeNeedsResponse),
+		"fine": {ID: "fine"}, "owing": owing, "stuck": stuck, "won": over(payment.DisputeWon), "answered": over(payment.DisputeUnderReview), "due": over(payment.DisputeNeedsResponse),
 	}
 	raise := func(id, kind, about string, state string) {
 		t.Helper()
@@ -254,6 +257,8 @@ func TestCauses(t *testing.T) {
 	raise("e1", "sweep_failing", "", "open")
 	raise("f1", "webhook_dead", "", "open")
 	raise("f2", "webhook_parked", "", "open")
+	raise("g1", "refund_failed", "fine", "open")
+	raise("g2", "refund_failed", "owing", "open")
 	w.waiting = map[string]bool{"dead": true}
 	w.pass(time.Minute, nil)
 	check := func(want ...string) {
@@ -272,11 +277,11 @@ func TestCauses(t *testing.T) {
 			t.Errorf("left %v, want %v", got, want)
 		}
 	}
-	check("a2", "b2", "c2", "c4", "d1", "e1", "f1")
+	check("a2", "b2", "c2", "c4", "d1", "e1", "f1", "g2")
 	w.good, w.waiting = w.now, nil
 	stuck.Operations[0].State = payment.OpDone
 	w.pass(time.Minute, nil)
-	check("a2", "c2", "c4", "d1")
+	check("a2", "c2", "c4", "d1", "g2")
 }
 
 // Guards that one thing that can't be read stops nothing else.
