@@ -354,7 +354,7 @@ func TestPausedRelayFeedsNothingTwice(t *testing.T) {
 	}
 }
 
-// Guards the limits of a page: at most 200 events, and bytes far below what a
+// Guards the limits of a page: at most as many events as one may hold, and bytes far below what a
 // store takes, a large event alone included.
 func TestPageLimits(t *testing.T) {
 	t.Parallel()
