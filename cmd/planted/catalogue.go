@@ -118,6 +118,10 @@ func moneyBugs() []bug {
 func orderBugs() []bug {
 	return []bug{
 		{
+			name: "unanswered_creation_expires", file: "gateway/payment/payment.go", pkg: inGateway, test: "TestUnansweredCreationDoesNotExpire",
+			old: `now.Before(p.deadline()) ||`, new: `now.Before(p.ExpiresAt) ||`,
+		},
+		{
 			name: "stuck_forgotten_with_key", file: "gateway/payment/settle.go", pkg: inPayment, test: "TestStuckByAge",
 			old: `		op.Generation++
 		op.Key`, new: `		op.Generation++

@@ -206,7 +206,7 @@ func (p *Payment) WorkAt() time.Time {
 		sooner(p.UpdatedAt)
 	}
 	if p.Status() == StatusRequiresAction && !working { // else its outcome looks again
-		sooner(p.ExpiresAt)
+		sooner(p.deadline())
 	}
 	return at
 }

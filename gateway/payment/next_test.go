@@ -224,7 +224,9 @@ func TestDeadline(t *testing.T) {
 		"creation refused": with(automatic(opened(1, "stripe")), decisions(decision(DecisionRefused, 1))),
 		"checkout lapsed":  with(automatic(opened(1, "paypal")), attempts(order(1, AttemptExpired, 1000, 5))),
 	} {
-		if p := change(t, newPayment(f), late, nothing); p.Status() != StatusExpired {
+		p := newPayment(f)
+		p.Answered = true
+		if p = change(t, p, late, nothing); p.Status() != StatusExpired {
 			t.Errorf("%s: %s at the deadline", name, p.Status())
 		}
 	}

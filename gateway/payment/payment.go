@@ -257,9 +257,29 @@ func (p *Payment) decide(d Decision) {
 	p.Facts = p.Facts.Merge(Facts{Decisions: []Decision{d}})
 }
 
+// unanswered says that every creation of this payment certainly failed and that its
+// app was told to repeat the request.
+func (p *Payment) unanswered() bool {
+	if p.Answered || len(p.Facts.Opened) == 0 || len(p.Facts.Attempts) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(p.Facts.Opened, func(a Attempt) bool { return !p.Facts.Refused(a.N) })
+}
+
+// deadline is when a payment ends that nobody can pay. A repeated creation counts
+// its time to pay anew, so while one may come, the time of the first means nothing.
+func (p *Payment) deadline() time.Time {
+	if latest, ok := p.Facts.Latest(); ok && p.unanswered() {
+		if until := latest.CreatedAt.Add(replayable); until.After(p.ExpiresAt) {
+			return until
+		}
+	}
+	return p.ExpiresAt
+}
+
 // settleDeadline closes a payment whose time is up and that nobody can pay.
 func (p *Payment) settleDeadline(now time.Time) {
-	if now.Before(p.ExpiresAt) || p.Facts.decided(DecisionDeadline, 0) {
+	if now.Before(p.deadline()) || p.Facts.decided(DecisionDeadline, 0) {
 		return
 	}
 	c := p.Facts.Conditions()
@@ -274,6 +294,9 @@ func (p *Payment) tell(old *Payment, before, after Snapshot, now time.Time) {
 	changed := before.Status != after.Status
 	if old.fresh() {
 		changed = after.Status != StatusProcessing // being created: its answer is told, not the waiting for it
+	}
+	if after.Status == StatusExpired && p.unanswered() {
+		changed = false // its app was never given it, so there is no end to tell
 	}
 	if changed {
 		p.emit("payment."+string(after.Status), p.ID, now)
