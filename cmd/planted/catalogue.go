@@ -27,7 +27,7 @@ const (
 // redundant defences hide each other's bugs.
 func catalogue() []bug {
 	var out []bug
-	for _, of := range [][]bug{moneyBugs(), orderBugs(), feedBugs(), doorBugs(), signatureBugs(), storeBugs()} {
+	for _, of := range [][]bug{moneyBugs(), orderBugs(), promiseBugs(), feedBugs(), doorBugs(), signatureBugs(), storeBugs()} {
 		out = append(out, of...)
 	}
 	return out
@@ -36,14 +36,6 @@ func catalogue() []bug {
 // moneyBugs take, keep or count the wrong money.
 func moneyBugs() []bug {
 	return []bug{
-		{
-			name: "refused_operator_refund_dropped", file: "gateway/payment/owed.go", pkg: inGateway, test: "TestResolveRefundIsDone",
-			old: `busy != nil || made >= maxOperatorRefunds {`, new: `busy != nil || made >= 1 {`,
-		},
-		{
-			name: "operator_refund_ordered_in_full_again", file: "gateway/payment/owed.go", pkg: inPayment, test: "TestOperatorRefundGivesTheRest",
-			old: `Amount: Money{Minor: left, Currency: c.Amount.Currency}, Reason: "duplicate",`, new: `Amount: c.Amount, Reason: "duplicate",`,
-		},
 		{
 			name: "currency_not_compared", file: "gateway/payment/conflicts.go", pkg: inPayment, test: "TestConflictEvidence",
 			old: `		if c.Amount.Currency != f.Terms.Amount.Currency {
@@ -118,17 +110,6 @@ func moneyBugs() []bug {
 func orderBugs() []bug {
 	return []bug{
 		{
-			name: "unanswered_creation_expires", file: "gateway/payment/payment.go", pkg: inGateway, test: "TestUnansweredCreationDoesNotExpire",
-			old: `now.Before(p.deadline()) ||`, new: `now.Before(p.ExpiresAt) ||`,
-		},
-		{
-			name: "stuck_forgotten_with_key", file: "gateway/payment/settle.go", pkg: inPayment, test: "TestStuckByAge",
-			old: `		op.Generation++
-		op.Key`, new: `		op.Generation++
-		op.TriedSince = now
-		op.Key`,
-		},
-		{
 			name: "dead_key_used_again", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestKeyDeadMoney",
 			old: `	if !o.MustLookUp && now.Before(o.FirstTriedAt.Add(keyLife)) {`, new: `	if !o.MustLookUp || now.Before(o.FirstTriedAt.Add(keyLife)) {`,
 		},
@@ -146,10 +127,6 @@ func orderBugs() []bug {
 			name: "unknown_outcome_failed", file: "gateway/operations.go", mode: all, seeds: 60, says: "I",
 			old: `	return payment.Outcome{State: payment.OpUnknown, MustLookUp: e.Stored, RetryAfter: e.RetryAfter}`,
 			new: `	return payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict}`,
-		},
-		{
-			name: "answered_refund_ordered_again", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestAnsweredRefundIsNeverOrderedAgain",
-			old: `	return o.State == OpFailed && o.Code != CodeDeclined && !o.Answered`, new: `	return o.State == OpFailed && o.Code != CodeDeclined`,
 		},
 		{
 			name: "late_worker_settles", file: "gateway/operations.go", pkg: inGateway, test: "TestLateWorker",
@@ -192,6 +169,35 @@ func orderBugs() []bug {
 			name: "paid_after_the_deadline_expires", file: "gateway/payment/payment.go", pkg: inPayment, test: "TestDeadline",
 			old: `	if c.Conflict || c.Paid || c.Authorized || c.Processing || c.Open || c.Canceled || c.Failed || p.Unfinished(0) != nil {`,
 			new: `	if c.Conflict || c.Canceled || c.Failed {`,
+		},
+	}
+}
+
+// promiseBugs break what a caller or an operator was told.
+func promiseBugs() []bug {
+	return []bug{
+		{
+			name: "refused_operator_refund_dropped", file: "gateway/payment/owed.go", pkg: inGateway, test: "TestResolveRefundIsDone",
+			old: `busy != nil || made >= maxOperatorRefunds {`, new: `busy != nil || made >= 1 {`,
+		},
+		{
+			name: "operator_refund_ordered_in_full_again", file: "gateway/payment/owed.go", pkg: inPayment, test: "TestOperatorRefundGivesTheRest",
+			old: `Amount: Money{Minor: left, Currency: c.Amount.Currency}, Reason: "duplicate",`, new: `Amount: c.Amount, Reason: "duplicate",`,
+		},
+		{
+			name: "unanswered_creation_expires", file: "gateway/payment/payment.go", pkg: inGateway, test: "TestUnansweredCreationDoesNotExpire",
+			old: `now.Before(p.deadline()) ||`, new: `now.Before(p.ExpiresAt) ||`,
+		},
+		{
+			name: "stuck_forgotten_with_key", file: "gateway/payment/settle.go", pkg: inPayment, test: "TestStuckByAge",
+			old: `		op.Generation++
+		op.Key`, new: `		op.Generation++
+		op.TriedSince = now
+		op.Key`,
+		},
+		{
+			name: "answered_refund_ordered_again", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestAnsweredRefundIsNeverOrderedAgain",
+			old: `	return o.State == OpFailed && o.Code != CodeDeclined && !o.Answered`, new: `	return o.State == OpFailed && o.Code != CodeDeclined`,
 		},
 	}
 }
