@@ -186,7 +186,7 @@ func promiseBugs() []bug {
 		},
 		{
 			name: "unanswered_creation_expires", file: "gateway/payment/payment.go", pkg: inGateway, test: "TestUnansweredCreationDoesNotExpire",
-			old: `now.Before(p.deadline()) ||`, new: `now.Before(p.ExpiresAt) ||`,
+			old: `until.After(p.ExpiresAt) {`, new: `until.Before(p.ExpiresAt) {`,
 		},
 		{
 			name: "stuck_forgotten_with_key", file: "gateway/payment/settle.go", pkg: inPayment, test: "TestStuckByAge",

@@ -351,8 +351,12 @@ func TestWildPlay(t *testing.T) {
 		accepted, given := map[string]bool{}, map[string]bool{}
 		for _, d := range g.p.Facts.Decisions {
 			for _, id := range d.Objects {
-				accepted[id] = accepted[id] || d.Kind == DecisionAccept
-				given[id] = given[id] || d.Kind == DecisionRefund
+				switch d.Kind { // other kinds name objects too
+				case DecisionAccept:
+					accepted[id] = true
+				case DecisionRefund:
+					given[id] = true
+				}
 			}
 		}
 		open, kept, odd := 0, int64(0), false
