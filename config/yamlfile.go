@@ -84,7 +84,7 @@ func (l *loader) walk(n ast.Node, path string, t reflect.Type) {
 	case *ast.MappingValueNode: // A mapping of one key.
 		l.walkKey(n, path, t)
 	case *ast.SequenceNode:
-		if t.Kind() != reflect.Slice {
+		if t.Kind() != reflect.Slice { // the whole file; fits has judged the rest
 			l.broken(line, fmt.Sprintf("%s must not be a list", path))
 			return
 		}
@@ -115,10 +115,6 @@ func (l *loader) walkKey(v *ast.MappingValueNode, path string, t reflect.Type) {
 	line := v.Key.GetToken().Position.Line
 	if t.Kind() == reflect.Map { // any key will do
 		l.walkValue(v, at, line, t.Elem())
-		return
-	}
-	if t.Kind() != reflect.Struct {
-		l.broken(line, fmt.Sprintf("%s must not have keys of its own", path))
 		return
 	}
 	i := slices.Index(tagValues(t, "yaml"), key)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -23,6 +24,16 @@ const (
 // AllScopes lists every scope.
 func AllScopes() []string {
 	return []string{ScopePaymentsRead, ScopePaymentsWrite, ScopeRefundsWrite, ScopeDisputesWrite}
+}
+
+// ScopeFault says what is wrong with scopes that a key shall carry; "" if nothing is.
+func ScopeFault(scopes []string) string {
+	for _, scope := range scopes {
+		if !slices.Contains(AllScopes(), scope) {
+			return fmt.Sprintf("%q is not a scope; the scopes are %s", scope, strings.Join(AllScopes(), ", "))
+		}
+	}
+	return ""
 }
 
 // NewKey stores a key for an app, or an operator key, and returns the key
@@ -45,10 +56,8 @@ func (s *Service) NewKey(ctx context.Context, app string, operator bool, scopes 
 	if k.Scopes == nil {
 		k.Scopes = AllScopes()
 	}
-	for _, scope := range k.Scopes {
-		if !slices.Contains(AllScopes(), scope) {
-			return "", payment.Invalid("/scopes", "%q is not a scope; the scopes are %s", scope, strings.Join(AllScopes(), ", "))
-		}
+	if fault := ScopeFault(k.Scopes); fault != "" {
+		return "", payment.Invalid("/scopes", "%s", fault)
 	}
 	token := prefix + s.opts.Token() + s.opts.Token()
 	return token, s.AddKey(ctx, token, k)

@@ -46,10 +46,8 @@ It opens the store itself, so with SQLite no server may be running.`,
 			if names := appNames(cfg); !operator && !slices.Contains(names, app) {
 				return fmt.Errorf("no app is called %q; the configuration has: %s", app, strings.Join(names, ", "))
 			}
-			for _, scope := range scopes {
-				if !slices.Contains(gateway.AllScopes(), scope) {
-					return fmt.Errorf("--scopes: %q is not a scope; the scopes are %s", scope, strings.Join(gateway.AllScopes(), ", "))
-				}
+			if fault := gateway.ScopeFault(scopes); fault != "" {
+				return fmt.Errorf("--scopes: %s", fault)
 			}
 			key, err := p.makeKey(cmd.Context(), cfg, app, operator, scopes)
 			if err != nil {

@@ -64,10 +64,10 @@ func (p program) reseal(ctx context.Context, h *house.House, write bool) error {
 	if err != nil {
 		return err
 	}
-	if s.Phase == store.ResealOff && write {
-		return errors.New("no encryption keys are configured, so nothing was rotated: personal data is stored in the clear")
-	}
 	if s.Phase == store.ResealOff {
+		if write {
+			return errors.New("no encryption keys are configured, so nothing was rotated: personal data is stored in the clear")
+		}
 		_, err := fmt.Fprintln(p.out, "no encryption keys are configured: personal data is stored in the clear")
 		return err
 	}

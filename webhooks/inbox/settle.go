@@ -26,10 +26,7 @@ func (b *Inbox) conclude(ctx context.Context, m member, seen sight) error {
 		_, shown := holds(p, m.Account, object.ID)
 		vain := !carries(object.Kind) || m.Event.Hint.LetGo || !money(object.Kind) && (m.Tries >= softTries || b.overdue(m.Record, b.now()))
 		if shown || m.at.known && vain {
-			return b.settle(ctx, m.Record, func(r Record, now time.Time) Record {
-				r.Payment = p.ID
-				return r.final(Done, "", true, now)
-			})
+			return b.done(ctx, m.Record, p.ID)
 		}
 		if creating(p, m.Account) {
 			// A checkout of this payment may exist that we don't know yet. Operations
@@ -44,10 +41,7 @@ func (b *Inbox) conclude(ctx context.Context, m member, seen sight) error {
 		}
 		// Held money that was let go shows in no payment: that this one was read will do.
 		if hint.LetGo && seen.payment != nil && m.at.known {
-			return b.settle(ctx, m.Record, func(r Record, now time.Time) Record {
-				r.Payment = seen.payment.ID
-				return r.final(Done, "", true, now)
-			})
+			return b.done(ctx, m.Record, seen.payment.ID)
 		}
 		if found {
 			return b.settle(ctx, m.Record, func(r Record, now time.Time) Record {
@@ -58,6 +52,14 @@ func (b *Inbox) conclude(ctx context.Context, m member, seen sight) error {
 		}
 	}
 	return b.missed(ctx, m)
+}
+
+// done ends an event whose payment was read after it came.
+func (b *Inbox) done(ctx context.Context, r Record, payment string) error {
+	return b.settle(ctx, r, func(r Record, now time.Time) Record {
+		r.Payment = payment
+		return r.final(Done, "", true, now)
+	})
 }
 
 // trace asks the provider where the object belongs. found says that its answer

@@ -120,9 +120,10 @@ func (c *checkup) endpoint(a config.Account, needs providers.EndpointNeeds, list
 		c.add(groupWebhooks, "webhooks.once", a.Name, Warn, fmt.Sprintf("%s is registered %d times (%s): every event comes as often", url, len(usable), ids(usable)), "Remove the ones whose secret is not configured any more")
 	}
 	before := c.report.Failures
-	if a.Provider == config.ProviderPayPal && a.APIBase != "" && len(a.WebhookCertHosts) == 0 {
+	standIn := a.Provider == config.ProviderPayPal && a.APIBase != ""
+	if standIn && len(a.WebhookCertHosts) == 0 {
 		c.add(groupWebhooks, "webhooks.certificate", a.Name, Warn, "its api_base is not PayPal's, and no host of a stand-in may serve certificates: webhooks signed by one will be refused", "Set webhook_cert_hosts and webhook_root_ca, as docs/sandbox.md says")
-	} else if a.Provider == config.ProviderPayPal && a.APIBase != "" && a.WebhookRootCA == "" {
+	} else if standIn && a.WebhookRootCA == "" {
 		c.add(groupWebhooks, "webhooks.certificate", a.Name, Warn, "its api_base is not PayPal's, and no certificate of a stand-in is trusted: each webhook costs a call that asks about it", "Set webhook_root_ca, as docs/sandbox.md says")
 	}
 	c.version(a, needs, usable)
