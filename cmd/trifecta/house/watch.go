@@ -3,6 +3,7 @@ package house
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/config"
@@ -35,7 +36,7 @@ func watcher(o Options, engine store.Engine) *lookout.Watch {
 			return last[0].ReceivedAt, nil
 		},
 		Settled: func(ctx context.Context, account string, since time.Time) ([]lookout.Settled, error) {
-			return settled(ctx, payments, account, since)
+			return settled(ctx, payments, o.Config, account, since)
 		},
 		LastSweep: func(ctx context.Context, account string) (begun, good time.Time, err error) {
 			return lastSweep(ctx, runs, account)
@@ -55,16 +56,24 @@ func canBeSwept(a config.Account) bool {
 	return a.Provider == config.ProviderStripe || a.Provider == config.ProviderPayPal
 }
 
-// settled lists the latest payments with money of an account.
-func settled(ctx context.Context, payments *store.Payments, account string, since time.Time) ([]lookout.Settled, error) {
-	found, _, err := payments.List(ctx, gateway.Filter{Status: payment.StatusSucceeded, CreatedFrom: since, Limit: 100})
-	if err != nil {
-		return nil, fmt.Errorf("latest payments: %w", err)
-	}
+// settled lists the latest payments with money of an account, whichever app's: payments
+// are listed by app.
+func settled(ctx context.Context, payments *store.Payments, cfg config.Config, account string, since time.Time) ([]lookout.Settled, error) {
 	var out []lookout.Settled
-	for _, p := range found {
-		if winner, ok := p.Facts.Winner(); ok && winner.Account == account {
-			out = append(out, lookout.Settled{Created: p.CreatedAt, By: p.SettledBy})
+	for _, app := range cfg.Apps {
+		if !slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool { return a.Name == account && a.Mode == app.Mode }) {
+			continue
+		}
+		found, _, err := payments.List(ctx, gateway.Filter{
+			App: app.Name, Mode: payment.Mode(app.Mode), Status: payment.StatusSucceeded, CreatedFrom: since, Limit: 100,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("latest payments of %s: %w", app.Name, err)
+		}
+		for _, p := range found {
+			if winner, ok := p.Facts.Winner(); ok && winner.Account == account {
+				out = append(out, lookout.Settled{Created: p.CreatedAt, By: p.SettledBy})
+			}
 		}
 	}
 	return out, nil
