@@ -18,8 +18,9 @@ type GuardOptions struct {
 	ReadTimeout  time.Duration // default 8 s
 	WriteTimeout time.Duration // default 15 s
 	PerSecond    int           // HTTP calls a second for live traffic, default 20; sweeps take a fifth of it
-	Observe      func(op string, class Class, took time.Duration)
-	Clock        func() time.Time // measures calls, and the rests that a provider asks for; nil: neither
+	// Observe hears how each call ended: "ok", GivenUp, or the class of its error.
+	Observe func(op string, class Class, took time.Duration)
+	Clock   func() time.Time // measures calls, and the rests that a provider asks for; nil: neither
 	// Share is how much of PerSecond is this process's, in millionths; the others on
 	// the same store have the rest. It is asked before every call, so it must cost
 	// nothing. nil: all of it.
@@ -74,6 +75,9 @@ func Guard(p Provider, opts GuardOptions) *Account {
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 20 },
 			// A decline is the provider working well; only an unclear answer trips.
 			IsSuccessful: func(err error) bool { return err == nil || ClassOf(err) != Unknown },
+			// A caller that went away says nothing about the provider: customers who close
+			// their browsers must not shut an account for everybody.
+			IsExcluded: func(err error) bool { return errors.Is(err, errCallerGone) },
 		}),
 	}
 }
@@ -82,24 +86,36 @@ func Guard(p Provider, opts GuardOptions) *Account {
 // nobody may change what it refers to.
 func (a *Account) Info() Info { return a.info }
 
+// GivenUp is what GuardOptions.Observe hears of a call that failed after its caller had
+// gone or the process was told to stop: nobody knows what the provider would have said.
+const GivenUp = "given_up"
+
+// errCallerGone tells the breaker not to count a call.
+var errCallerGone = errors.New("providers: the caller did not wait for the answer")
+
 // call runs one provider call under the guard. A call that never left the
 // process is certainly not done.
-func (a *Account) call(ctx context.Context, op string, timeout time.Duration, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+func (a *Account) call(caller context.Context, op string, timeout time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(caller, timeout)
 	defer cancel()
 	defer context.AfterFunc(a.opts.Stopping, cancel)() //nolint:contextcheck // the process's own end cuts a call besides its caller's
 	start := a.opts.Clock()
-	err := a.limited(ctx, op, func() error { return a.classified(op, fn(ctx)) })
+	gone := func() bool { return caller.Err() != nil || a.opts.Stopping.Err() != nil }
+	err := a.limited(ctx, op, gone, func() error { return a.classified(op, fn(ctx)) })
 	class := Class("ok")
-	if err != nil {
+	switch {
+	case err != nil && gone():
+		class = GivenUp
+	case err != nil:
 		class = ClassOf(err)
 	}
 	a.opts.Observe(op, class, a.opts.Clock().Sub(start))
 	return err
 }
 
-// limited runs a call within the rate budget and behind the breaker.
-func (a *Account) limited(ctx context.Context, op string, fn func() error) error {
+// limited runs a call within the rate budget and behind the breaker, which does not
+// count a call that failed when its caller was gone.
+func (a *Account) limited(ctx context.Context, op string, gone func() bool, fn func() error) error {
 	if a.opts.Stopping.Err() != nil {
 		return a.notSent(op, "stopping", a.opts.Stopping.Err())
 	}
@@ -109,7 +125,16 @@ func (a *Account) limited(ctx context.Context, op string, fn func() error) error
 	if err := a.place(ctx, op); err != nil {
 		return err
 	}
-	_, err := a.breaker.Execute(func() (struct{}, error) { return struct{}{}, fn() })
+	var answer error
+	_, err := a.breaker.Execute(func() (struct{}, error) {
+		if answer = fn(); answer != nil && gone() {
+			return struct{}{}, errCallerGone
+		}
+		return struct{}{}, answer
+	})
+	if errors.Is(err, errCallerGone) {
+		return answer
+	}
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return a.notSent(op, "breaker_open", err)
 	}

@@ -173,3 +173,57 @@ func TestGuardCutsCallsAtTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// Promise: customers who close their browsers while we read don't shut the account for
+// everybody else, nor do they look like an outage; a provider that does not answer does.
+func TestCallersWhoLeaveDoNotTripTheBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		heard := map[providers.Class]int{}
+		f := &fake{}
+		a := providers.Guard(f, providers.GuardOptions{
+			PerSecond: 1000, Clock: time.Now, Observe: func(_ string, class providers.Class, _ time.Duration) { heard[class]++ },
+		})
+		f.answer = func(ctx context.Context) error {
+			<-ctx.Done()
+			return &providers.Error{Class: providers.Unknown, Op: "fetch", Cause: ctx.Err()}
+		}
+		silent := f.answer
+		leaves := func() {
+			t.Helper()
+			ctx, leave := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, leave)
+			if _, err := a.Fetch(ctx, providers.Attempt{}); providers.ClassOf(err) != providers.Unknown || !errors.Is(err, context.Canceled) {
+				t.Fatalf("a read whose caller left: %v", err)
+			}
+		}
+		for range 50 {
+			leaves()
+		}
+		f.answer = nil
+		if _, err := a.CreateCheckout(t.Context(), providers.CheckoutRequest{}, "k"); err != nil {
+			t.Fatalf("the next customer's checkout: %v", err)
+		}
+		if heard[providers.GivenUp] != 50 || heard[providers.Unknown] != 0 || heard["ok"] != 1 {
+			t.Errorf("heard %v", heard)
+		}
+		f.answer = silent
+		for range 20 {
+			if _, err := a.Fetch(t.Context(), providers.Attempt{}); providers.ClassOf(err) != providers.Unknown {
+				t.Fatalf("a provider that does not answer: %v", err)
+			}
+		}
+		var e *providers.Error
+		if _, err := a.Fetch(t.Context(), providers.Attempt{}); !errors.As(err, &e) || e.Class != providers.NotDone || e.Code != "breaker_open" {
+			t.Errorf("after 20 reads without an answer: %v", err)
+		}
+		// When it is tried again, one who leaves decides nothing either.
+		time.Sleep(11 * time.Second)
+		leaves()
+		f.answer = nil
+		for range 3 {
+			if _, err := a.Fetch(t.Context(), providers.Attempt{}); err != nil {
+				t.Errorf("a provider that answers again: %v", err)
+			}
+		}
+	})
+}

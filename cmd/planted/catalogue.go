@@ -287,6 +287,10 @@ func doorBugs() []bug {
 			old: `	return l.WaitN(ctx, max(1, b.calls[op]))`, new: `	return l.WaitN(ctx, 1)`,
 		},
 		{
+			name: "callers_who_leave_trip_the_breaker", file: "providers/guard.go", pkg: inGuard, test: "TestCallersWhoLeaveDoNotTripTheBreaker",
+			old: `answer != nil && gone() {`, new: `answer != nil && false {`,
+		},
+		{
 			name: "key_of_app_A_reads_B", file: "gateway/service.go", pkg: inGateway, test: "TestForeignAppSeesNothing",
 			old: `	if !c.Operator && (p.App != c.App || p.Mode != c.Mode) {
 		return nil, notFound()`, new: `	if !c.Operator && p.Mode != c.Mode {

@@ -103,7 +103,8 @@ func New(o Options) *Watch {
 	return &Watch{o: o, started: o.Clock(), bad: map[string]time.Time{}, calls: map[string]*calls{}, forged: map[string]*forged{}}
 }
 
-// Observe notes how one provider call ended: class is a providers.Class, or "ok".
+// Observe notes how one provider call ended: class is a providers.Class (given_up
+// included, which says nothing), or "ok".
 func (w *Watch) Observe(account, class string) {
 	now := w.o.Clock()
 	w.mu.Lock()
@@ -114,6 +115,8 @@ func (w *Watch) Observe(account, class string) {
 		w.calls[account] = c
 	}
 	switch class {
+	case "given_up": // whoever asked went away: no word of the provider's
+		return
 	case "unknown", "not_done":
 		if c.failures == 0 {
 			c.failingSince = now

@@ -122,7 +122,9 @@ func TestOutage(t *testing.T) {
 	w.want(map[string]string{"provider_outage": "open"})
 	w.pass(2*time.Minute, observe("ok"))
 	w.want(map[string]string{"provider_outage": "resolved"})
-	w.pass(15*time.Minute, observe("unknown"))
+	w.pass(15*time.Minute, observe("given_up")) // callers who left are no outage
+	w.want(map[string]string{"provider_outage": "resolved"})
+	w.pass(15*time.Minute, func() { w.w.Observe("stripe-eu", "unknown"); w.w.Observe("stripe-eu", "given_up") }) // nor a good call
 	w.want(map[string]string{"provider_outage": "open"})
 }
 
