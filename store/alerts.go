@@ -65,6 +65,9 @@ func alertOf(d Doc) (gateway.AlertRecord, error) {
 	if err := json.Unmarshal(d.Body, &r); err != nil {
 		return gateway.AlertRecord{}, fmt.Errorf("store: alert %s can't be read: %w", d.ID, err)
 	}
+	if r.Schema != 1 {
+		return gateway.AlertRecord{}, unreadable("alert", d, r.Schema)
+	}
 	return r.Alert, nil
 }
 

@@ -58,6 +58,9 @@ func discrepancyOf(d Doc) (reconcile.Discrepancy, error) {
 	if err := json.Unmarshal(d.Body, &r); err != nil {
 		return reconcile.Discrepancy{}, fmt.Errorf("store: discrepancy %s can't be read: %w", d.ID, err)
 	}
+	if r.Schema != 1 {
+		return reconcile.Discrepancy{}, unreadable("discrepancy", d, r.Schema)
+	}
 	return r.Discrepancy, nil
 }
 

@@ -93,6 +93,9 @@ func disputeOf(d Doc) (gateway.DisputeRecord, error) {
 	if err := json.Unmarshal(d.Body, &r); err != nil {
 		return gateway.DisputeRecord{}, fmt.Errorf("store: dispute %s can't be read: %w", d.ID, err)
 	}
+	if r.Schema != 1 {
+		return gateway.DisputeRecord{}, unreadable("dispute", d, r.Schema)
+	}
 	return r.Dispute, nil
 }
 

@@ -121,6 +121,9 @@ func (s *Orphans) List(ctx context.Context, account string, limit int, after str
 		if err := json.Unmarshal(d.Body, &r); err != nil {
 			return nil, "", fmt.Errorf("store: orphan %s can't be read: %w", d.ID, err)
 		}
+		if r.Schema != 1 {
+			return nil, "", unreadable("orphan", d, r.Schema)
+		}
 		out = append(out, r.Orphan)
 	}
 	return out, next, nil

@@ -393,6 +393,9 @@ func (s *Payments) History(ctx context.Context, id string) ([]payment.HistoryEnt
 			if err := json.Unmarshal(d.Body, &r); err != nil {
 				return nil, fmt.Errorf("store: history %s can't be read: %w", d.ID, err)
 			}
+			if r.Schema != 1 {
+				return nil, unreadable("history", d, r.Schema)
+			}
 			out = append(out, r.Entry)
 		}
 		if next == "" {

@@ -56,6 +56,9 @@ func presenceOf(d Doc) (Presence, error) {
 	if err := json.Unmarshal(d.Body, &r); err != nil {
 		return Presence{}, fmt.Errorf("store: presence %s can't be read: %w", d.ID, err)
 	}
+	if r.Schema != 1 {
+		return Presence{}, unreadable("presence", d, r.Schema)
+	}
 	return Presence{
 		ID: d.ID, Host: r.Host, Version: r.Version,
 		Started: time.UnixMilli(r.StartedMS).UTC(), Expires: time.UnixMilli(r.ExpiresMS).UTC(),

@@ -69,6 +69,9 @@ func runOf(d Doc) (reconcile.Run, error) {
 	if err := json.Unmarshal(d.Body, &r); err != nil {
 		return reconcile.Run{}, fmt.Errorf("store: run %s can't be read: %w", d.ID, err)
 	}
+	if r.Schema != 1 {
+		return reconcile.Run{}, unreadable("run", d, r.Schema)
+	}
 	return r.Run, nil
 }
 

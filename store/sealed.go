@@ -143,7 +143,7 @@ func (e *SealedEngine) openAll(coll string, docs []Doc) []Doc {
 	for i := range docs {
 		d, err := e.open(coll, docs[i])
 		if err != nil {
-			docs[i].Body = unreadableBody(err)
+			docs[i].Body = UnreadableBody(err)
 			continue
 		}
 		docs[i] = d
@@ -156,7 +156,9 @@ type unreadableRecord struct {
 	Unreadable string `json:"unreadable,omitempty"`
 }
 
-func unreadableBody(err error) []byte {
+// UnreadableBody is the body that a query gives a record which can't be read, so that it hides no others: no record
+// has its schema, and whoever decodes it is told why.
+func UnreadableBody(err error) []byte {
 	body, merr := json.Marshal(unreadableRecord{Unreadable: err.Error()})
 	if merr != nil { // a string always encodes
 		return []byte(`{"schema":0}`)

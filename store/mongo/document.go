@@ -85,6 +85,25 @@ func (c *collection) decode(raw bson.Raw) (store.Doc, error) {
 	return d, nil
 }
 
+// remains is what can be read of a document that decode refuses: its id and index values. ok is false without an id.
+func (c *collection) remains(raw bson.Raw) (d store.Doc, ok bool) {
+	elements, err := raw.Elements()
+	if err != nil {
+		return d, false
+	}
+	d.Index = map[string]any{}
+	for _, el := range elements {
+		if key := el.Key(); key == idField {
+			d.ID, ok = el.Value().StringValueOK()
+		} else if c.fields[key] {
+			if v, readable := indexValue(el.Value(), key == c.decl.ArrayField()); readable {
+				d.Index[key] = v
+			}
+		}
+	}
+	return d, ok && d.ID != ""
+}
+
 func indexValue(v bson.RawValue, array bool) (any, bool) {
 	if array {
 		list, ok := v.ArrayOK()

@@ -41,6 +41,12 @@ func mayRetryRead(err error) bool {
 	if mongo.IsNetworkError(err) {
 		return true
 	}
+	// A connection that others lost is taken from everybody who waits for one. The driver repeats its own commands then,
+	// but not those of RunCommandCursor.
+	var waited interface{ Retryable() bool }
+	if errors.As(err, &waited) && waited.Retryable() {
+		return true
+	}
 	var se mongo.ServerError
 	if !errors.As(err, &se) {
 		return false

@@ -35,24 +35,40 @@ func (e *Engine) Import(ctx context.Context, coll string, docs []store.Doc) erro
 		models = append(models, mongo.NewReplaceOneModel().SetFilter(bson.D{{Key: idField, Value: d.ID}, {Key: versionField, Value: bson.D{{Key: "$lte", Value: d.Version}}}}).
 			SetReplacement(encode(d, d.Version)).SetUpsert(true))
 	}
-	if _, err := c.c.BulkWrite(inner, models, options.BulkWrite().SetOrdered(false)); err != nil && !allTaken(err) {
-		return e.classify(ctx, "import into "+coll, err)
+	for len(models) > 0 {
+		_, err := c.c.BulkWrite(inner, models, options.BulkWrite().SetOrdered(false))
+		if err == nil {
+			return nil
+		}
+		if models = butTaken(models, err); models == nil {
+			return e.classify(ctx, "import into "+coll, err)
+		}
 	}
 	return nil
 }
 
-// allTaken tells that a bulk failed in nothing but ids that exist, and for certain (see isTaken).
-func allTaken(err error) bool {
+// butTaken leaves out of a bulk the replacements that failed in nothing but ids that exist, and for certain (see
+// isTaken); nil: it failed in something else. The rest is sent again: MongoDB has carried it out, but that an unordered
+// bulk goes on behind a failure is not true of every server (FerretDB 1.24 stops there).
+func butTaken(models []mongo.WriteModel, err error) []mongo.WriteModel {
 	var bulk mongo.BulkWriteException
 	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil || len(bulk.WriteErrors) == 0 {
-		return false
+		return nil
 	}
+	taken := map[int]bool{}
 	for _, one := range bulk.WriteErrors {
-		if one.Code != codeDuplicateKey {
-			return false
+		if one.Code != codeDuplicateKey || one.Index < 0 || one.Index >= len(models) {
+			return nil
+		}
+		taken[one.Index] = true
+	}
+	rest := make([]mongo.WriteModel, 0, len(models)-len(taken))
+	for i, m := range models {
+		if !taken[i] {
+			rest = append(rest, m)
 		}
 	}
-	return true
+	return rest
 }
 
 // Count implements store.Counter, from the collection's metadata: exact when nobody writes and no member has crashed

@@ -29,7 +29,7 @@ func (e *Engine) Get(ctx context.Context, coll, id string) (store.Doc, error) {
 		return store.Doc{}, err
 	}
 	defer end()
-	docs, err := e.find(ctx, inner, c, idIndex, bson.D{{Key: idField, Value: id}}, nil, 1)
+	docs, err := e.find(ctx, inner, c, idIndex, bson.D{{Key: idField, Value: id}}, nil, 1, c.decode)
 	if err != nil {
 		return store.Doc{}, err
 	}
@@ -53,7 +53,7 @@ func (e *Engine) GetMany(ctx context.Context, coll string, ids []string) ([]stor
 	for rest := ids; len(rest) > 0; {
 		n := min(len(rest), idsPerFind)
 		some := bson.D{{Key: idField, Value: bson.D{{Key: "$in", Value: rest[:n]}}}}
-		docs, err := e.find(ctx, inner, c, idIndex, some, nil, n)
+		docs, err := e.find(ctx, inner, c, idIndex, some, nil, n, c.decode)
 		if err != nil {
 			return nil, err
 		}
@@ -131,7 +131,7 @@ func (e *Engine) branch(ctx, inner context.Context, c *collection, p store.Plan,
 		for i, f := range p.EqFields {
 			filter = append(filter, bson.E{Key: f, Value: native(values[i])})
 		}
-		more, err := e.find(ctx, inner, c, hint, append(filter, r...), order(p), want-len(docs))
+		more, err := e.find(ctx, inner, c, hint, append(filter, r...), order(p), want-len(docs), c.reader(p))
 		if err != nil {
 			return nil, err
 		}
@@ -201,7 +201,7 @@ func ranges(p store.Plan) []bson.D {
 // find runs one find command to its end. It goes through RunCommandCursor because the driver's own Find leaves out the
 // server's deadline; so it repeats a read by itself when a fail-over interrupts it. ctx is the caller's, for telling
 // whose deadline ended it.
-func (e *Engine) find(ctx, inner context.Context, c *collection, hint string, filter, sort bson.D, limit int) ([]store.Doc, error) {
+func (e *Engine) find(ctx, inner context.Context, c *collection, hint string, filter, sort bson.D, limit int, read decoder) ([]store.Doc, error) {
 	if filter == nil {
 		filter = bson.D{}
 	}
@@ -214,7 +214,7 @@ func (e *Engine) find(ctx, inner context.Context, c *collection, hint string, fi
 	var err error
 	for try := range readTries {
 		var docs []store.Doc
-		if docs, err = e.findOnce(inner, c, cmd); err == nil {
+		if docs, err = e.findOnce(inner, cmd, read); err == nil {
 			return docs, nil
 		}
 		var corrupt *corruptError
@@ -228,19 +228,42 @@ func (e *Engine) find(ctx, inner context.Context, c *collection, hint string, fi
 	return nil, e.classify(ctx, "read "+c.decl.Name, err)
 }
 
-func (e *Engine) findOnce(ctx context.Context, c *collection, cmd bson.D) ([]store.Doc, error) {
+// decoder reads one stored document.
+type decoder func(raw bson.Raw) (store.Doc, error)
+
+// reader is how the documents of a plan are read. What comes through an index is work or a list: one document that we
+// did not write like that must not hide the others. A scan copies or erases, and must not go on as if it had read it.
+func (c *collection) reader(p store.Plan) decoder {
+	if p.Index.Name == "" {
+		return c.decode
+	}
+	return func(raw bson.Raw) (store.Doc, error) {
+		d, err := c.decode(raw)
+		if err == nil {
+			return d, nil
+		}
+		d, ok := c.remains(raw)
+		if _, sorted := d.Index[p.Sort]; !ok || p.Sort != "" && !sorted {
+			return store.Doc{}, err // it has no place on a page
+		}
+		d.Body = store.UnreadableBody(err)
+		return d, nil
+	}
+}
+
+func (e *Engine) findOnce(ctx context.Context, cmd bson.D, read decoder) ([]store.Doc, error) {
 	cursor, err := e.db.RunCommandCursor(ctx, cmd)
 	if err != nil {
 		return nil, err
 	}
-	docs, err := c.drain(ctx, cursor)
+	docs, err := drain(ctx, cursor, read)
 	return docs, errors.Join(err, cursor.Close(ctx))
 }
 
-func (c *collection) drain(ctx context.Context, cursor *mongo.Cursor) ([]store.Doc, error) {
+func drain(ctx context.Context, cursor *mongo.Cursor, read decoder) ([]store.Doc, error) {
 	var docs []store.Doc
 	for cursor.Next(ctx) {
-		d, err := c.decode(cursor.Current)
+		d, err := read(cursor.Current)
 		if err != nil {
 			return nil, &corruptError{err}
 		}
