@@ -167,8 +167,9 @@ type Hint struct {
 	PaymentID string   // claimed
 	N         int      // claimed attempt, 0 if unknown
 	Refs      []string // provider ids by which a payment of ours may know it, most specific first
-	// LetGo says that the object only records held money that was let go: no payment
-	// shows it, and nothing is missing where none does.
+	// LetGo says that the object only records money that was never ours, a hold that was
+	// let go or a debit that failed: no payment shows it, and nothing is missing where
+	// none does.
 	LetGo bool `json:",omitzero"`
 }
 

@@ -66,3 +66,30 @@ func TestReleasesAreNoDiscrepancies(t *testing.T) {
 	}
 	s.quiet()
 }
+
+// Guards people's sleep with reconcile alone: Stripe takes a bank debit that failed back by
+// a Refund. Nothing came and nothing was given back, so nobody is asked about it, and the
+// payment is not read again and again.
+func TestReturnedDebitIsNoDiscrepancy(t *testing.T) {
+	t.Parallel()
+	s := newStreet(t)
+	p := s.create(stripeAcct, 5000)
+	s.control(stripeAcct, "checkout/"+root(p)+"/pay", map[string]any{"method": "async"})
+	s.pass(3 * time.Minute)
+	if p = s.get(p.ID); p.Status() != payment.StatusProcessing {
+		t.Fatalf("%s; troubles %q", p.Status(), s.troubles())
+	}
+	f, _ := p.Facts.AttemptFact(1)
+	s.control(stripeAcct, "captures/"+f.Refs.Charge+"/settle", map[string]any{"outcome": "denied"})
+	s.pass(20 * time.Minute)
+	p = s.get(p.ID)
+	got := p.Amounts()
+	if p.Status() != payment.StatusFailed || got.Captured != 0 || got.Refunded != 0 || len(got.Net) != 1 || got.Net[0].Minor != -got.Fee[0].Minor {
+		t.Errorf("%s %+v; troubles %q", p.Status(), got, s.troubles())
+	}
+	s.pass(24 * time.Hour)
+	if reads := s.reads(func() { s.pass(30 * time.Minute) }); reads > 4 {
+		t.Errorf("%d readings in half an hour in which nothing happened", reads)
+	}
+	s.quiet()
+}

@@ -72,6 +72,18 @@ func moneyBugs() []bug {
 			old: `c != nil && captured(c) && !released(r, c, m.s.refunds) {`, new: `c != nil && captured(c) && r.Reason != expiredRefund {`,
 		},
 		{
+			name: "returned_debit_counted_as_earned", file: "providers/stripe/facts.go", pkg: inStripe, test: "TestReturnedDebitByEitherPlace",
+			old: `		add(c.ID, c.FailureBalanceTransaction)`, new: ``,
+		},
+		{
+			name: "won_dispute_still_withheld", file: "providers/stripe/disputes.go", pkg: inStripe, test: "TestDisputeFacts",
+			old: `	case !same && last.Amount < 0:`, new: `	case !same && taken > 0:`,
+		},
+		{
+			name: "failure_beyond_stripe_is_certain", file: "providers/stripe/errors.go", pkg: inStripe, test: "TestAnswersAreClassified",
+			old: `	case e.Status == http.StatusFailedDependency, answer.Type`, new: `	case answer.Type`,
+		},
+		{
 			name: "yen_with_cents", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalCases",
 			old: `	fraction += strings.Repeat("0", exponent-len(fraction))`, new: `	fraction += strings.Repeat("0", max(exponent, 2)-len(fraction))`,
 		},

@@ -142,23 +142,30 @@ func disputeState(s string) (stage string, status payment.DisputeStatus) {
 }
 
 // withheld is what the dispute's own balance transactions took, fees aside, less
-// what they gave back. They are in settlement currency: where that is another,
-// the sum only says whether the disputed amount is gone.
+// what they gave back. They are in settlement currency. Where that is another, each is
+// converted at the rate of its own day (Stripe docs: conversions on disputes and
+// refunds), so that what comes back differs from what was taken, and no sum says
+// anything: the disputed amount is gone if the last of them took money.
 func (m *mapper) withheld(d *stripesdk.Dispute) int64 {
 	var taken int64
+	var last *stripesdk.BalanceTransaction
 	same := true
 	for _, t := range d.BalanceTransactions {
-		if t != nil {
-			amount := max(-payment.MaxReported, min(t.Amount, payment.MaxReported)) // what is cut is refused below
-			taken = min(taken-amount, payment.MaxReported+1)
-			same = same && t.Currency == d.Currency
+		if t == nil || t.Amount == 0 {
+			continue
+		}
+		amount := max(-payment.MaxReported, min(t.Amount, payment.MaxReported)) // what is cut is refused below
+		taken = min(taken-amount, payment.MaxReported+1)
+		same = same && t.Currency == d.Currency
+		if last == nil || t.Created >= last.Created {
+			last = t
 		}
 	}
 	switch {
-	case taken <= 0:
-		return 0
-	case !same:
+	case !same && last.Amount < 0:
 		return m.money(d.Amount, d.Currency).Minor
+	case !same, taken <= 0:
+		return 0
 	default:
 		return m.money(taken, d.Currency).Minor
 	}

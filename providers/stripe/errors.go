@@ -119,6 +119,10 @@ func answered(e *providers.Error, writes bool, answer *stripesdk.Error) {
 		e.Stored = writes && e.Status == http.StatusInternalServerError
 	case answer.Type == stripesdk.ErrorTypeCard:
 		e.Class = providers.Declined
+	case e.Status == http.StatusFailedDependency, answer.Type == stripesdk.ErrorTypeAPI:
+		// Somebody beyond Stripe failed, a bank or a wallet (Stripe docs: errors, 424),
+		// or Stripe itself, whatever the status says: what they did is not known.
+		e.Class, e.Stored = providers.Unknown, writes
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		e.Class = providers.Misconfigured
 	case e.Status == http.StatusNotFound:

@@ -74,6 +74,8 @@ func TestAnswersAreClassified(t *testing.T) {
 		{401, problem("invalid_request_error", "", ""), providers.Misconfigured, "invalid_request_error", "", false},
 		{403, problem("invalid_request_error", "account_invalid", ""), providers.Misconfigured, "account_invalid", "", false},
 		{404, problem("invalid_request_error", "resource_missing", "charge"), providers.NotFound, "resource_missing", "", false},
+		{424, problem("invalid_request_error", "", ""), providers.Unknown, "invalid_request_error", "", true},
+		{400, problem("api_error", "", ""), providers.Unknown, "api_error", "", true},
 		{500, problem("api_error", "", ""), providers.Unknown, "api_error", "", true},
 		{502, problem("api_error", "", ""), providers.Unknown, "api_error", "", false},
 		{503, problem("api_error", "", ""), providers.Unknown, "api_error", "", false},

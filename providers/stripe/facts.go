@@ -361,13 +361,16 @@ func refundState(s stripesdk.RefundStatus) payment.RefundState {
 // fees are what each movement cost, by its balance transaction. A fee without an
 // exact meaning is left out: it must not hide the money it belongs to. A partial capture
 // has two, the whole amount and what takes the rest back with its share of the fee: net
-// and fee are right with both only, and both are the charge's.
+// and fee are right with both only, and both are the charge's. So has a debit that failed:
+// it is booked while it is pending, and what takes it back costs a fee of its own.
 func (m *mapper) fees() []payment.Fee {
 	var out []payment.Fee
+	told := map[string]bool{} // what took a debit back is named by the charge and by the Refund
 	add := func(object string, t *stripesdk.BalanceTransaction) {
-		if t == nil || t.ID == "" || t.Currency == "" { // an id alone: not read
+		if t == nil || t.ID == "" || t.Currency == "" || told[t.ID] { // an id alone: not read
 			return
 		}
+		told[t.ID] = true
 		fee, errFee := fromStripe(t.Fee, t.Currency)
 		net, errNet := fromStripe(t.Net, t.Currency)
 		if errFee == nil && errNet == nil {
@@ -376,6 +379,7 @@ func (m *mapper) fees() []payment.Fee {
 	}
 	for _, c := range m.s.charges {
 		add(c.ID, c.BalanceTransaction)
+		add(c.ID, c.FailureBalanceTransaction)
 	}
 	for _, r := range m.s.refunds {
 		object := r.ID

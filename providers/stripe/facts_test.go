@@ -249,6 +249,8 @@ func TestDisputeFacts(t *testing.T) {
 	t.Parallel()
 	const took, back = `{"id":"txn_1","amount":-600,"fee":1500,"net":-2100,"currency":"usd","reporting_category":"dispute"}`,
 		`{"id":"txn_2","amount":600,"fee":0,"net":600,"currency":"usd","reporting_category":"dispute_reversal"}`
+	const tookEUR, backEUR, againEUR = `{"id":"txn_1","created":9,"amount":-540,"currency":"eur"}`,
+		`{"id":"txn_2","created":19,"amount":531,"currency":"eur"}`, `{"id":"txn_3","created":29,"amount":-520,"currency":"eur"}`
 	for _, c := range []struct {
 		status, txns string
 		stage        string
@@ -270,6 +272,9 @@ func TestDisputeFacts(t *testing.T) {
 		{"appeal_under_review", took, "pre_arbitration", payment.DisputeUnderReview, 600, false},
 		{"a_new_one", took, "chargeback", payment.DisputeNeedsResponse, 600, true},
 		{"lost", `{"id":"txn_1","amount":-540,"fee":1500,"net":-2040,"currency":"eur"}`, "chargeback", payment.DisputeLost, 600, false}, // settled in another currency
+		{"won", tookEUR + "," + backEUR, "chargeback", payment.DisputeWon, 0, false},                                                    // at the rate of its own day
+		{"won", backEUR + "," + tookEUR, "chargeback", payment.DisputeWon, 0, false},                                                    // nobody promises their order
+		{"needs_response", tookEUR + "," + backEUR + "," + againEUR, "chargeback", payment.DisputeNeedsResponse, 600, true},
 	} {
 		s := paidSnapshot(t)
 		d := parse[stripesdk.Dispute](t, `{"id":"dp_1","created":9,"charge":"ch_1","amount":600,"currency":"usd","reason":"fraudulent","status":"`+c.status+`","evidence_details":{"due_by":77},"balance_transactions":[`+c.txns+`]}`)

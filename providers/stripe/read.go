@@ -62,10 +62,10 @@ func (a *Adapter) snapshot(ctx context.Context, op string, root providers.Ref) (
 	}
 	held, captured := false, false
 	for _, c := range s.charges {
-		held = held || c.Status == stripesdk.ChargeStatusSucceeded
+		held = held || c.Status == stripesdk.ChargeStatusSucceeded || booked(c)
 		captured = captured || c.Captured && c.Status == stripesdk.ChargeStatusSucceeded
 	}
-	if held { // a hold that was let go shows as a refund too
+	if held { // a hold that was let go shows as a refund too, and so does a debit that failed
 		if s.refunds, err = a.refunds(ctx, op, s.intent.ID); err != nil {
 			return s, err
 		}
@@ -80,6 +80,12 @@ func (a *Adapter) snapshot(ctx context.Context, op string, root providers.Ref) (
 		s.warnings, err = a.warnings(ctx, op, s.intent.ID)
 	}
 	return s, err
+}
+
+// booked says that a charge failed after its money was in the pending balance: a debit
+// that its bank returned, as opposed to a card that was declined.
+func booked(c *stripesdk.Charge) bool {
+	return c.Status == stripesdk.ChargeStatusFailed && c.BalanceTransaction != nil
 }
 
 // root reads the session or intent by its id.
@@ -162,6 +168,7 @@ func (a *Adapter) charges(ctx context.Context, op, intent string) ([]*stripesdk.
 		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
 			params := &stripesdk.ChargeListParams{ListParams: list, PaymentIntent: stripesdk.String(intent)}
 			params.AddExpand("data.balance_transaction")
+			params.AddExpand("data.failure_balance_transaction")
 			params.AddExpand("data.review")
 			return a.sdk.Charges.List(params).Iter
 		}, func(c *stripesdk.Charge) string { return c.ID })

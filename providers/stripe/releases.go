@@ -8,6 +8,11 @@ import stripesdk "github.com/stripe/stripe-go/v76"
 // canceling payments no longer creates a Refund). refund lists and charge.amount_refunded
 // count them as any other, although nobody got money back: whoever books one as a refund
 // says less is ours than there is.
+//
+// The same is true of a bank debit that fails: it is booked while it is pending, and the
+// balance transaction that takes it back (payment_failure_refund, reported as
+// charge_failure) has a Refund as its source, although the money never came (Stripe docs:
+// balance transaction types; an example of one is in wyyerd/stripe-rs#177).
 
 // expiredRefund is the reason of such a refund where the hold lapsed. The others are
 // documented with no reason of their own.
@@ -21,9 +26,12 @@ func release(r *stripesdk.Refund, c *stripesdk.Charge) (yes, certain bool) {
 	case r.Reason == expiredRefund:
 		return true, true
 	case t != nil && t.ReportingCategory != "": // as opposed to its id alone
-		return t.ReportingCategory == stripesdk.BalanceTransactionReportingCategoryPartialCaptureReversal, true
+		return t.ReportingCategory == stripesdk.BalanceTransactionReportingCategoryPartialCaptureReversal ||
+			t.ReportingCategory == stripesdk.BalanceTransactionReportingCategoryChargeFailure, true
 	case c == nil || c.Status == "": // its id alone
 		return false, false
+	case c.Status == stripesdk.ChargeStatusFailed:
+		return true, true
 	case c.Status == stripesdk.ChargeStatusSucceeded && !c.Captured:
 		return true, true // nothing was taken that could be given back
 	case r.Metadata[metaRefund] != "":

@@ -105,6 +105,7 @@ type charge struct {
 	meta     map[string]string
 	auth3DS  bool
 	txn      *txn
+	failTxn  *txn // took the money of a pending debit back
 	refunds  []*refund
 	disputes []*dispute
 	warnings []*warning
@@ -134,7 +135,7 @@ func (c *charge) withheld() int64 {
 }
 
 // refund gives money back; release marks the record of what a lapse, a cancellation or a
-// partial capture let go of a hold, which moved none.
+// partial capture let go of a hold, or of a debit that failed, which moved none.
 type refund struct {
 	owner
 	id         string

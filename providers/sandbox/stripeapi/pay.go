@@ -141,6 +141,8 @@ func (a *API) attempt(p *intent, m *method, threeDS string, offSession bool) *ap
 	switch {
 	case m.kind != "card":
 		ch.status = "pending"
+		// It is in the pending balance from now on (Stripe docs: balance transaction types).
+		ch.txn = a.newTxn(ch.owner, "payment", "charge", ch.id, ch.amount, processingFee(ch.amount), ch.currency)
 		a.emit(p.owner, "charge.pending", a.renderCharge(ch))
 		a.emit(p.owner, "payment_intent.processing", a.renderIntent(p))
 	case p.capture == "manual":
@@ -225,10 +227,14 @@ func (a *API) chargeAgain(p *intent, first *charge) {
 // rest back with its share of the fee under a balance transaction of its own. The ledger
 // tells what really moved: neither the rest nor its fee.
 func (a *API) book(ch *charge, amount, rest int64) (release *refund) {
+	t := ch.txn
+	if t == nil || ch.done {
+		t = a.newTxn(ch.owner, "charge", "charge", ch.id, 0, 0, ch.currency)
+	}
+	t.amount, t.fee = amount+rest, processingFee(amount+rest)
 	ch.done = true
 	ch.captured += amount
 	ch.amount = max(ch.amount, ch.captured)
-	t := a.newTxn(ch.owner, "charge", "charge", ch.id, amount+rest, processingFee(amount+rest), ch.currency)
 	if ch.method.card.instant {
 		t.available = t.created
 	}
@@ -323,6 +329,7 @@ func (a *API) settleAsync(ch *charge, completed bool) {
 	}
 	ch.status, ch.failure = "failed", e
 	p.method = nil
+	a.takeBack(ch)
 	a.emit(p.owner, "charge.failed", a.renderCharge(ch))
 	a.failAttempt(p, e)
 	if p.session != nil {

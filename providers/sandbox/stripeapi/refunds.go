@@ -134,6 +134,26 @@ func (a *API) letGo(ch *charge, amount int64, reason string) *refund {
 	return r
 }
 
+// failureFee is what a debit that its bank returns costs, in minor units.
+const failureFee = 400
+
+// takeBack books a debit out of the pending balance that failed: under a balance
+// transaction of its own, whose source is a Refund, and whose fee is that of the failure
+// less the one of the charge (Stripe docs: balance transaction types; wyyerd/stripe-rs#177
+// shows one). That this Refund is listed is what its being one says; that no event tells
+// of it is assumed. The ledger has the fee only: the money never came.
+func (a *API) takeBack(ch *charge) {
+	r := &refund{
+		owner: ch.owner, id: a.w.NewID("pyr_", 24), created: a.w.Now(), amount: ch.amount, status: "succeeded",
+		charge: ch, meta: map[string]string{}, release: true,
+	}
+	r.txn = a.newTxn(ch.owner, "payment_failure_refund", "charge_failure", r.id, -ch.txn.amount, failureFee-ch.txn.fee, ch.currency)
+	r.txn.text = "REFUND FOR FAILED PAYMENT"
+	ch.refunds, ch.failTxn = append(ch.refunds, r), r.txn
+	a.refunds.add(r)
+	a.ledger(ch, ch.id, "fee", failureFee)
+}
+
 // tellRelease announces it as the changelog names it: by these two types and no other.
 func (a *API) tellRelease(r *refund) {
 	a.emit(r.owner, "charge.refunded", a.renderCharge(r.charge))

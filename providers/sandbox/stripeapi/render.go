@@ -176,7 +176,7 @@ func (a *API) renderCharge(c *charge) obj {
 		"balance_transaction": idOrNull(c.txn, c.txn != nil), "billing_details": c.method.billing(),
 		"calculated_statement_descriptor": "TRIFECTA SANDBOX", "captured": c.done || c.status == "pending",
 		"customer": idOrNull(p.customer, p.customer != nil), "description": orNull(p.param("description")),
-		"disputed": len(c.disputes) > 0, "failure_balance_transaction": nil, "failure_code": nil, "failure_message": nil,
+		"disputed": len(c.disputes) > 0, "failure_balance_transaction": idOrNull(c.failTxn, c.failTxn != nil), "failure_code": nil, "failure_message": nil,
 		"fraud_details": obj{}, "invoice": nil, "metadata": metaObj(c.meta), "on_behalf_of": nil, "outcome": c.outcome(),
 		"paid": c.status == "succeeded", "payment_intent": p.id, "payment_method": c.method.id,
 		"payment_method_details": c.methodDetails(), "radar_options": obj{}, "receipt_email": orNull(p.param("receipt_email")),
