@@ -17,7 +17,8 @@ import (
 )
 
 // Ref names a provider object: its kind (checkout_session, order,
-// payment_intent, charge, capture, authorization, refund, dispute) and id.
+// payment_intent, charge, capture, authorization, refund, dispute) and id. In lists,
+// debit is money that was taken and must be explained by a dispute about what it is of.
 type Ref struct {
 	Kind string
 	ID   string

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -33,7 +34,7 @@ type sighting struct {
 func compare(p *payment.Payment, account string, item providers.SweepItem, at time.Time) verdict {
 	s, ok := sight(p.Facts, account, item.Object.ID, item)
 	if !ok {
-		if tellsOfItself(item.Object.Kind) {
+		if tellsOfItself(item.Object.Kind) || item.Object.Kind == "debit" && !disputed(p.Facts, account, item) {
 			return missing
 		}
 		n, known := holder(p.Facts, account, item)
@@ -49,7 +50,7 @@ func compare(p *payment.Payment, account string, item providers.SweepItem, at ti
 	case !s.agrees:
 		return differs
 	case s.kind == "movement", s.kind == "reversal":
-		return reflected // they never change
+		return reflected // it is as it was when the payment was read
 	case (s.kind == "capture" || s.kind == "refund") && item.Amount.Minor != 0:
 		return reflected // the row is about this very movement, and the sum is the same
 	case !at.After(s.created):
@@ -91,6 +92,16 @@ func tellsOfItself(kind string) bool {
 	return false
 }
 
+// disputed says whether a dispute is known of what a row is about. Money that was taken
+// without one is in none of the payment's sums, and reading the payment again does not
+// bring it there.
+func disputed(f payment.Facts, account string, item providers.SweepItem) bool {
+	about := ids(item)
+	return slices.ContainsFunc(f.Disputes, func(d payment.Dispute) bool {
+		return d.Key.Account == account && slices.Contains(about, d.Capture)
+	})
+}
+
 // ids are the provider's ids on a row, most specific first.
 func ids(item providers.SweepItem) []string {
 	out := []string{item.Object.ID}
@@ -127,7 +138,7 @@ func sight(f payment.Facts, account, id string, item providers.SweepItem) (sight
 	}
 	for _, r := range f.Reversals {
 		if is(r.Key) {
-			return sighting{"reversal", captureN(f, account, r.Capture), r.Created, r.Amount, true}, true
+			return sighting{"reversal", captureN(f, account, r.Capture), r.Created, r.Amount, !item.Changed.After(r.AsOf)}, true
 		}
 	}
 	for _, d := range f.Disputes {

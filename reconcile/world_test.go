@@ -51,6 +51,7 @@ type checkout struct {
 	paid        time.Time // zero: not paid
 	refunds     []payment.Refund
 	disputes    []payment.Dispute
+	reversals   []payment.Reversal
 }
 
 // fake is a provider account that plays a script: what it lists and what reading
@@ -115,7 +116,7 @@ func (f *fake) observe(c *checkout) payment.Observation {
 		obs.Facts.Fees = []payment.Fee{{Key: f.key("fee_" + c.id), Object: "cap_" + c.id, Fee: payment.Money{Minor: 30, Currency: c.amount.Currency}}}
 	}
 	obs.Facts.Attempts = []payment.AttemptFact{at}
-	obs.Facts.Refunds, obs.Facts.Disputes = c.refunds, c.disputes
+	obs.Facts.Refunds, obs.Facts.Disputes, obs.Facts.Reversals = c.refunds, c.disputes, c.reversals
 	if f.narrow {
 		obs.Narrow, obs.Facts.Disputes = true, nil
 	}

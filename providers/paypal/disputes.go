@@ -122,7 +122,10 @@ func (m *mapper) withheld(d disputeBody, fact payment.Dispute) int64 {
 	}
 	switch {
 	case fact.Status == payment.DisputeLost && d.Outcome.AmountRefunded != nil:
-		return m.money("outcome of dispute", d.ID, d.Outcome.AmountRefunded).Minor
+		if given := m.money("outcome of dispute", d.ID, d.Outcome.AmountRefunded); given.Currency == fact.Amount.Currency {
+			return given.Minor
+		}
+		return fact.Amount.Minor // refunded in another currency, as above
 	case fact.Status == payment.DisputeLost:
 		return fact.Amount.Minor
 	case fact.Status == payment.DisputeWon, fact.Status == payment.DisputeClosed, fact.Stage == "inquiry":

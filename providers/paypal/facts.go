@@ -2,6 +2,7 @@ package paypal
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -136,22 +137,48 @@ func (m *mapper) fee(id, object string, b *receivable, sign int64) {
 		return
 	}
 	feeText, netText := b.PaypalFee, b.NetAmount
+	if b.FeeInReceivable != nil {
+		feeText = b.FeeInReceivable
+	}
+	// What reaches or leaves the account says itself in which currency it did, whatever
+	// the fee was charged in (PayPal OpenAPI payments v2: receivable_amount, and of
+	// refunds net_amount_in_receivable_currency or net_amount_breakdown).
 	switch {
-	case b.FeeInReceivable != nil && b.ReceivableAmount != nil:
-		feeText, netText = b.FeeInReceivable, b.ReceivableAmount
-	case b.FeeInReceivable != nil && b.NetAmountInReceivable != nil:
-		feeText, netText = b.FeeInReceivable, b.NetAmountInReceivable
+	case b.ReceivableAmount != nil:
+		netText = b.ReceivableAmount
+	case b.NetAmountInReceivable != nil:
+		netText = b.NetAmountInReceivable
 	}
 	if netText == nil {
 		return // not settled yet
 	}
 	net := m.money("net of", id, netText)
+	if paid, ok := m.payable(id, b.NetBreakdown); ok && netText == b.NetAmount {
+		net = paid
+	}
 	fee := payment.Money{Currency: net.Currency}
 	if feeText != nil {
 		fee = m.money("fee of", id, feeText)
 	}
 	fee.Minor, net.Minor = sign*fee.Minor, sign*net.Minor
 	m.out.Fees = append(m.out.Fees, payment.Fee{Key: m.a.key(id), Object: object, Fee: fee, Net: net})
+}
+
+// payable is what a refund took from the account where it was paid in one other currency;
+// ok is false where PayPal tells of none, or of several.
+func (m *mapper) payable(id string, parts []payablePart) (sum payment.Money, ok bool) {
+	for i, part := range parts {
+		if part.Payable == nil {
+			return payment.Money{}, false
+		}
+		amount := m.money("net of", id, part.Payable)
+		if i > 0 && amount.Currency != sum.Currency {
+			return payment.Money{}, false
+		}
+		sum.Currency = amount.Currency
+		sum.Minor = max(-payment.MaxReported-1, min(sum.Minor+amount.Minor, payment.MaxReported+1)) // beyond: refused by Check
+	}
+	return sum, len(parts) > 0
 }
 
 // authorizations maps every authorization of the order; captures must be mapped
@@ -241,20 +268,35 @@ func (m *mapper) refunds() {
 }
 
 // operation is the id of our refund operation: we write it as custom_id and as
-// invoice_id. A refund made on PayPal's own pages carries its capture's custom_id,
-// the payment's id.
+// invoice_id, and one of them will do where PayPal shows no more. A refund made on
+// PayPal's own pages carries its capture's custom_id, the payment's id.
 func (m *mapper) operation(r refundBody) string {
-	if r.CustomID == "" || r.CustomID == m.s.attempt.PaymentID || (r.InvoiceID != "" && r.InvoiceID != r.CustomID) {
+	foreign := r.CustomID == "" || r.CustomID == m.s.attempt.PaymentID
+	switch {
+	case foreign && strings.HasPrefix(r.InvoiceID, refundPrefix):
+		return r.InvoiceID
+	case foreign || (r.InvoiceID != "" && r.InvoiceID != r.CustomID):
 		return ""
 	}
 	return r.CustomID
 }
 
+// refundPrefix begins the ids of refund operations; nobody else writes such an invoice id.
+const refundPrefix = "rfd_"
+
+// reversals: amounts are signed from the account's view. A row above zero is money that
+// came back, and must not count as taken once more: nothing is made of it, and the sweep
+// tells of a row that no payment shows. One that PayPal has undone took nothing in the end
+// (PayPal OpenAPI reporting v1: transaction_status V).
 func (m *mapper) reversals() {
 	for _, t := range m.s.reversed {
 		amount := m.money("reversal", t.ID, t.Amount)
-		if amount.Minor < 0 {
-			amount = negative(amount)
+		if amount.Minor > 0 {
+			continue
+		}
+		amount = negative(amount)
+		if t.Status == undone {
+			amount.Minor = 0
 		}
 		m.out.Reversals = append(m.out.Reversals, payment.Reversal{
 			Key: m.a.key(t.ID), Capture: t.ReferenceID, Amount: amount, Stamp: m.stamp(t.Initiated, t.Updated),

@@ -211,6 +211,12 @@ func queryOf(href string) url.Values {
 // (PayPal docs: "Transaction event codes", T1106 payment reversal).
 const reversalCode = "T1106"
 
+// Statuses of movements that happened (PayPal OpenAPI reporting v1: transaction_status).
+const (
+	happened = "S"
+	undone   = "V" // it did, and the money went back whence it came
+)
+
 // searchSpan is the longest window of one transaction search (PayPal OpenAPI
 // reporting v1: 31 days), less a day for both ends.
 const searchSpan = 30 * 24 * time.Hour
@@ -268,7 +274,7 @@ func (a *Adapter) searchReversals(ctx context.Context, op string, from, to time.
 			refreshed = at
 		}
 		for _, d := range list.Details {
-			if d.Info.EventCode == reversalCode && d.Info.Status == "S" {
+			if d.Info.EventCode == reversalCode && (d.Info.Status == happened || d.Info.Status == undone) {
 				out = append(out, d.Info)
 			}
 		}

@@ -3,6 +3,7 @@ package paypal
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,13 +210,53 @@ func TestFetchFees(t *testing.T) {
 	}
 }
 
-// TestFetchRefundOperation: a refund is ours only where our operation's id stands in
-// both places; PayPal's own pages copy the capture's custom_id.
+// Promise (I3): what reached or left the account stands in the currency it did so in, also
+// where PayPal charged its fee in the payment's own.
+func TestFetchNetAfterConversion(t *testing.T) {
+	t.Parallel()
+	usd := func(v string) string { return `{"currency_code":"USD","value":"` + v + `"}` }
+	eur := func(v string) string { return `{"currency_code":"EUR","value":"` + v + `"}` }
+	chf := `{"currency_code":"CHF","value":"0.50"}`
+	up := `,"links":[{"href":"https://api-m.paypal.com/v2/payments/captures/` + capID + `","rel":"up"}]`
+	refund := func(more string) string {
+		return `{"id":"R1","status":"COMPLETED","amount":` + usd("5.00") + up + `,"seller_payable_breakdown":{"paypal_fee":` + usd("0.00") + `,"net_amount":` + usd("5.00") + more + `}}`
+	}
+	for name, c := range map[string]struct {
+		more string
+		net  []payment.Money
+	}{
+		"one balance":    {`,"net_amount_breakdown":[{"payable_amount":` + eur("4.60") + `,"converted_amount":` + usd("5.00") + `}]`, []payment.Money{{Minor: 1720 - 460, Currency: "eur"}}},
+		"two of one":     {`,"net_amount_breakdown":[{"payable_amount":` + eur("4.00") + `},{"payable_amount":` + eur("0.60") + `}]`, []payment.Money{{Minor: 1720 - 460, Currency: "eur"}}},
+		"two currencies": {`,"net_amount_breakdown":[{"payable_amount":` + eur("4.00") + `},{"payable_amount":` + chf + `}]`, []payment.Money{{Minor: 1720, Currency: "eur"}, {Minor: -500, Currency: "usd"}}},
+		"in one sum":     {`,"net_amount_in_receivable_currency":` + eur("4.61"), []payment.Money{{Minor: 1720 - 461, Currency: "eur"}}},
+		"not converted":  {``, []payment.Money{{Minor: 1720, Currency: "eur"}, {Minor: -500, Currency: "usd"}}},
+	} {
+		payments := `{"captures":[` + captureJSON(capID, "PARTIALLY_REFUNDED", `,"seller_receivable_breakdown":{"gross_amount":`+usd("19.99")+`,"paypal_fee":`+usd("1.19")+
+			`,"net_amount":`+usd("18.80")+`,"receivable_amount":`+eur("17.20")+`,"exchange_rate":{"source_currency":"USD","target_currency":"EUR","value":"0.915"}}`) + `],"refunds":[` + refund(c.more) + `]}`
+		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", payments))
+		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		amounts := payment.Facts{Terms: payment.Terms{Amount: payment.Money{Minor: 1999, Currency: "usd"}}}.Observe(obs).Amounts(nil)
+		if diff := cmp.Diff([]payment.Money{{Minor: 119, Currency: "usd"}}, amounts.Fee); diff != "" {
+			t.Errorf("%s: fee: %s", name, diff)
+		}
+		if diff := cmp.Diff(c.net, amounts.Net); diff != "" {
+			t.Errorf("%s: net: %s", name, diff)
+		}
+	}
+}
+
+// TestFetchRefundOperation: a refund is ours where our operation's id stands in one
+// place and in no other stands another; PayPal's own pages copy the capture's custom_id.
 func TestFetchRefundOperation(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		`"custom_id":"rfd_1","invoice_id":"rfd_1"`: "rfd_1", `"custom_id":"rfd_1"`: "rfd_1", `"custom_id":"` + payID + `"`: "",
-		`"custom_id":"` + payID + `","invoice_id":"` + payID + `-1"`: "", `"custom_id":"x","invoice_id":"y"`: "", `"note_to_payer":"n"`: "",
+		`"custom_id":"` + payID + `","invoice_id":"` + payID + `-1"`: "", `"custom_id":"x","invoice_id":"y"`: "", `"invoice_id":"rfd_1"`: "rfd_1",
+		`"custom_id":"` + payID + `","invoice_id":"rfd_1"`: "rfd_1", `"custom_id":"rfd_2","invoice_id":"rfd_1"`: "", `"invoice_id":"1644280607"`: "",
+		`"note_to_payer":"n"`: "",
 	} {
 		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "",
 			`{"captures":[`+captureJSON(capID, "COMPLETED", "")+`],"refunds":[{"id":"R1","status":"COMPLETED","amount":{"currency_code":"USD","value":"1.00"},`+in+`}]}`))
@@ -267,6 +308,21 @@ func TestFetchDispute(t *testing.T) {
 		}
 		if fees := strings.Count(c.moves, "CHARGEBACK_FEE"); len(obs.Facts.Fees) != fees {
 			t.Errorf("%d fees, want %d", len(obs.Facts.Fees), fees)
+		}
+	}
+}
+
+// Promise: what the customer got back in another currency is not read as the payment's.
+func TestFetchDisputeRefundedInAnotherCurrency(t *testing.T) {
+	t.Parallel()
+	for currency, want := range map[string]int64{"USD": 900, "EUR": 1000} {
+		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`]}`))
+		s.on("GET /v1/customer/disputes", 200, `{"items":[{"dispute_id":"PP-D-1"}]}`)
+		s.on("GET /v1/customer/disputes/PP-D-1", 200, `{"dispute_id":"PP-D-1","status":"RESOLVED","dispute_life_cycle_stage":"CHARGEBACK","dispute_amount":{"currency_code":"USD","value":"10.00"},
+ "disputed_transactions":[{"seller_transaction_id":"`+capID+`"}],"dispute_outcome":{"outcome_code":"RESOLVED_BUYER_FAVOUR","amount_refunded":{"currency_code":"`+currency+`","value":"9.00"}}}`)
+		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if err != nil || obs.Facts.Disputes[0].Withheld != want {
+			t.Errorf("%s: %v, %+v", currency, err, obs.Facts.Disputes)
 		}
 	}
 }
@@ -346,4 +402,32 @@ func FuzzOrder(f *testing.F) {
 			t.Fatalf("observation %+v", obs)
 		}
 	})
+}
+
+// Promise (I2): only what PayPal took counts as taken: a row above zero is money that came
+// back, and a row that PayPal has undone took nothing in the end.
+func TestFetchReversalsBySignAndStatus(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status, value string
+		want          []int64
+	}{
+		"taken": {"S", "-7.00", []int64{700}}, "undone": {"V", "-7.00", []int64{0}},
+		"given back": {"S", "7.00", nil}, "pending": {"P", "-7.00", nil}, "refused": {"D", "-7.00", nil},
+	} {
+		s := refundedStub(t).on("GET /v1/reporting/transactions", 200, `{"total_pages":1,"last_refreshed_datetime":"2026-03-01T11:59:59+0000","transaction_details":[{"transaction_info":{
+ "transaction_id":"9AB","paypal_reference_id":"`+capID+`","paypal_reference_id_type":"TXN","transaction_event_code":"T1106","transaction_status":"`+c.status+`",
+ "transaction_amount":{"currency_code":"USD","value":"`+c.value+`"},"transaction_initiation_date":"2026-03-01T11:57:00+0000","transaction_updated_date":"2026-03-01T11:58:00+0000"}}]}`)
+		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int64
+		for _, r := range obs.Facts.Reversals {
+			got = append(got, r.Amount.Minor)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: reversals of %v, want %v", name, got, c.want)
+		}
+	}
 }

@@ -136,8 +136,9 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // transactionItem maps a row by its event code (PayPal docs: "Transaction event
-// codes"): T00xx payments, T1107 refunds, T1106 reversals, other T11xx and T12xx holds
-// and chargebacks, T13xx authorizations. The rest is the merchant's own banking.
+// codes"): T00xx payments, T1107 refunds, T1106 reversals, other T11xx and T12xx holds,
+// chargebacks and rarer reversals, T13xx authorizations. What of these takes money is a
+// debit, which the payment must explain. The rest is the merchant's own banking.
 func transactionItem(t transaction) providers.SweepItem {
 	it := providers.SweepItem{
 		Object:  providers.Ref{Kind: "transaction", ID: clean(t.ID)},
@@ -147,16 +148,18 @@ func transactionItem(t transaction) providers.SweepItem {
 	if amount, err := t.Amount.parse(); err == nil {
 		it.Amount = amount
 	}
-	moved := t.Status == "S" || t.Status == "V" // done, or done and taken back later
+	moved := t.Status == happened || t.Status == undone
 	switch code := t.EventCode; {
 	case strings.HasPrefix(code, "T00"):
 		if it.Amount.Minor >= 0 { // what the merchant pays others has the same codes
 			it.Object.Kind, it.Paid = "capture", moved
 		}
 	case code == "T1106", code == "T1107":
-		it.Object.Kind, it.Paid, it.Done = "refund", moved, t.Status == "S"
+		it.Object.Kind, it.Paid, it.Done = "refund", moved, t.Status == happened
 	case strings.HasPrefix(code, "T11"), strings.HasPrefix(code, "T12"):
-		it.Paid = moved
+		if it.Paid = moved; it.Amount.Minor < 0 {
+			it.Object.Kind = "debit"
+		}
 	case strings.HasPrefix(code, "T13"):
 		it.Object.Kind, it.Paid = "authorization", moved
 	}

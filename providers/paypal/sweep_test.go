@@ -74,7 +74,7 @@ func TestSweepTransactions(t *testing.T) {
 		}
 		w, ok := want[it.Object.ID]
 		if !ok {
-			if it.Object.Kind != "transaction" || !it.Paid || it.Amount.Minor != -200 || it.Hint.Refs[1] != capture {
+			if it.Object.Kind != "debit" || !it.Paid || it.Amount.Minor != -200 || it.Hint.Refs[1] != capture {
 				t.Errorf("row %+v", it)
 			}
 			chargebacks++
@@ -183,8 +183,12 @@ func TestSweepItemCodes(t *testing.T) {
 		{"T0006", "V", "10.00", "capture", true},
 		{"T1107", "S", "-1.00", "refund", true},
 		{"T1106", "S", "-1.00", "refund", true},
-		{"T1201", "S", "-1.00", "transaction", true},
-		{"T1110", "S", "-1.00", "transaction", true},
+		{"T1201", "S", "-1.00", "debit", true},
+		{"T1110", "S", "-1.00", "debit", true},
+		{"T1116", "S", "-1.00", "debit", true},
+		{"T1201", "P", "-1.00", "debit", false},
+		{"T1111", "S", "1.00", "transaction", true},
+		{"T1202", "S", "1.00", "transaction", true},
 		{"T1300", "S", "1.00", "authorization", true},
 		{"T0400", "S", "-5.00", "transaction", false},
 		{"T0200", "S", "5.00", "transaction", false},

@@ -214,11 +214,17 @@ func (c *captureBody) authorization() string {
 }
 
 type receivable struct {
-	PaypalFee             *money `json:"paypal_fee"`
-	FeeInReceivable       *money `json:"paypal_fee_in_receivable_currency"`
-	NetAmount             *money `json:"net_amount"`
-	ReceivableAmount      *money `json:"receivable_amount"`
-	NetAmountInReceivable *money `json:"net_amount_in_receivable_currency"` // of refunds
+	PaypalFee             *money        `json:"paypal_fee"`
+	FeeInReceivable       *money        `json:"paypal_fee_in_receivable_currency"`
+	NetAmount             *money        `json:"net_amount"`
+	ReceivableAmount      *money        `json:"receivable_amount"`
+	NetAmountInReceivable *money        `json:"net_amount_in_receivable_currency"` // of refunds
+	NetBreakdown          []payablePart `json:"net_amount_breakdown"`              // of refunds
+}
+
+// payablePart is what one balance of the merchant paid of a refund, in its own currency.
+type payablePart struct {
+	Payable *money `json:"payable_amount"`
 }
 
 type refundBody struct {
