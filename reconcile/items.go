@@ -43,6 +43,11 @@ func (r *Reconciler) place(ctx context.Context, w *work, a *providers.Account, r
 		if skip != nil && skip(row.item) {
 			continue
 		}
+		// What strangers' money is asked for takes no reading of a payment, which would
+		// renew the lease; a page of it may take longer than the lease lasts.
+		if err := w.hold.keep(ctx); err != nil {
+			return nil, err
+		}
 		w.run.Seen++
 		err := safely(func() error { return pl.row(ctx, row) })
 		if err == nil {

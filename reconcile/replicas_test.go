@@ -318,3 +318,33 @@ func TestJanitor(t *testing.T) {
 		t.Fatalf("%d runs left after 31 days", n)
 	}
 }
+
+// Promise: a page full of strangers' money, each asked for at a slow provider, takes
+// longer than a lease and is worked through all the same: the job is kept, and no other
+// replica begins it anew, again and again.
+func TestSweepKeepsItsJobThroughALongPage(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money")
+	l := newLab(t, c, options{}, f)
+	other := l.replica(nil)
+	for i := range 60 {
+		f.list("money", providers.SweepItem{
+			Object: providers.Ref{Kind: "capture", ID: fmt.Sprintf("foreign_%d", i)}, Created: c.now(), Paid: true,
+			Amount: payment.Money{Minor: 100, Currency: "usd"},
+		})
+	}
+	c.advance(10 * time.Second)
+	took := 0
+	f.onTrace = func() { // three minutes in all
+		c.advance(3 * time.Second)
+		did, err := step(t, other, sweepAcct)
+		if took += did; err != nil {
+			t.Errorf("the other replica: %v", err)
+		}
+	}
+	must(t, l.rec, sweepAcct)
+	if runs := l.history(reconcile.JobSweep); len(runs) != 1 || runs[0].State != reconcile.RunDone || f.traced != 60 || took != 0 {
+		t.Fatalf("runs %+v with %d look-ups, and the other replica did %d", runs, f.traced, took)
+	}
+}

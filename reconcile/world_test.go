@@ -76,6 +76,7 @@ type fake struct {
 	listErr   map[string]error
 	onSweep   func()
 	onFetch   func(root string)
+	onTrace   func()
 	windows   []string // of each first page: "list from to"
 }
 
@@ -175,6 +176,9 @@ func (f *fake) Refund(context.Context, providers.RefundRequest, string) (provide
 }
 
 func (f *fake) Trace(_ context.Context, o providers.Ref) (providers.Hint, error) {
+	if f.onTrace != nil {
+		f.onTrace()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.traced++
