@@ -181,6 +181,7 @@ func TestAlertIsNotLost(t *testing.T) {
 	if len(r.alertsOf("webhook_parked")) != 0 {
 		t.Fatal("the fault did not work")
 	}
+	r.clock.advance(time.Minute)
 	r.step()
 	if len(r.alertsOf("webhook_parked")) != 1 || !r.record(id).DueAt.IsZero() {
 		t.Error("nobody was told")

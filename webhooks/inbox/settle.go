@@ -151,6 +151,9 @@ func (b *Inbox) orphanDispute(ctx context.Context, m member) (kept bool, err err
 	return kept, err
 }
 
+// errUnplaced: the payment that an event may concern can't be read.
+var errUnplaced = errors.New("inbox: the payment can't be read")
+
 // errCreating: the attempt that the object may belong to is still being created.
 var errCreating = errors.New("inbox: a checkout's creation has no outcome yet")
 
@@ -183,6 +186,8 @@ func describe(err error) string {
 	switch {
 	case errors.Is(err, errCreating):
 		return "creation_unknown"
+	case errors.Is(err, errUnplaced):
+		return "payment_unreadable"
 	case errors.As(err, &c): // before its cause: what the use case made of it counts
 		return string(c.Code)
 	case errors.As(err, &p):
@@ -227,8 +232,31 @@ func result(r Record, ours bool) string {
 }
 
 // tell raises the alert of a parked or dead event and notes that it was raised.
-// Both are safe to repeat, so a crash between them loses nothing.
+// Both are safe to repeat, so a crash between them loses nothing. What can't be told
+// waits a while: it must not keep the head of the queue from others.
 func (b *Inbox) tell(ctx context.Context, r Record) error {
+	problem, again := b.raise(ctx, r), time.Time{}
+	if problem != nil {
+		again = b.now().Add(tellAgain)
+	}
+	_, _, err := b.opts.Store.Change(ctx, r.ID, WriteTold, func(now Record) (Record, bool) {
+		if now.State != r.State || now.DueAt.IsZero() {
+			return now, false
+		}
+		now.DueAt = again
+		return now, true
+	})
+	if err != nil {
+		err = fmt.Errorf("inbox: note the alert about %s: %w", r.ID, err)
+	}
+	return errors.Join(problem, err)
+}
+
+// tellAgain is how long an alert waits that could not be stored.
+const tellAgain = time.Minute
+
+// raise raises the alert of a parked or dead event, an orphan's after its record.
+func (b *Inbox) raise(ctx context.Context, r Record) error {
 	if r.State == Parked && r.Reason == ReasonUnknown {
 		o := Orphan{
 			Provider: r.Provider, Account: r.Account, Object: r.Event.Object, Claimed: r.Event.Hint.PaymentID,
@@ -242,16 +270,6 @@ func (b *Inbox) tell(ctx context.Context, r Record) error {
 		if err := b.opts.Notify.RaiseAlert(ctx, b.alert(r)); err != nil {
 			return fmt.Errorf("inbox: alert about %s: %w", r.ID, err)
 		}
-	}
-	_, _, err := b.opts.Store.Change(ctx, r.ID, WriteTold, func(now Record) (Record, bool) {
-		if now.State != r.State || now.DueAt.IsZero() {
-			return now, false
-		}
-		now.DueAt = time.Time{}
-		return now, true
-	})
-	if err != nil {
-		return fmt.Errorf("inbox: note the alert about %s: %w", r.ID, err)
 	}
 	return nil
 }

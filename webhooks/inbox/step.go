@@ -17,6 +17,7 @@ import (
 type group struct {
 	placement
 	events []member
+	err    error // its one event can't be placed: the payment that it may concern can't be read
 }
 
 // member is one event and the attempts that it wants read.
@@ -39,11 +40,10 @@ func (b *Inbox) Step(ctx context.Context) (did int, next time.Time, err error) {
 	if err != nil {
 		err = fmt.Errorf("inbox: due events: %w", err)
 	}
-	groups, problems := b.grouped(ctx, due)
-	problems = append(problems, err)
-	if len(due) == b.opts.Batch && errors.Join(problems...) == nil {
+	if len(due) == b.opts.Batch && err == nil {
 		next = now
 	}
+	groups := b.grouped(ctx, due)
 	var worked atomic.Int64
 	results := make([]error, len(groups))
 	parallel.Each(b.opts.Parallel, len(groups), func(i int) {
@@ -51,20 +51,20 @@ func (b *Inbox) Step(ctx context.Context) (did int, next time.Time, err error) {
 		worked.Add(int64(n))
 		results[i] = err
 	})
-	return int(worked.Load()), next, errors.Join(append(problems, results...)...)
+	return int(worked.Load()), next, errors.Join(append(results, err)...)
 }
 
 // grouped puts due events together by the payment to read, in order of their
-// first event. What can't be placed now, because the store does not answer,
-// stays due and costs no try.
-func (b *Inbox) grouped(ctx context.Context, due []Record) (groups []*group, problems []error) {
+// first event. What can't be placed now stands by itself.
+func (b *Inbox) grouped(ctx context.Context, due []Record) (groups []*group) {
 	byPayment, read := map[string]*group{}, claims{}
 	for _, r := range due {
 		var at placement
 		if r.State == Pending {
 			var err error
 			if at, err = b.place(ctx, r.Account, r.Event.Object, r.Event.Hint, read); err != nil {
-				problems = append(problems, fmt.Errorf("inbox: place %s: %w", r.ID, err))
+				err = fmt.Errorf("inbox: place %s: %w", r.ID, err)
+				groups = append(groups, &group{events: []member{{r, at}}, err: err})
 				continue
 			}
 		}
@@ -76,7 +76,22 @@ func (b *Inbox) grouped(ctx context.Context, due []Record) (groups []*group, pro
 		}
 		g.events = append(g.events, member{r, at})
 	}
-	return groups, problems
+	return groups
+}
+
+// unplaced puts an event back whose payment can't be read, like any other that failed:
+// left due it would keep its place at the head of the queue, before events that can be
+// worked on, and nobody would ever hear of it. Where the store does not answer at all,
+// it can't be claimed either, stays due and costs no try.
+func (b *Inbox) unplaced(ctx context.Context, g *group) (did int, err error) {
+	t := b.take(ctx, g.events[0])
+	switch {
+	case t.dead:
+		return 1, t.err
+	case t.err != nil || !t.ok:
+		return 0, errors.Join(g.err, t.err)
+	}
+	return 1, errors.Join(g.err, b.later(ctx, t.Record, errUnplaced))
 }
 
 // work does one group: claim, read, settle. Where another process has the first
@@ -88,6 +103,9 @@ func (b *Inbox) work(ctx context.Context, g *group) (did int, err error) {
 	}
 	if first := g.events[0]; first.State != Pending {
 		return 1, b.tell(ctx, first.Record)
+	}
+	if g.err != nil {
+		return b.unplaced(ctx, g)
 	}
 	// The first one by itself, then the rest together, and so are they settled: writes
 	// that come at once share one commit.

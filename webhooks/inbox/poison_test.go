@@ -1,0 +1,94 @@
+package inbox_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
+	"github.com/trifecta-pay/trifecta/webhooks/inbox"
+)
+
+// spoil makes a stored payment unreadable, as one of a later program's is.
+func (r *rig) spoil(id string) {
+	r.t.Helper()
+	d, err := r.engine.Get(r.t.Context(), "payments", id)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	d.Body = []byte(`{"schema":99}`)
+	if err := r.engine.Replace(r.t.Context(), "payments", d, d.Version); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// Guards the queue against poison at its head: events of payments that can't be read
+// keep no others from being worked on, however many they are; they back off, and in the
+// end a human is told.
+func TestUnreadablePaymentsHoldNobodyBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *inbox.Options) { o.Batch = 10 })
+	var bad []string
+	for i := range 15 {
+		p := r.create(fmt.Sprint("bad", i))
+		bad = append(bad, r.stored(paid(fmt.Sprint("bad", i), p)))
+		r.spoil(p.ID)
+	}
+	r.clock.advance(time.Second)
+	p := r.create("good")
+	r.fake.pay(rootOf(p.ID))
+	good := r.stored(paid("good", p))
+	for range 4 {
+		_, _, _ = r.inbox.Step(t.Context()) // its errors name the payments that can't be read
+	}
+	r.wantState(good, inbox.Done, "")
+	r.wantStatus(p.ID, payment.StatusSucceeded)
+	if rec := r.wantState(bad[0], inbox.Pending, "payment_unreadable"); !rec.DueAt.After(r.clock.now()) {
+		t.Errorf("due at %s, want later", rec.DueAt)
+	}
+	for range 12 {
+		r.clock.advance(31 * time.Hour)
+		for range 3 {
+			_, _, _ = r.inbox.Step(t.Context())
+		}
+	}
+	r.wantState(bad[14], inbox.Dead, "payment_unreadable")
+	if got := r.alertsOf("webhook_dead"); len(got) != 1 {
+		t.Errorf("alerts %+v, want one", got)
+	}
+}
+
+// Guards the queue against events that nobody can be told of: they wait, and are told
+// as soon as that works.
+func TestUntoldAlertsHoldNobodyBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *inbox.Options) { o.Batch = 10 })
+	var parked []string
+	for i := range 15 {
+		h := paid(fmt.Sprint("live", i), r.create(fmt.Sprint("p", i)))
+		h.Live = true
+		parked = append(parked, r.stored(h))
+	}
+	r.clock.advance(time.Second)
+	p := r.create("good")
+	r.fake.pay(rootOf(p.ID))
+	good := r.stored(paid("good", p))
+	r.fault.set(func(pt store.WritePoint, _ faults.When) error {
+		if pt == store.PointAlertRaise {
+			return errDown
+		}
+		return nil
+	}, nil)
+	for range 4 {
+		_, _, _ = r.inbox.Step(t.Context()) // its errors say that nobody could be told
+	}
+	r.wantState(good, inbox.Done, "")
+	r.fault.up()
+	r.clock.advance(time.Minute)
+	r.step()
+	if rec := r.record(parked[14]); !rec.DueAt.IsZero() || len(r.alertsOf("webhook_parked")) != 1 {
+		t.Errorf("due at %s, alerts %+v", rec.DueAt, r.alertsOf("webhook_parked"))
+	}
+}
