@@ -18,7 +18,7 @@ import (
 // feed marks everything that waits, as the relay does after it stands in the feed.
 func (w *world) feed() error {
 	w.t.Helper()
-	waiting, unreadable, err := w.payments.Unfed(context.Background(), 500)
+	waiting, unreadable, _, err := w.payments.Unfed(context.Background(), 500, "")
 	if err != nil || len(unreadable) > 0 {
 		w.t.Fatal(err, unreadable)
 	}
@@ -247,7 +247,7 @@ func TestBatchOfSignalsSurvivesACrashAnywhere(t *testing.T) {
 		if w.tallied() != payments {
 			t.Errorf("tallied %d of %d", w.tallied(), payments)
 		}
-		waiting, _, err := w.payments.Unfed(context.Background(), 10)
+		waiting, _, _, err := w.payments.Unfed(context.Background(), 10, "")
 		signaling, err2 := w.rules.Signaling(context.Background(), w.now(), 10)
 		if err != nil || err2 != nil || len(waiting)+len(signaling) != 0 {
 			t.Errorf("left: %v, %v; %v, %v", waiting, signaling, err, err2)

@@ -271,26 +271,35 @@ func (s *Inbox) Change(ctx context.Context, id string, w inbox.Write, fn func(in
 	return out, changed && err == nil, inboxError(err)
 }
 
+// duePages bounds how many pages one call of Due looks through for an event that can be read.
+const duePages = 10
+
 // Due implements inbox.Store: events to work on, and final ones about which a
 // human has yet to hear. One that can't be read is left out and reported, beside
-// the others.
+// the others; a page of nothing but those does not hide what is behind it.
 func (s *Inbox) Due(ctx context.Context, now time.Time, limit int) ([]inbox.Record, error) {
-	docs, _, err := s.e.Query(ctx, inboxName, Query{
+	q := Query{
 		Index: "by_due", SortBy: "due", Limit: limit,
 		Where: []Filter{Where("state", In, string(inbox.Pending), string(inbox.Parked), string(inbox.Dead)), Where("due", Lte, now)},
-	})
-	if err != nil {
-		return nil, err
 	}
-	out := make([]inbox.Record, 0, len(docs))
+	var out []inbox.Record
 	var problems []error
-	for _, d := range docs {
-		r, err := s.of(d)
+	for range duePages {
+		docs, next, err := s.e.Query(ctx, inboxName, q)
 		if err != nil {
-			problems = append(problems, err)
-			continue
+			return nil, errors.Join(append(problems, err)...)
 		}
-		out = append(out, r.Event)
+		for _, d := range docs {
+			r, err := s.of(d)
+			if err != nil {
+				problems = append(problems, err)
+				continue
+			}
+			out = append(out, r.Event)
+		}
+		if q.After = next; len(out) > 0 || next == "" {
+			break
+		}
 	}
 	return out, errors.Join(problems...)
 }

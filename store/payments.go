@@ -324,12 +324,13 @@ func (s *Payments) SyncDue(ctx context.Context, now time.Time, limit int) ([]str
 	return s.due(ctx, "by_sync", "sync_at", now, limit)
 }
 
-// Unfed reads payments with events that no feed has yet, oldest change first. Those that
-// can't be read are named in unreadable and hide no others.
-func (s *Payments) Unfed(ctx context.Context, limit int) (found []*payment.Payment, unreadable []error, err error) {
-	docs, _, err := s.e.Query(ctx, paymentsName, Query{Index: "by_unfed", SortBy: "unfed_since", Limit: limit})
+// Unfed reads payments with events that no feed has yet, oldest change first, and the
+// cursor after them, empty at the end. Those that can't be read are named in unreadable
+// and hide no others.
+func (s *Payments) Unfed(ctx context.Context, limit int, after string) (found []*payment.Payment, unreadable []error, next string, err error) {
+	docs, next, err := s.e.Query(ctx, paymentsName, Query{Index: "by_unfed", SortBy: "unfed_since", Limit: limit, After: after})
 	if err != nil {
-		return nil, nil, portError(err)
+		return nil, nil, "", portError(err)
 	}
 	for _, d := range docs {
 		p, err := s.of(d)
@@ -339,7 +340,7 @@ func (s *Payments) Unfed(ctx context.Context, limit int) (found []*payment.Payme
 		}
 		found = append(found, p)
 	}
-	return found, unreadable, nil
+	return found, unreadable, next, nil
 }
 
 func (s *Payments) due(ctx context.Context, index, field string, until time.Time, limit int) ([]string, error) {

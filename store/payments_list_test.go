@@ -298,7 +298,7 @@ func TestPaymentQueues(t *testing.T) {
 		got, err = s.SyncDue(t.Context(), at.Add(-time.Millisecond), 10)
 		check("sync", got, err, "pay_001", "pay_002")
 		unfed := func(limit int) ([]string, error) {
-			found, unreadable, err := s.Unfed(t.Context(), limit)
+			found, unreadable, _, err := s.Unfed(t.Context(), limit, "")
 			var ids []string
 			for _, p := range found {
 				ids = append(ids, p.ID)

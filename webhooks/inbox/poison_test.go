@@ -11,15 +11,15 @@ import (
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
 )
 
-// spoil makes a stored payment unreadable, as one of a later program's is.
-func (r *rig) spoil(id string) {
+// spoil makes a stored record unreadable, as one of a later program's is.
+func (r *rig) spoil(collection, id string) {
 	r.t.Helper()
-	d, err := r.engine.Get(r.t.Context(), "payments", id)
+	d, err := r.engine.Get(r.t.Context(), collection, id)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	d.Body = []byte(`{"schema":99}`)
-	if err := r.engine.Replace(r.t.Context(), "payments", d, d.Version); err != nil {
+	if err := r.engine.Replace(r.t.Context(), collection, d, d.Version); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -34,7 +34,7 @@ func TestUnreadablePaymentsHoldNobodyBack(t *testing.T) {
 	for i := range 15 {
 		p := r.create(fmt.Sprint("bad", i))
 		bad = append(bad, r.stored(paid(fmt.Sprint("bad", i), p)))
-		r.spoil(p.ID)
+		r.spoil("payments", p.ID)
 	}
 	r.clock.advance(time.Second)
 	p := r.create("good")
@@ -91,4 +91,21 @@ func TestUntoldAlertsHoldNobodyBack(t *testing.T) {
 	if rec := r.record(parked[14]); !rec.DueAt.IsZero() || len(r.alertsOf("webhook_parked")) != 1 {
 		t.Errorf("due at %s, alerts %+v", rec.DueAt, r.alertsOf("webhook_parked"))
 	}
+}
+
+// Guards the queue against events that can't be read themselves.
+func TestUnreadableEventsHoldNobodyBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *inbox.Options) { o.Batch = 10 })
+	for i := range 25 {
+		r.spoil("inbox", r.stored(paid(fmt.Sprint("bad", i), r.create(fmt.Sprint("p", i)))))
+	}
+	r.clock.advance(time.Second)
+	p := r.create("good")
+	r.fake.pay(rootOf(p.ID))
+	good := r.stored(paid("good", p))
+	if _, _, err := r.inbox.Step(t.Context()); err == nil {
+		t.Error("nobody hears of the events that can't be read")
+	}
+	r.wantState(good, inbox.Done, "")
 }

@@ -124,8 +124,9 @@ type Pages interface {
 // Payments is where events come from.
 type Payments interface {
 	// Unfed reads payments with events in their outbox, oldest change first, at most
-	// limit. Those that can't be read are named in unreadable and hide no others.
-	Unfed(ctx context.Context, limit int) (found []*payment.Payment, unreadable []error, err error)
+	// limit, and the cursor after them, empty at the end. Those that can't be read are
+	// named in unreadable and hide no others.
+	Unfed(ctx context.Context, limit int, after string) (found []*payment.Payment, unreadable []error, next string, err error)
 	Get(ctx context.Context, id string) (*payment.Payment, error)
 }
 

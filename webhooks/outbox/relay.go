@@ -36,8 +36,9 @@ type RelayOptions struct {
 type Relay struct {
 	opts RelayOptions
 
-	mu   sync.Mutex
-	ends map[tenant]Page // where feeds end, as we left them, with nothing to mark
+	mu      sync.Mutex
+	ends    map[tenant]Page // where feeds end, as we left them, with nothing to mark
+	further string          // where to look on, past what can't be fed
 }
 
 // maxEnds bounds the feeds whose last page is kept in memory.
@@ -78,12 +79,55 @@ func (r *Relay) Step(ctx context.Context) (did int, next time.Time, err error) {
 	// What is known of pages is taken before payments are read (see the package
 	// comment), and by one Step only.
 	ends := r.takeEnds()
-	waiting, problems, err := r.opts.Payments.Unfed(ctx, r.opts.Batch)
-	if err != nil {
-		r.keepEnds(ends)
-		return 0, next, fmt.Errorf("outbox: unfed payments: %w", err)
+	defer r.keepEnds(ends)
+	did, after, err := r.page(ctx, ends, "")
+	if did > 0 || after == "" {
+		if after != "" {
+			next = now
+		}
+		return did, next, err
 	}
-	found := len(waiting) + len(problems)
+	// The head of the queue is full of what can't be fed. Others wait behind it: some more
+	// pages are looked through, and the next Step goes on behind them.
+	problems := []error{err}
+	if at := r.lookOn(); at != "" {
+		after = at
+	}
+	for range maxFurther {
+		n, on, err := r.page(ctx, ends, after)
+		did += n
+		problems = append(problems, err)
+		if after = on; after == "" {
+			break
+		}
+	}
+	r.lookOnFrom(after)
+	return did, next, errors.Join(problems...)
+}
+
+// maxFurther bounds how many pages of payments one Step looks through behind a first one
+// of which nothing could be fed.
+const maxFurther = 4
+
+func (r *Relay) lookOn() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.further
+}
+
+func (r *Relay) lookOnFrom(after string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.further = after
+}
+
+// page feeds one page of waiting payments. next is the cursor after it, empty where no
+// more wait.
+func (r *Relay) page(ctx context.Context, ends map[tenant]Page, after string) (did int, next string, err error) {
+	waiting, problems, next, err := r.opts.Payments.Unfed(ctx, r.opts.Batch, after)
+	if err != nil {
+		return 0, "", fmt.Errorf("outbox: unfed payments: %w", err)
+	}
 	var order []tenant
 	of := map[tenant][]*payment.Payment{}
 	for _, p := range waiting {
@@ -102,10 +146,6 @@ func (r *Relay) Step(ctx context.Context) (did int, next time.Time, err error) {
 		if err != nil {
 			problems = append(problems, fmt.Errorf("outbox: feed of %s %s: %w", t.mode, t.app, err))
 		}
-	}
-	r.keepEnds(ends)
-	if found == r.opts.Batch && did > 0 {
-		next = now
 	}
 	return did, next, errors.Join(problems...)
 }

@@ -82,13 +82,13 @@ type meanwhile struct {
 	do func()
 }
 
-func (m *meanwhile) Unfed(ctx context.Context, limit int) ([]*payment.Payment, []error, error) {
-	found, unreadable, err := m.Payments.Unfed(ctx, limit)
+func (m *meanwhile) Unfed(ctx context.Context, limit int, after string) ([]*payment.Payment, []error, string, error) {
+	found, unreadable, next, err := m.Payments.Unfed(ctx, limit, after)
 	if do := m.do; do != nil {
 		m.do = nil
 		do()
 	}
-	return found, unreadable, err
+	return found, unreadable, next, err
 }
 
 // Guards I9 against one relay that is stepped twice at once: where one Step left the feed,
