@@ -152,8 +152,15 @@ func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner str
 			return nil
 		}
 		now := s.now()
-		if s.lapsedPolicy(p, *op) {
-			p.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: policyChanged}}, nil, now)
+		why := ""
+		switch {
+		case s.lapsedPolicy(p, *op):
+			why = policyChanged
+		case p.Overtaken(*op):
+			why = "overtaken"
+		}
+		if why != "" {
+			p.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: why}}, nil, now)
 			return nil
 		}
 		started = p.Start(opID, owner, s.opts.Lease, s.plan(p, *op, now), now)

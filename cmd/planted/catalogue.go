@@ -27,7 +27,7 @@ const (
 // redundant defences hide each other's bugs.
 func catalogue() []bug {
 	var out []bug
-	for _, of := range [][]bug{moneyBugs(), orderBugs(), promiseBugs(), readingBugs(), feedBugs(), doorBugs(), signatureBugs(), storeBugs()} {
+	for _, of := range [][]bug{moneyBugs(), captureBugs(), orderBugs(), promiseBugs(), readingBugs(), feedBugs(), doorBugs(), signatureBugs(), storeBugs()} {
 		out = append(out, of...)
 	}
 	return out
@@ -63,9 +63,15 @@ func moneyBugs() []bug {
 		},
 		{
 			name: "dispute_not_counted", file: "gateway/payment/amounts.go", pkg: inPayment, test: "TestDisputedAndFees",
-			old: `			sum += d.Withheld
-`, new: `			sum += 0 * d.Withheld
+			old: `			sum += d.taken()
+`, new: `			sum += 0 * d.taken()
 `,
+		},
+		{
+			name: "reversed_money_given_back_again", file: "gateway/payment/next.go", pkg: inPayment, test: "TestReversedCaptureIsNotOwed",
+			old: `		if r.Capture == c.Key.ID && r.Amount.Currency == c.Amount.Currency {
+			left -= r.Amount.Minor`, new: `		if r.Capture == c.Key.ID && r.Amount.Currency == c.Amount.Currency {
+			left -= 0 * r.Amount.Minor`,
 		},
 		{
 			name: "release_counted_as_refund", file: "providers/stripe/facts.go", pkg: inStripe, test: "TestReleasesAreNoRefunds",
@@ -92,6 +98,18 @@ func moneyBugs() []bug {
 			old: `		if fraction[len(fraction)-1] != '0' {`, new: `		if len(fraction) > 3 && fraction[len(fraction)-1] != '0' {`,
 		},
 		{
+			name: "late_money_without_alert", file: "gateway/payment/payment.go", pkg: inPayment, test: "TestLateMoneyAlerts",
+			old: `	dead := before.Status == StatusCanceled || before.Status == StatusExpired || before.Status == StatusFailed
+`, new: `	dead := before.Status == StatusFailed && after.Status == before.Status
+`,
+		},
+	}
+}
+
+// captureBugs take money again, or when nobody wants it any more.
+func captureBugs() []bug {
+	return []bug{
+		{
 			name: "abandoned_order_captured", file: "gateway/payment/next.go", pkg: inGateway, test: "TestAbandonedOrderIsNeverCaptured",
 			old: `		case p.Facts.Abandoned(a.N):
 			due = append(due, p.dueVoids(a.N, now)...)
@@ -99,21 +117,27 @@ func moneyBugs() []bug {
 		},
 		{
 			name: "capture_due_while_paid", file: "gateway/payment/next.go", pkg: inPayment, test: "TestCaptureIsNotDueTwice",
-			old: `	if c.Paid || c.Authorized || c.Canceled || len(p.Facts.uncounted()) > 0 || p.Facts.pendingCapture() {
+			old: `	if p.Facts.over(c) {
 		return false
 	}
 `, new: `	_ = c
 `,
 		},
 		{
-			name: "declined_capture_tried_for_ever", file: "gateway/payment/next.go", pkg: inPayment, test: "TestDeclinedCaptureWaitsForTheCustomer",
-			old: `			waiting = waiting || !f.has(returnedID(d)) && !approvedAfter(fact, d)`, new: `			waiting = waiting && approvedAfter(fact, d)`,
+			name: "two_orders_captured_at_once", file: "gateway/payment/next.go", pkg: inPayment, test: "TestOneCaptureAmongAttempts",
+			old: `	taking := p.Unfinished(0, OpAuthorize, OpCapture) != nil
+`, new: `	taking := false
+`,
 		},
 		{
-			name: "late_money_without_alert", file: "gateway/payment/payment.go", pkg: inPayment, test: "TestLateMoneyAlerts",
-			old: `	dead := before.Status == StatusCanceled || before.Status == StatusExpired || before.Status == StatusFailed
-`, new: `	dead := before.Status == StatusFailed && after.Status == before.Status
+			name: "overtaken_capture_sent", file: "gateway/operations.go", pkg: inGateway, test: "TestCaptureThatWasOvertakenIsNotSent",
+			old: `		case p.Overtaken(*op):
+`, new: `		case p.Overtaken(*op) && op.Tries > 99:
 `,
+		},
+		{
+			name: "declined_capture_tried_for_ever", file: "gateway/payment/next.go", pkg: inPayment, test: "TestDeclinedCaptureWaitsForTheCustomer",
+			old: `			waiting = waiting || !f.has(returnedID(d)) && !approvedAfter(fact, d)`, new: `			waiting = waiting && approvedAfter(fact, d)`,
 		},
 	}
 }

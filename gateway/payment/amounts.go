@@ -42,12 +42,12 @@ func (f Facts) Amounts(operations []Operation) Amounts {
 		}
 	}
 	if f.Terms.Manual {
-		a.Expected = 0
+		var sum int64
 		for _, c := range f.acceptedCaptures() {
-			a.Expected += c.Amount.Minor
+			sum += c.Amount.Minor
 		}
-		if a.Expected == 0 {
-			a.Expected = f.Terms.Amount.Minor
+		if sum > 0 { // before, what is held, which a discount may have changed
+			a.Expected = sum
 		}
 	}
 	a.Refunded, a.RefundPending = f.refundSums(operations)
@@ -91,26 +91,38 @@ func (f Facts) refundSums(operations []Operation) (succeeded, pending int64) {
 
 func (f Facts) disputed() int64 {
 	var sum int64
+	for _, d := range f.Disputes {
+		if d.Amount.Currency == f.Terms.Amount.Currency {
+			sum += d.taken()
+		}
+	}
+	for _, r := range f.unexplained() {
+		if r.Amount.Currency == f.Terms.Amount.Currency {
+			sum += r.Amount.Minor
+		}
+	}
+	return sum
+}
+
+// unexplained are the reversals that no dispute or refund on record accounts for.
+func (f Facts) unexplained() []Reversal {
 	explained := make(map[string]bool, len(f.Disputes)+len(f.Refunds))
 	for _, d := range f.Disputes {
-		if d.Stage != "inquiry" && d.Amount.Currency == f.Terms.Amount.Currency {
-			sum += d.Withheld
-		}
 		explained[d.Key.ID] = true
-		if d.Withheld > 0 {
+		if d.taken() > 0 {
 			explained["capture:"+d.Capture] = true
 		}
 	}
 	for _, r := range f.Refunds {
 		explained[r.Key.ID] = true
 	}
+	var out []Reversal
 	for _, r := range f.Reversals {
-		if explained[r.Dispute] || explained[r.Key.ID] || explained["capture:"+r.Capture] || r.Amount.Currency != f.Terms.Amount.Currency {
-			continue
+		if !explained[r.Dispute] && !explained[r.Key.ID] && !explained["capture:"+r.Capture] {
+			out = append(out, r)
 		}
-		sum += r.Amount.Minor
 	}
-	return sum
+	return out
 }
 
 func (f Facts) feeSums() (fee, net []Money) {

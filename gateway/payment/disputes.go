@@ -47,6 +47,17 @@ type Dispute struct {
 	Stamp
 }
 
+// taken is what a dispute keeps from the merchant, in minor units. As long as somebody
+// only asks that is nothing, but an inquiry can end against the merchant, too: PayPal's
+// does when an offer to pay back is accepted (PayPal OpenAPI customer disputes v1:
+// INQUIRY_OFFER_PARTIAL_REFUND, PARTIAL_REFUND_OFFER_ACCEPTED).
+func (d Dispute) taken() int64 {
+	if d.Stage == StageInquiry && d.Status != DisputeLost {
+		return 0
+	}
+	return d.Withheld
+}
+
 // EvidenceState is what the provider says of our answer to a dispute.
 type EvidenceState struct {
 	Given     bool  `json:",omitzero"` // some evidence lies at the provider, submitted or not

@@ -17,6 +17,7 @@ const maxDeclinedCaptures = 5
 func (p *Payment) Next(now time.Time) []Operation {
 	var due []Operation
 	c := p.Facts.Conditions()
+	taking := p.Unfinished(0, OpAuthorize, OpCapture) != nil
 	for _, a := range p.Facts.Opened {
 		fact, known := p.Facts.AttemptFact(a.N)
 		if !known || p.Unfinished(a.N, OpCreate, OpClose, OpAuthorize, OpCapture, OpVoid) != nil {
@@ -31,7 +32,8 @@ func (p *Payment) Next(now time.Time) []Operation {
 		case c.Conflict:
 		case open && !now.Before(p.ExpiresAt):
 			due = append(due, p.newOperation(OpClose, a.N, fact.Key.ID, "deadline", now))
-		case !open && fact.State == AttemptApproved && p.captureDue(fact, c):
+		case !open && !taking && fact.State == AttemptApproved && p.captureDue(fact, c):
+			taking = true // an order that was gone can come back approved beside the one after it
 			due = append(due, p.dueCapture(fact, now))
 		}
 	}
@@ -79,7 +81,7 @@ func vainWait(vain int) time.Duration {
 // payment is taken, held or on its way, nor where our own capture took effect
 // and only its sighting is missing.
 func (p *Payment) captureDue(fact AttemptFact, c Conditions) bool {
-	if c.Paid || c.Authorized || c.Canceled || len(p.Facts.uncounted()) > 0 || p.Facts.pendingCapture() {
+	if p.Facts.over(c) {
 		return false
 	}
 	for _, op := range p.Operations {
@@ -88,6 +90,24 @@ func (p *Payment) captureDue(fact AttemptFact, c Conditions) bool {
 		}
 	}
 	return true
+}
+
+// over says that nothing may be taken of this payment by itself any more: its money is
+// taken, held or on its way, or its end was told.
+func (f Facts) over(c Conditions) bool {
+	return c.Paid || c.Authorized || c.Canceled || c.Deadline || len(f.uncounted()) > 0 || f.pendingCapture()
+}
+
+// Overtaken says that a capture which became due by itself has certainly not been done,
+// and is due no more: while it waited for its provider, the payment was paid in another
+// attempt, say, or is held as conflicted. What the app asked for stays its order.
+func (p *Payment) Overtaken(op Operation) bool {
+	sent := op.State != OpPending || op.Ambiguous || op.Generation > op.Run
+	if takes := op.Kind == OpCapture || op.Kind == OpAuthorize; !takes || sent || p.Facts.asked(op.run()) {
+		return false
+	}
+	c := p.Facts.Conditions()
+	return c.Conflict || p.Facts.over(c) || p.Facts.Abandoned(op.N)
 }
 
 // halted says that our capture of this approved attempt was declined and waits
@@ -173,8 +193,13 @@ func (p *Payment) captureLeft(c Capture) int64 {
 		}
 	}
 	for _, d := range p.Facts.Disputes {
-		if d.Capture == c.Key.ID && d.Stage != "inquiry" {
-			left -= d.Withheld
+		if d.Capture == c.Key.ID {
+			left -= d.taken()
+		}
+	}
+	for _, r := range p.Facts.unexplained() { // the customer has that back already
+		if r.Capture == c.Key.ID && r.Amount.Currency == c.Amount.Currency {
+			left -= r.Amount.Minor
 		}
 	}
 	return max(0, left)

@@ -324,6 +324,11 @@ func TestDisputedAndFees(t *testing.T) {
 	dispute := func(stage string, withheld int64) Facts {
 		return Facts{Disputes: []Dispute{{Key: stripeKey("d1"), Capture: "c1", Amount: usd(600), Stage: stage, Status: DisputeUnderReview, Withheld: withheld}}}
 	}
+	lostInquiry := func(withheld int64) Facts {
+		f := dispute("inquiry", withheld)
+		f.Disputes[0].Status = DisputeLost
+		return f
+	}
 	reversal := func(id, dispute string) Facts {
 		return Facts{Reversals: []Reversal{{Key: stripeKey(id), Capture: "c1", Amount: usd(70), Dispute: dispute}}}
 	}
@@ -333,6 +338,9 @@ func TestDisputedAndFees(t *testing.T) {
 		want int64
 	}{
 		{"inquiry", dispute("inquiry", 600), 0},
+		{"inquiry that was lost", lostInquiry(600), 600},
+		{"inquiry that was lost, and its reversal", with(lostInquiry(70), reversal("v1", "")), 70},
+		{"inquiry that keeps nothing explains nothing", with(dispute("inquiry", 600), reversal("v1", "")), 70},
 		{"chargeback", dispute("chargeback", 600), 600},
 		{"reversal alone", reversal("v1", ""), 70},
 		{"reversal of a dispute that withholds", with(dispute("chargeback", 600), reversal("v1", "d1")), 600},

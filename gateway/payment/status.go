@@ -120,6 +120,8 @@ func (f Facts) Conditions() Conditions {
 			f.outcome(fact, &c)
 		case fact.State == AttemptOpen, fact.State == AttemptApproved && f.halted(fact):
 			c.Open = true
+		case fact.State == AttemptApproved && (f.decided(DecisionCanceled, 0) || f.decided(DecisionDeadline, 0)):
+			// It was gone when the payment ended, and came back: it is never captured.
 		case fact.State == AttemptApproved, fact.State == AttemptProcessing:
 			c.Processing = true
 		case fact.State == AttemptCanceled:
