@@ -215,6 +215,10 @@ type SweepItem struct {
 	// Done: the money has moved. Paid alone may mean that it is on its way, as in
 	// Stripe's list of refunds; false where a list does not tell the two apart.
 	Done bool `json:",omitzero"`
+	// Counted: the payment that a paid row is about shows this very row once it was read.
+	// Where it does not, money moved that nobody counts. False where a provider's list
+	// has more rows than its objects tell of.
+	Counted bool `json:",omitzero"`
 }
 
 // SweepPage is one page of a list. Next is empty on the last page.

@@ -41,10 +41,12 @@ func compare(p *payment.Payment, account string, item providers.SweepItem, at ti
 		switch {
 		case !known:
 			return missing
-		case readAfter(p.Facts, account, n, at):
-			return reflected
+		case !readAfter(p.Facts, account, n, at):
+			return stale
+		case item.Counted:
+			return missing
 		}
-		return stale
+		return reflected
 	}
 	switch {
 	case !s.agrees:

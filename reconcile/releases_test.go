@@ -7,6 +7,7 @@ import (
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/store"
 )
 
 // hold is a payment at Stripe whose money is held, found by reconcile alone.
@@ -92,4 +93,41 @@ func TestReturnedDebitIsNoDiscrepancy(t *testing.T) {
 		t.Errorf("%d readings in half an hour in which nothing happened", reads)
 	}
 	s.quiet()
+}
+
+// Promise I2: what a bank takes back of a payment that had succeeded, with nothing but a
+// balance transaction to tell of it, is told to a human; the transactions that payments
+// show alarm nobody.
+func TestMoneyTakenBackIsADiscrepancy(t *testing.T) {
+	t.Parallel()
+	s := newStreet(t)
+	p := s.create(stripeAcct, 5000)
+	s.control(stripeAcct, "checkout/"+root(p)+"/pay", map[string]any{"method": "async"})
+	s.pass(3 * time.Minute)
+	f, _ := s.get(p.ID).Facts.AttemptFact(1)
+	s.control(stripeAcct, "captures/"+f.Refs.Charge+"/settle", map[string]any{"outcome": "completed"})
+	s.pass(20 * time.Minute)
+	refund, _ := s.control(stripeAcct, "refunds", map[string]any{"charge": f.Refs.Charge, "amount": 1000})["refund"].(string)
+	s.pass(10 * time.Minute)
+	s.control(stripeAcct, "refunds/"+refund+"/fail", nil)
+	s.pass(10 * time.Minute)
+	dispute, _ := s.control(stripeAcct, "disputes", map[string]any{"charge": f.Refs.Charge, "amount": 2000})["dispute"].(string)
+	s.pass(10 * time.Minute)
+	s.control(stripeAcct, "disputes/"+dispute+"/resolve", map[string]any{"outcome": "won"})
+	s.pass(20 * time.Minute)
+	if got := s.get(p.ID); got.Status() != payment.StatusSucceeded || got.Amounts().Refundable != 5000 {
+		t.Fatalf("%s %+v; troubles %q", got.Status(), got.Amounts(), s.troubles())
+	}
+	s.quiet()
+
+	id, _ := s.control(stripeAcct, "captures/"+f.Refs.Charge+"/take_back", nil)["balance_transaction"].(string)
+	s.pass(30 * time.Minute)
+	found, _, err := s.differ.List(t.Context(), store.DiscrepancyFilter{Payment: p.ID, State: "open", Limit: 10})
+	if err != nil || len(found) != 1 || found[0].Object.ID != id || found[0].Severity != "critical" || found[0].Amount.Minor != -5000 {
+		t.Errorf("discrepancies %+v, %v; troubles %q", found, err, s.troubles())
+	}
+	s.pass(24 * time.Hour)
+	if reads := s.reads(func() { s.pass(30 * time.Minute) }); reads > 4 {
+		t.Errorf("%d readings in half an hour in which nothing happened", reads)
+	}
 }

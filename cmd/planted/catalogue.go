@@ -82,6 +82,10 @@ func moneyBugs() []bug {
 			old: `		add(c.ID, c.FailureBalanceTransaction)`, new: ``,
 		},
 		{
+			name: "money_taken_back_unseen", file: "reconcile/diff.go", pkg: inReconcile, test: "TestMoneyTakenBackIsADiscrepancy",
+			old: `		case item.Counted:`, new: `		case false:`,
+		},
+		{
 			name: "won_dispute_still_withheld", file: "providers/stripe/disputes.go", pkg: inStripe, test: "TestDisputeFacts",
 			old: `	case !same && last.Amount < 0:`, new: `	case !same && taken > 0:`,
 		},

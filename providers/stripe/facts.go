@@ -34,6 +34,7 @@ func (a *Adapter) observation(op string, s snapshot, n int, complete bool) (paym
 	}
 	obs.Facts.Captures = m.captures()
 	obs.Facts.Refunds = m.refunds()
+	obs.Facts.Reversals = m.reversals()
 	obs.Facts.Disputes = m.disputes()
 	obs.Facts.Warnings, obs.Facts.Reviews = m.warnings(), m.reviews()
 	obs.Facts.Fees = m.fees()
@@ -316,6 +317,27 @@ func (m *mapper) refunds() []payment.Refund {
 		if c := m.chargeOf(r); c != nil && captured(c) && !released(r, c, m.s.refunds) {
 			out = append(out, m.refund(r))
 		}
+	}
+	return out
+}
+
+// reversals are what banks took back of payments that had succeeded, where the charge
+// names it. The amount is in settlement currency: where that is another, all is gone.
+func (m *mapper) reversals() []payment.Reversal {
+	var out []payment.Reversal
+	for _, c := range m.s.charges {
+		t := c.FailureBalanceTransaction
+		if t == nil || t.ID == "" || t.Currency == "" || !captured(c) {
+			continue
+		}
+		amount := c.AmountCaptured
+		if t.Currency == c.Currency {
+			amount = max(0, -t.Amount)
+		}
+		out = append(out, payment.Reversal{
+			Key: m.a.key(t.ID), Capture: c.ID, Amount: m.money(amount, c.Currency),
+			Stamp: payment.Stamp{Created: unix(t.Created), AsOf: unix(t.Created)},
+		})
 	}
 	return out
 }

@@ -104,3 +104,38 @@ func TestDeclinedCardsCostNoReads(t *testing.T) {
 		t.Errorf("read %v, %v", paths, err)
 	}
 }
+
+// TestTakenBackAfterSuccess: what a bank took back of a payment that had succeeded is a
+// reversal where the charge names it, and is swept as money that moved, which the payment
+// must show, whatever it is reported as.
+func TestTakenBackAfterSuccess(t *testing.T) {
+	t.Parallel()
+	for currency, want := range map[string]int64{"usd": 900, "eur": 1000} {
+		s := paidSnapshot(t)
+		s.charges[0].FailureBalanceTransaction = parse[stripesdk.BalanceTransaction](t,
+			fmt.Sprintf(`{"id":"txn_back","created":30,"amount":-900,"fee":0,"net":-900,"currency":%q,"type":"payment_reversal"}`, currency))
+		got := mapped(t, s).Facts
+		if len(got.Reversals) != 1 || got.Reversals[0].Key.ID != "txn_back" || got.Reversals[0].Capture != "ch_1" || got.Reversals[0].Amount.Minor != want ||
+			!got.Reversals[0].AsOf.Equal(time.Unix(30, 0)) {
+			t.Errorf("%s: %+v", currency, got.Reversals)
+		}
+	}
+	for row, want := range map[string]struct{ paid, counted bool }{
+		`"type":"payment_reversal","reporting_category":"other_adjustment"`:       {true, true},
+		`"type":"payment_reversal","reporting_category":"a_new_one"`:              {true, true},
+		`"type":"charge","reporting_category":"charge"`:                           {true, true},
+		`"type":"payment_failure_refund","reporting_category":"charge_failure"`:   {true, true},
+		`"type":"adjustment","reporting_category":"dispute"`:                      {true, false},
+		`"type":"refund","reporting_category":"partial_capture_reversal"`:         {false, false},
+		`"type":"payout","reporting_category":"payout"`:                           {false, false},
+		`"type":"charge","reporting_category":"charge","currency":"isk","fee":55`: {true, false},
+	} {
+		a := against(t, func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"object":"list","url":"/v1/balance_transactions","data":[{"id":"txn_1","object":"balance_transaction","created":9,"amount":-900,"net":-900,"currency":"usd",%s}]}`, row)
+		})
+		page, err := a.Sweep(t.Context(), listTransactions, time.Unix(1, 0), time.Unix(60, 0), "")
+		if err != nil || len(page.Items) != 1 || page.Items[0].Paid != want.paid || page.Items[0].Counted != want.counted {
+			t.Errorf("%s: %+v, %v", row, page.Items, err)
+		}
+	}
+}

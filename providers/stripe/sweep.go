@@ -230,15 +230,22 @@ func (a *Adapter) sweepTransactions(w window) (rows, error) {
 		func(x *stripesdk.BalanceTransaction) providers.SweepItem {
 			t := trail{}
 			t.sawSource(x.Source)
-			return t.item(kindTransaction, x.ID, lenient(x.Amount, x.Currency), x.Created, ofPayments(x.ReportingCategory))
+			item := t.item(kindTransaction, x.ID, lenient(x.Amount, x.Currency), x.Created, ofPayments(x))
+			item.Counted = item.Paid && counted(x)
+			return item
 		})
 }
 
 // ofPayments says whether a balance transaction is about somebody's payment, as
 // opposed to payouts, top-ups and Stripe's own bills, and to what a partial capture did
 // not take: nobody ever had that.
-func ofPayments(c stripesdk.BalanceTransactionReportingCategory) bool {
-	switch c {
+func ofPayments(x *stripesdk.BalanceTransaction) bool {
+	// What a bank took back of a payment that had succeeded (Stripe docs: balance
+	// transaction types); how that is reported is written nowhere.
+	if x.Type == stripesdk.BalanceTransactionTypePaymentReversal {
+		return true
+	}
+	switch x.ReportingCategory {
 	case stripesdk.BalanceTransactionReportingCategoryCharge,
 		stripesdk.BalanceTransactionReportingCategoryChargeFailure,
 		stripesdk.BalanceTransactionReportingCategoryRefund,
@@ -248,6 +255,18 @@ func ofPayments(c stripesdk.BalanceTransactionReportingCategory) bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// counted says whether reading a payment brings this very transaction, as a fee: those of
+// its charges and refunds. Disputes have a list of their own, and show two of theirs at
+// most; one without an exact meaning is left out.
+func counted(x *stripesdk.BalanceTransaction) bool {
+	switch x.ReportingCategory {
+	case stripesdk.BalanceTransactionReportingCategoryDispute, stripesdk.BalanceTransactionReportingCategoryDisputeReversal:
+		return false
+	default:
+		return lenient(x.Fee, x.Currency).Currency != "" && lenient(x.Net, x.Currency).Currency != ""
 	}
 }
 

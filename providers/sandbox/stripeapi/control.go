@@ -44,6 +44,7 @@ func (a *API) controlRoutes() {
 		"POST /_sandbox/checkout/{id}/cancel":       (*API).controlBack,
 		"POST /_sandbox/checkout/{id}/expire":       (*API).controlExpire,
 		"POST /_sandbox/captures/{id}/settle":       (*API).controlSettle,
+		"POST /_sandbox/captures/{id}/take_back":    (*API).controlTakeBack,
 		"POST /_sandbox/authorizations/{id}/expire": (*API).controlLapse,
 		"POST /_sandbox/refunds":                    (*API).controlRefund,
 		"POST /_sandbox/refunds/{id}/fail":          (*API).controlFailRefund,
@@ -178,6 +179,22 @@ func (a *API) controlSettle(id string, in controlInput) (obj, *controlFail) {
 	}
 	a.settleAsync(ch, in.Outcome == "completed")
 	return obj{"capture": ch.id, "status": ch.status}, nil
+}
+
+// controlTakeBack is a bank that takes a payment back after it succeeded, without a
+// dispute: a balance transaction is all there is of it (Stripe docs: balance transaction
+// types, payment_reversal). That the charge does not name it is assumed.
+func (a *API) controlTakeBack(id string, _ controlInput) (obj, *controlFail) {
+	ch, fail := a.controlCharge(id)
+	if fail != nil {
+		return nil, fail
+	}
+	if ch.status != "succeeded" || !ch.done {
+		return nil, controlErr(http.StatusConflict, "only a captured charge can be taken back")
+	}
+	t := a.newTxn(ch.owner, "payment_reversal", "other_adjustment", ch.id, -ch.captured, 0, ch.currency)
+	a.ledger(ch, t.id, "reversal", ch.captured)
+	return obj{"balance_transaction": t.id}, nil
 }
 
 func (a *API) controlLapse(id string, _ controlInput) (obj, *controlFail) {
