@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,5 +130,27 @@ func TestMoneyTakenBackIsADiscrepancy(t *testing.T) {
 	s.pass(24 * time.Hour)
 	if reads := s.reads(func() { s.pass(30 * time.Minute) }); reads > 4 {
 		t.Errorf("%d readings in half an hour in which nothing happened", reads)
+	}
+}
+
+// Promise I2: of foreign money that was captured in part, people are told the sum that
+// moved, not the one that was held.
+func TestForeignPartialCaptureIsToldAsTaken(t *testing.T) {
+	t.Parallel()
+	s := newStreet(t)
+	made := s.call(stripeAcct, "/v1/payment_intents", nil, url.Values{
+		"amount": {"1000"}, "currency": {"usd"}, "capture_method": {"manual"}, "payment_method": {"pm_card_visa"}, "confirm": {"true"},
+		"payment_method_types[]": {"card"},
+	})
+	id, _ := made["id"].(string)
+	s.call(stripeAcct, "/v1/payment_intents/"+id+"/capture", nil, url.Values{"amount_to_capture": {"400"}})
+	s.pass(30 * time.Minute)
+	told := s.told("foreign_money")
+	if len(told) != 1 || !strings.Contains(told[0].Message, "(400 usd in minor units)") {
+		t.Errorf("told %+v; troubles %q", told, s.troubles())
+	}
+	orphans, _, err := s.orphans.List(t.Context(), stripeAcct, 100, "")
+	if err != nil || len(orphans) != 1 || orphans[0].Amount != (payment.Money{Minor: 400, Currency: "usd"}) {
+		t.Errorf("orphans %+v, %v", orphans, err)
 	}
 }

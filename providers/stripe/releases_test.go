@@ -184,6 +184,13 @@ func TestSweepOfReleases(t *testing.T) {
 	if len(items) != 2 {
 		t.Errorf("%d transactions", len(items))
 	}
+	for _, list := range []string{listTransactions, listSessions, listIntents} { // whichever is walked first tells people
+		items, _ = walk(t, s.adapter, list, from, to)
+		items = slices.DeleteFunc(items, func(i providers.SweepItem) bool { return !i.Paid })
+		if len(items) != 1 || items[0].Amount != (payment.Money{Minor: 1400, Currency: "usd"}) {
+			t.Errorf("%s: what was taken is listed as %+v", list, items)
+		}
+	}
 }
 
 // TestSweepOfDoubtfulRelease: a refund whose balance transaction is not known and that is

@@ -143,7 +143,7 @@ func (a *Adapter) sweepSessions(w window) (rows, error) {
 		func(s *stripesdk.CheckoutSession) providers.SweepItem {
 			return providers.SweepItem{
 				Object: providers.Ref{Kind: kindSession, ID: s.ID}, Hint: sessionHint(s), Created: unix(s.Created),
-				Amount: lenient(s.AmountTotal, s.Currency),
+				Amount: sessionMoney(s),
 				Paid:   s.PaymentStatus == stripesdk.CheckoutSessionPaymentStatusPaid || holds(s.PaymentIntent),
 			}
 		})
@@ -156,8 +156,26 @@ func (a *Adapter) sweepIntents(w window) (rows, error) {
 			t := trail{}
 			t.sawIntent(p)
 			t.sawCharge(p.LatestCharge)
-			return t.item(kindIntent, p.ID, lenient(p.Amount, p.Currency), p.Created, holds(p))
+			return t.item(kindIntent, p.ID, intentMoney(p), p.Created, holds(p))
 		})
+}
+
+// intentMoney is what an intent took or holds, else what it asks for. Where a part was
+// captured, amount still says what was held at first.
+func intentMoney(p *stripesdk.PaymentIntent) payment.Money {
+	if ours := p.AmountReceived + p.AmountCapturable; holds(p) && ours > 0 {
+		return lenient(ours, p.Currency)
+	}
+	return lenient(p.Amount, p.Currency)
+}
+
+// sessionMoney is likewise what a session's intent took or holds, else what the session
+// asks for.
+func sessionMoney(s *stripesdk.CheckoutSession) payment.Money {
+	if holds(s.PaymentIntent) {
+		return intentMoney(s.PaymentIntent)
+	}
+	return lenient(s.AmountTotal, s.Currency)
 }
 
 // holds says that an intent took money or holds it.
@@ -230,10 +248,22 @@ func (a *Adapter) sweepTransactions(w window) (rows, error) {
 		func(x *stripesdk.BalanceTransaction) providers.SweepItem {
 			t := trail{}
 			t.sawSource(x.Source)
-			item := t.item(kindTransaction, x.ID, lenient(x.Amount, x.Currency), x.Created, ofPayments(x))
+			item := t.item(kindTransaction, x.ID, transactionMoney(x), x.Created, ofPayments(x))
 			item.Counted = item.Paid && counted(x)
 			return item
 		})
+}
+
+// transactionMoney is the sum of a balance transaction. That of a charge which was
+// captured in part is the whole one, and the rest goes back in a transaction of its own,
+// which is nobody's money: so the captured part counts.
+func transactionMoney(x *stripesdk.BalanceTransaction) payment.Money {
+	if x.ReportingCategory == stripesdk.BalanceTransactionReportingCategoryCharge && x.Source != nil {
+		if c := x.Source.Charge; c != nil && c.Captured && c.AmountCaptured > 0 && c.AmountCaptured < c.Amount && (x.Amount == c.Amount || x.Currency != c.Currency) {
+			return lenient(c.AmountCaptured, c.Currency)
+		}
+	}
+	return lenient(x.Amount, x.Currency)
 }
 
 // ofPayments says whether a balance transaction is about somebody's payment, as
