@@ -31,9 +31,12 @@ func run(ctx context.Context, args, environ []string, out, errOut io.Writer) int
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	if cmd, err := root.ExecuteContextC(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	if cmd, err := root.ExecuteContextC(ctx); err != nil {
 		if own, ok := errors.AsType[exitError](err); ok {
 			return own.code
+		}
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil { // a server that is told to stop ends without an error
+			err = fmt.Errorf("stopped before it was done: %w", err)
 		}
 		_, _ = fmt.Fprintln(errOut, "trifecta:", err)
 		if text := advice(cmd, err); text != "" {
