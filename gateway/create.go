@@ -248,7 +248,7 @@ func (s *Service) recreate(ctx context.Context, r Request, in CreateInput, app A
 	case op == nil:
 		return Answer{Payment: p, Replayed: true}, nil
 	case op.State == payment.OpFailed && op.Code == payment.CodeDeclined:
-		return Answer{}, declined(p, *op)
+		return Answer{Replayed: true}, declined(p, *op)
 	case op.State.Settled():
 		return Answer{Payment: p, Replayed: true}, nil
 	case op.Leased(s.now()):
@@ -263,7 +263,7 @@ func (s *Service) recreate(ctx context.Context, r Request, in CreateInput, app A
 	case after == nil:
 		return Answer{}, fmt.Errorf("gateway: operation %s vanished", op.ID)
 	case after.State == payment.OpFailed && after.Code == payment.CodeDeclined:
-		return Answer{}, declined(driven, *after)
+		return Answer{Replayed: true}, declined(driven, *after)
 	case after.State == payment.OpFailed && !driven.Answered:
 		return Answer{}, providerError(err, driven)
 	case !after.State.Settled():

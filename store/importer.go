@@ -10,8 +10,9 @@ import (
 type Importer interface {
 	// Import stores the documents (at most MaxLimit) under the versions they have, over whatever the collection holds
 	// under their ids, except a greater version: that stays, and is no error, so that a copier that was stopped for long
-	// and wakes up can't put an old state over a newer one. To go back in version, delete first. It is not one atomic write: after an error some may be stored and others not, and importing the
-	// same documents again is how to go on. Nobody else may be writing to the collection.
+	// and wakes up can't put an old state over a newer one. To go back in version, delete first. It is not one atomic
+	// write: after an error some may be stored and others not, and importing the same documents again is how to go on.
+	// Nobody else may be writing to the collection.
 	// ErrInvalid (also for a version below 1), ErrTooLarge, ErrUnavailable.
 	Import(ctx context.Context, coll string, docs []Doc) error
 }
