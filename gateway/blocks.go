@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -69,24 +70,35 @@ func (in BlockInput) subject() (risk.Ref, error) {
 	return refs[0], nil
 }
 
+// BlockAnswer is a block as it stands, and the decision that carries out what was asked
+// for beside it.
+type BlockAnswer struct {
+	Block    risk.Block
+	Decision risk.Decision
+	Replayed bool // this was a repetition
+}
+
 // SetBlock blocks somebody. The block is in force when it answers; what it closes and
 // gives back beside is carried out like a rule's decision, at once where the provider
 // answers, else later.
-func (s *Service) SetBlock(ctx context.Context, r Request, in BlockInput) (risk.Block, risk.Decision, error) {
-	var none risk.Decision
+func (s *Service) SetBlock(ctx context.Context, r Request, in BlockInput) (BlockAnswer, error) {
 	if err := s.riskOff(); err != nil {
-		return risk.Block{}, none, err
+		return BlockAnswer{}, err
 	}
 	ref, err := in.subject()
 	if err != nil {
-		return risk.Block{}, none, err
+		return BlockAnswer{}, err
+	}
+	if err := s.blockScope(r.Caller, &in); err != nil {
+		return BlockAnswer{}, err
 	}
 	now := s.now()
 	if !in.ExpiresAt.IsZero() && !in.ExpiresAt.After(now) {
-		return risk.Block{}, none, payment.Invalid("/expires_at", "must be in the future")
-	}
-	if err := s.blockScope(r.Caller, &in); err != nil {
-		return risk.Block{}, none, err
+		if _, err := s.opts.Risk.Store.Decision(ctx, r.id("rde")); errors.Is(err, ErrNotFound) { // else a repetition, after its end
+			return BlockAnswer{}, payment.Invalid("/expires_at", "must be in the future")
+		} else if err != nil {
+			return BlockAnswer{}, storeError(err)
+		}
 	}
 	d := risk.Decision{
 		ID: r.id("rde"), App: in.App, Mode: in.Mode, Rule: risk.Manual, Subject: ref, Actions: []risk.Action{risk.ActBlock}, State: risk.Pending,
@@ -99,21 +111,21 @@ func (s *Service) SetBlock(ctx context.Context, r Request, in BlockInput) (risk.
 	if in.Refund {
 		d.Actions = append(d.Actions, risk.ActRefund)
 	}
-	stored, _, err := s.opts.Risk.Store.InsertDecision(ctx, d)
+	stored, created, err := s.opts.Risk.Store.InsertDecision(ctx, d)
 	if err != nil {
-		return risk.Block{}, none, storeError(err)
+		return BlockAnswer{}, storeError(err)
 	}
 	if stored.Fingerprint != r.Fingerprint {
-		return risk.Block{}, none, reused()
+		return BlockAnswer{}, reused()
 	}
 	if stored.State == risk.Pending { // the answer means that the block is in force
 		if err := s.block(ctx, stored); err != nil {
-			return risk.Block{}, none, err
+			return BlockAnswer{}, err
 		}
 	}
 	stored = s.visited(ctx, stored)
 	b, err := s.blockByID(ctx, risk.BlockID(in.App, in.Mode, ref))
-	return b, stored, err
+	return BlockAnswer{Block: b, Decision: stored, Replayed: !created}, err
 }
 
 // blockScope says in which app a caller may block: its own; an operator in any, or all.

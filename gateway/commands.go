@@ -244,31 +244,34 @@ func (s *Service) Sync(ctx context.Context, c Caller, id string) (*payment.Payme
 var decisions = map[string]payment.DecisionKind{"accept": payment.DecisionAccept, "refund": payment.DecisionRefund}
 
 // Resolve is the operator's decision on a conflicted payment.
-func (s *Service) Resolve(ctx context.Context, r Request, id, action string, captures []string, reason string) (*payment.Payment, error) {
+func (s *Service) Resolve(ctx context.Context, r Request, id, action string, captures []string, reason string) (Answer, error) {
 	if !r.Caller.Operator {
-		return nil, payment.NewError(payment.CodeForbidden, "Resolving a conflict needs an operator key.")
+		return Answer{}, payment.NewError(payment.CodeForbidden, "Resolving a conflict needs an operator key.")
 	}
 	if reason == "" {
-		return nil, payment.Invalid("/reason", "is required")
+		return Answer{}, payment.Invalid("/reason", "is required")
 	}
 	if len(captures) == 0 {
-		return nil, payment.Invalid("/captures", "must list at least one capture")
+		return Answer{}, payment.Invalid("/captures", "must list at least one capture")
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: reason}
-	opID := r.id("dec")
+	opID, known := r.id("dec"), false
 	p, err := s.change(ctx, id, src, func(c *payment.Payment) error {
+		known = false
 		for _, d := range c.Facts.Decisions {
 			if d.ID == opID { // decided already by this very request, or by another with its key
 				if decided := decisions[action]; d.Kind != decided || !slices.Equal(d.Objects, captures) || d.Reason != reason {
 					return reused()
 				}
+				known = true
 				return nil
 			}
 		}
 		return c.Resolve(action, captures, reason, r.command(s, opID))
 	})
 	if err != nil {
-		return nil, err
+		return Answer{}, err
 	}
-	return s.runDue(ctx, p, src)
+	p, err = s.runDue(ctx, p, src)
+	return Answer{Payment: p, Replayed: known}, err
 }

@@ -82,10 +82,10 @@ func TestResolve(t *testing.T) {
 	_, err = w.resolve("pay_none", "k", "refund", first)
 	wantCode(t, err, payment.CodeNotFound)
 	w.wantStatus(id, payment.StatusConflicted)
-	for range 2 {
-		p, err := w.resolve(id, "k", "refund", second)
-		if err != nil || p.Status() != payment.StatusSucceeded {
-			t.Fatalf("%v, %v", p, err)
+	for _, again := range []bool{false, true} {
+		a, err := w.decide(id, "k", "refund", second)
+		if err != nil || a.Replayed != again || a.Payment.Status() != payment.StatusSucceeded {
+			t.Fatalf("%+v, %v", a, err)
 		}
 	}
 	_, err = w.resolve(id, "k", "refund", first)

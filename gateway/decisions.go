@@ -45,8 +45,8 @@ func (s *Service) Decision(ctx context.Context, c Caller, id string) (risk.Decis
 }
 
 // ConfirmDecision lets a decision act that only said what it would do. One that has
-// acted already is marked as looked at.
-func (s *Service) ConfirmDecision(ctx context.Context, r Request, id, reason string) (risk.Decision, error) {
+// acted already is marked as looked at. replayed says that this was a repetition.
+func (s *Service) ConfirmDecision(ctx context.Context, r Request, id, reason string) (d risk.Decision, replayed bool, err error) {
 	return s.judge(ctx, r, id, reason, func(d *risk.Decision) error {
 		switch d.State {
 		case risk.DryRun, risk.Proposed:
@@ -61,8 +61,9 @@ func (s *Service) ConfirmDecision(ctx context.Context, r Request, id, reason str
 
 // ReverseDecision takes a decision back: its block is lifted, what it has not done yet
 // it will not do, and what the rules saw until now counts no more. Money given back and
-// payments canceled stay so: the steps say which.
-func (s *Service) ReverseDecision(ctx context.Context, r Request, id, reason string) (risk.Decision, error) {
+// payments canceled stay so: the steps say which. replayed says that this was a
+// repetition.
+func (s *Service) ReverseDecision(ctx context.Context, r Request, id, reason string) (d risk.Decision, replayed bool, err error) {
 	return s.judge(ctx, r, id, reason, func(d *risk.Decision) error {
 		d.State, d.NextAt = risk.Reversed, s.now()
 		for i := range d.Steps {
@@ -75,19 +76,20 @@ func (s *Service) ReverseDecision(ctx context.Context, r Request, id, reason str
 }
 
 // judge is an operator's word on a decision, and the first visit after it.
-func (s *Service) judge(ctx context.Context, r Request, id, reason string, fn func(*risk.Decision) error) (risk.Decision, error) {
+func (s *Service) judge(ctx context.Context, r Request, id, reason string, fn func(*risk.Decision) error) (d risk.Decision, replayed bool, err error) {
 	switch {
 	case !r.Caller.Operator:
-		return risk.Decision{}, payment.NewError(payment.CodeForbidden, "Judging a decision needs an operator key.")
+		return risk.Decision{}, false, payment.NewError(payment.CodeForbidden, "Judging a decision needs an operator key.")
 	case reason == "":
-		return risk.Decision{}, payment.Invalid("/reason", "is required")
+		return risk.Decision{}, false, payment.Invalid("/reason", "is required")
 	}
 	if _, err := s.Decision(ctx, r.Caller, id); err != nil {
-		return risk.Decision{}, err
+		return risk.Decision{}, false, err
 	}
 	var refused error
-	d, err := s.opts.Risk.Store.ChangeDecision(ctx, id, func(old risk.Decision) (risk.Decision, bool) {
-		if known, judged := old.Fingerprints[r.id("judge")]; judged { // a request with this key was here
+	d, err = s.opts.Risk.Store.ChangeDecision(ctx, id, func(old risk.Decision) (risk.Decision, bool) {
+		known, judged := old.Fingerprints[r.id("judge")]
+		if replayed = judged; judged { // a request with this key was here
 			if refused = nil; known != r.Fingerprint {
 				refused = reused()
 			}
@@ -102,11 +104,11 @@ func (s *Service) judge(ctx context.Context, r Request, id, reason string, fn fu
 	})
 	switch {
 	case refused != nil:
-		return risk.Decision{}, refused
+		return risk.Decision{}, false, refused
 	case err != nil:
-		return risk.Decision{}, storeError(err)
+		return risk.Decision{}, false, storeError(err)
 	}
-	return s.visited(ctx, d), nil
+	return s.visited(ctx, d), replayed, nil
 }
 
 // visited is a decision after a first visit. What the visit could not do, a worker does

@@ -28,7 +28,7 @@ func CheckKey(key string) error {
 	}
 	if !ok {
 		e := payment.NewError(payment.CodeIdempotencyRequired,
-			"Send an Idempotency-Key header of 1 to 255 printable ASCII characters, fresh for each new request and the same for each repetition.")
+			"Send one Idempotency-Key header of 1 to 255 printable ASCII characters, fresh for each new request and the same for each repetition.")
 		e.Fields = []payment.FieldError{{Pointer: "Idempotency-Key", Rule: "must have 1 to 255 printable ASCII characters"}}
 		return e
 	}

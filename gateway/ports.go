@@ -85,7 +85,8 @@ type AlertRecord struct {
 	ResolvedBy string
 	ResolvedAt time.Time
 	// Reopened counts how often it was opened again, after it was resolved or
-	// when a snooze was over, and ReopenedAt is the last time.
+	// when a snooze was over, and ReopenedAt is the last time, or when it became
+	// critical after somebody had seen to it.
 	Reopened   int64
 	ReopenedAt time.Time
 	// TellAt is when somebody may have to be told of it; zero: nothing is left to

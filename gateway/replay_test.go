@@ -272,7 +272,7 @@ func TestJudgedOncePerKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := w.decisions()[0].ID
-		judge := func(by, reason string) (risk.Decision, error) {
+		judge := func(by, reason string) (risk.Decision, bool, error) {
 			r := request("/v1/risk/decisions/"+id+"/"+verb, "k", reason)
 			r.Caller = gateway.Caller{KeyID: by, Operator: true}
 			if verb == "confirm" {
@@ -280,19 +280,47 @@ func TestJudgedOncePerKey(t *testing.T) {
 			}
 			return w.svc.ReverseDecision(context.Background(), r, id, reason)
 		}
-		if _, err := judge("tk_op_ann", "looked at it"); err != nil {
-			t.Fatal(err)
+		if _, replayed, err := judge("tk_op_ann", "looked at it"); err != nil || replayed {
+			t.Fatal(replayed, err)
 		}
 		before := w.decisions()[0]
 		w.pass(time.Hour)
 		w.written()
-		_, err := judge("tk_op_bob", "something else")
+		_, _, err := judge("tk_op_bob", "something else")
 		wantCode(t, err, payment.CodeIdempotencyReused)
-		if again, err := judge("tk_op_ann", "looked at it"); err != nil || again.ByReason != "looked at it" {
-			t.Errorf("%s, said again: %+v, %v", verb, again, err)
+		if again, replayed, err := judge("tk_op_ann", "looked at it"); err != nil || !replayed || again.ByReason != "looked at it" {
+			t.Errorf("%s, said again: %+v, replayed %v, %v", verb, again, replayed, err)
 		}
 		if d := cmp.Diff(before, w.decisions()[0]); d != "" || w.written() != "" {
 			t.Errorf("%s: the repetitions changed it:\n%s", verb, d)
 		}
 	}
+}
+
+// Guards a block under its key: said again it says so and changes nothing, also after the block's end, when the same words
+// would be refused as new; with other words it is refused.
+func TestBlockedOncePerKey(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	in := gateway.BlockInput{Customer: "eve", Reason: "stolen", ExpiresAt: w.now().Add(time.Hour)}
+	set := func(key string, in gateway.BlockInput) (gateway.BlockAnswer, error) {
+		return w.svc.SetBlock(context.Background(), request("/v1/blocks", key, in), in)
+	}
+	first, err := set("k", in)
+	if err != nil || first.Replayed {
+		t.Fatal(first, err)
+	}
+	for _, wait := range []time.Duration{0, 2 * time.Hour} {
+		w.pass(wait)
+		again, err := set("k", in)
+		if err != nil || !again.Replayed || again.Block.ID != first.Block.ID || len(again.Block.Log) != 1 {
+			t.Errorf("said again after %s: %+v, %v", wait, again, err)
+		}
+	}
+	_, err = set("fresh", in)
+	wantCode(t, err, payment.CodeInvalid)
+	other := in
+	other.Refund = true
+	_, err = set("k", other)
+	wantCode(t, err, payment.CodeIdempotencyReused)
 }

@@ -24,7 +24,7 @@ func TestBlockStopsWhatWasCertainlyNotDone(t *testing.T) {
 		w.paypal.pay(p.ID, 1)
 		w.paypal.fail("capture", f)
 		w.comeBack(p.ID, 1)
-		if _, _, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen"}); err != nil {
+		if _, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen"}); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.work(12); err != nil {
@@ -53,11 +53,11 @@ func TestReversalStopsAVisitUnderWay(t *testing.T) {
 		id = w.decisions()[0].ID
 		r := request("/v1/risk/decisions/"+id+"/reverse", "k", "x")
 		r.Caller = operator
-		if _, err := w.svc.ReverseDecision(context.Background(), r, id, "the wrong one"); err != nil {
+		if _, _, err := w.svc.ReverseDecision(context.Background(), r, id, "the wrong one"); err != nil {
 			t.Error(err)
 		}
 	}
-	_, _, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen", Refund: true})
+	_, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen", Refund: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestReversalOutlivesALateBlock(t *testing.T) {
 		d := w.decisions()[0]
 		r := request("/v1/risk/decisions/"+d.ID+"/reverse", "k", "x")
 		r.Caller = operator
-		if _, err := w.svc.ReverseDecision(context.Background(), r, d.ID, "the wrong one"); err != nil {
+		if _, _, err := w.svc.ReverseDecision(context.Background(), r, d.ID, "the wrong one"); err != nil {
 			t.Error(err)
 		}
 		return nil
@@ -126,13 +126,14 @@ func TestReversalStopsWhatTheProviderTurnedAway(t *testing.T) {
 		w.comeBack(p.ID, 1)
 		w.stripe.fail("refund", f)
 		in := gateway.BlockInput{Customer: "eve", Reason: "stolen", Refund: true}
-		_, d, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "ban", "eve"), in)
+		set, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "ban", "eve"), in)
+		d := set.Decision
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := request("/v1/risk/decisions/"+d.ID+"/reverse", "k", "x")
 		r.Caller = operator
-		if _, err := w.svc.ReverseDecision(context.Background(), r, d.ID, "the wrong one"); err != nil {
+		if _, _, err := w.svc.ReverseDecision(context.Background(), r, d.ID, "the wrong one"); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.work(12); err != nil {
@@ -191,7 +192,7 @@ func TestBanLeavesMoneyAloneThatMayBeContested(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := gateway.BlockInput{Customer: "eve", Reason: "stolen", Refund: true}
-	if _, _, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "ban", "eve"), in); err != nil {
+	if _, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "ban", "eve"), in); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.work(6); err != nil {

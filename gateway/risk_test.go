@@ -243,7 +243,7 @@ func TestHoldPutsCaptureOff(t *testing.T) {
 	d := w.decisions()[0]
 	r := request("/v1/risk/decisions/"+d.ID+"/reverse", "k", "x")
 	r.Caller = operator
-	if _, err := w.svc.ReverseDecision(context.Background(), r, d.ID, "it is fine"); err != nil {
+	if _, _, err := w.svc.ReverseDecision(context.Background(), r, d.ID, "it is fine"); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.work(3); err != nil {
@@ -302,7 +302,7 @@ func TestBlockNeedsAReasonAndOneName(t *testing.T) {
 		{Reason: "x", Customer: "eve", Payer: "P"},
 		{Reason: "x", Customer: "e\nve"},
 	} {
-		_, _, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "k", in), in)
+		_, err := w.svc.SetBlock(context.Background(), request("/v1/blocks", "k", in), in)
 		wantCode(t, err, payment.CodeInvalid)
 	}
 	if list, _, err := w.rules.ListBlocks(context.Background(), gateway.BlockFilter{}); err != nil || len(list) != 0 || len(w.decisions()) != 0 {
@@ -335,7 +335,7 @@ func TestReviewHoldsItsPaymentOnly(t *testing.T) {
 	d := w.decisions()[0]
 	r := request("/v1/risk/decisions/"+d.ID+"/reverse", "k", "x")
 	r.Caller = operator
-	if _, err := w.svc.ReverseDecision(context.Background(), r, d.ID, "approved"); err != nil {
+	if _, _, err := w.svc.ReverseDecision(context.Background(), r, d.ID, "approved"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.capture(held.ID, "c", 0, true); err != nil {

@@ -204,10 +204,15 @@ func (w *world) cancel(id, key string) (gateway.Answer, error) {
 	return w.svc.Cancel(context.Background(), request("/v1/payments/"+id+"/cancel", key, nil), id)
 }
 
-func (w *world) resolve(id, key, action string, captures ...string) (*payment.Payment, error) {
+func (w *world) decide(id, key, action string, captures ...string) (gateway.Answer, error) {
 	r := request("/v1/payments/"+id+"/resolve", key, []any{action, captures})
 	r.Caller = operator
 	return w.svc.Resolve(context.Background(), r, id, action, captures, "looked at it")
+}
+
+func (w *world) resolve(id, key, action string, captures ...string) (*payment.Payment, error) {
+	a, err := w.decide(id, key, action, captures...)
+	return a.Payment, err
 }
 
 // comeBack is the customer's browser returning from attempt n.

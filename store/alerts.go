@@ -73,7 +73,8 @@ func alertOf(d Doc) (gateway.AlertRecord, error) {
 
 // Raise stores an alert. The same incident seen again later counts up and opens
 // again what was resolved; seen again at the same moment it is a repetition of
-// this very call. What is new, open again or has become worse is to be told.
+// this very call. What is new, open again or has become worse is to be told; what has
+// become critical is open again, whatever was said of it while it was not.
 func (s *Alerts) Raise(ctx context.Context, a gateway.AlertRecord) error {
 	if a.TellAt.IsZero() {
 		a.TellAt = a.LastSeen
@@ -92,6 +93,9 @@ func (s *Alerts) Raise(ctx context.Context, a gateway.AlertRecord) error {
 		}
 		if a.Severity == "critical" && old.Severity != "critical" {
 			old.TellAt = a.LastSeen
+			if old.State == "acked" || old.State == "snoozed" { // people have seen to something milder
+				old.State, old.SnoozedUntil, old.ReopenedAt = "open", time.Time{}, a.LastSeen
+			}
 		}
 		old.LastSeen, old.Message, old.Severity = a.LastSeen, a.Message, a.Severity
 		old.Count++

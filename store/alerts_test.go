@@ -94,6 +94,32 @@ func TestAlertRaise(t *testing.T) {
 	})
 }
 
+// Guards that nobody's word about something mild silences it once it is critical: it is open again and to be told, by a
+// channel that was told before as worse.
+func TestWorseAlertOpensAgain(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, e store.Engine) {
+		s := store.NewAlerts(e)
+		for _, state := range []string{"open", "acked", "snoozed"} {
+			mild := incident("inc_"+state, now)
+			mild.Severity = "warning"
+			raise(t, s, mild)
+			setState(t, s, mild.ID, state)
+			worse := mild
+			worse.Severity, worse.LastSeen = "critical", now.Add(24*time.Hour)
+			raise(t, s, worse)
+			got := getAlert(t, s, mild.ID)
+			if got.State != "open" || !got.SnoozedUntil.IsZero() || !got.TellAt.Equal(worse.LastSeen) || got.Reopened != 0 {
+				t.Errorf("%s, then critical: %+v", state, got)
+			}
+		}
+		due, err := s.ToTell(t.Context(), now.Add(24*time.Hour), 10)
+		if err != nil || len(due) != 3 {
+			t.Errorf("%d are to be told, %v", len(due), err)
+		}
+	})
+}
+
 // Guards that an alert ends by itself when its cause is gone, but not when the cause was seen again since; that it
 // opens again when seen later; and that a person's word stays a person's.
 func TestAlertClear(t *testing.T) {

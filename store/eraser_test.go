@@ -101,7 +101,7 @@ func eraseIn(t *testing.T, e store.Engine, order store.Erasure) store.Erasure {
 	}
 	s := store.NewErasures(e)
 	for range 20 {
-		if _, err := s.Order(t.Context(), order); err == nil {
+		if _, _, err := s.Order(t.Context(), order); err == nil {
 			break
 		}
 	}
@@ -299,7 +299,7 @@ func TestErasureThatFailsStopsNoOther(t *testing.T) {
 	s, at := store.NewErasures(e), now
 	for i, ref := range []string{"ann", "bob"} {
 		order := store.Erasure{ID: fmt.Sprint("ers_", i), App: "shop", Mode: payment.ModeTest, Ref: ref, Reason: "asked for", At: now.Add(time.Duration(i) * time.Second)}
-		if _, err := s.Order(t.Context(), order); err != nil {
+		if _, _, err := s.Order(t.Context(), order); err != nil {
 			t.Fatal(err)
 		}
 	}

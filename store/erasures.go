@@ -72,6 +72,9 @@ type Erasure struct {
 	At      time.Time
 	DoneAt  time.Time // done or incomplete
 	State   string
+	// Fingerprint tells the words of the ordering request from others under its key, also
+	// when the address is gone. Empty: it was not ordered by a request.
+	Fingerprint string `json:",omitempty"`
 
 	Found   int64    // payments of the customer
 	Pending int64    // of these, not over yet
@@ -133,22 +136,23 @@ type Erasures struct{ e Engine }
 // NewErasures keeps erasures in an engine.
 func NewErasures(e Engine) *Erasures { return &Erasures{e: e} }
 
-// Order writes an erasure down for the worker; one with this id already is returned as it is. ID, App, Mode, Ref or
-// Email, Reason, By and At are the caller's.
-func (s *Erasures) Order(ctx context.Context, e Erasure) (Erasure, error) {
+// Order writes an erasure down for the worker; one with this id already is returned as it is, with created false. ID,
+// App, Mode, Ref or Email, Reason, By, At and Fingerprint are the caller's.
+func (s *Erasures) Order(ctx context.Context, e Erasure) (ordered Erasure, created bool, err error) {
 	e.State, e.Phase, e.DueAt = ErasureRunning, phaseFind, e.At
 	if e.Email != "" {
 		e.Emails, e.ByEmail = []string{e.Email}, true
 	}
 	d, err := erasureDoc(e)
 	if err != nil {
-		return Erasure{}, err
+		return Erasure{}, false, err
 	}
-	stored, _, err := InsertOnce(WithPoint(ctx, PointErasureInsert), s.e, erasuresName, d)
+	stored, created, err := InsertOnce(WithPoint(ctx, PointErasureInsert), s.e, erasuresName, d)
 	if err != nil {
-		return Erasure{}, portError(err)
+		return Erasure{}, false, portError(err)
 	}
-	return erasureOf(stored)
+	ordered, err = erasureOf(stored)
+	return ordered, created, err
 }
 
 // Get reads one erasure; gateway.ErrNotFound.

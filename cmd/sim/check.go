@@ -208,8 +208,8 @@ func (d alertDesk) ListAlerts(ctx context.Context, _ gateway.Caller, f httpapi.A
 }
 
 // ChangeAlert implements httpapi.Alerts: a judge changes nothing.
-func (alertDesk) ChangeAlert(context.Context, gateway.Caller, string, httpapi.AlertChange) (gateway.AlertRecord, error) {
-	return gateway.AlertRecord{}, gateway.ErrNotFound
+func (alertDesk) ChangeAlert(context.Context, gateway.Caller, string, httpapi.AlertChange) (gateway.AlertRecord, bool, error) {
+	return gateway.AlertRecord{}, false, gateway.ErrNotFound
 }
 
 // ListEvents implements httpapi.Events.

@@ -91,7 +91,7 @@ itself. The exit code is 1 while anything is left. Repeating it is harmless.`,
 
 // eraseHere does the work itself.
 func (p program) eraseHere(ctx context.Context, h *house.House, order erasureOrder) error {
-	e, err := h.OrderErasure(ctx, store.Erasure{
+	e, _, err := h.OrderErasure(ctx, store.Erasure{
 		ID: "ers_" + rand.Text(), App: order.App, Ref: order.Ref, Email: order.Email, Texts: order.Metadata, Reason: order.Reason,
 		By: payment.Actor{Type: payment.ActorOperator, ID: "cli"},
 	})

@@ -98,7 +98,7 @@ func (a *api) giveEvidence(c *gin.Context) error {
 // answeredDispute writes the dispute after a command about it.
 func (a *api) answeredDispute(c *gin.Context, id string, ans gateway.Answer, err error) error {
 	if err != nil {
-		markReplay(c, ans)
+		markReplay(c, ans.Replayed)
 		return err
 	}
 	v, err := a.svc.Dispute(c.Request.Context(), callerOf(c), id)

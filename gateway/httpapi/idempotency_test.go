@@ -78,6 +78,10 @@ func TestKeyRequired(t *testing.T) {
 		w.do(call{method: "POST", path: "/v1/payments/" + id + path, key: shopKey, bad: true}).want(http.StatusBadRequest, "idempotency_key_required")
 	}
 	w.post("/v1/payments", strings.Repeat("k", 255), body(nil)).want(http.StatusCreated, "")
+	two := http.Header{"Idempotency-Key": {"a", "b"}, "Content-Type": {"application/json"}}
+	if rec := w.direct("POST", "/v1/payments", "203.0.113.7:4711", shopKey, body(nil), two); rec.Code != http.StatusBadRequest || w.stored() != 1 {
+		t.Errorf("two keys: %d %s, %d payments", rec.Code, rec.Body, w.stored())
+	}
 }
 
 // Promise: a 503 certainly did nothing: the request may be corrected and

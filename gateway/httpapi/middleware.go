@@ -222,7 +222,11 @@ func (a *api) postUpTo(limit int64) gin.HandlerFunc {
 }
 
 func (a *api) readPost(c *gin.Context, limit int64) {
-	if err := gateway.CheckKey(c.GetHeader("Idempotency-Key")); err != nil {
+	key := c.GetHeader("Idempotency-Key")
+	if len(c.Request.Header.Values("Idempotency-Key")) > 1 { // which of them counts is read differently on the way here
+		key = ""
+	}
+	if err := gateway.CheckKey(key); err != nil {
 		a.fail(c, err)
 		return
 	}

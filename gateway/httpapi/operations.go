@@ -31,11 +31,12 @@ type AlertChange struct {
 }
 
 // Alerts is where alerts are read and changed. An app sees only those of its
-// own payments (App and Mode of the caller), an operator all of them. Errors
-// are gateway's: ErrNotFound also for somebody else's, ErrBadCursor.
+// own payments (App and Mode of the caller), an operator all of them. replayed
+// says that the request had changed it before. Errors are gateway's: ErrNotFound
+// also for somebody else's, ErrBadCursor; or a *payment.Error for the caller.
 type Alerts interface {
 	ListAlerts(ctx context.Context, c gateway.Caller, f AlertFilter) (alerts []gateway.AlertRecord, next string, err error)
-	ChangeAlert(ctx context.Context, c gateway.Caller, id string, change AlertChange) (gateway.AlertRecord, error)
+	ChangeAlert(ctx context.Context, c gateway.Caller, id string, change AlertChange) (a gateway.AlertRecord, replayed bool, err error)
 }
 
 // FeedEvent is one event of an app's feed.
@@ -81,10 +82,11 @@ type Run struct {
 }
 
 // Runs are reconcile's runs, for operators. StartRun only records the order;
-// a worker runs it. Errors are gateway's, or a *payment.Error for the caller.
+// a worker runs it. replayed says that it had been ordered before. Errors are
+// gateway's, or a *payment.Error for the caller.
 type Runs interface {
 	ListRuns(ctx context.Context, limit int, after string) (runs []Run, next string, err error)
-	StartRun(ctx context.Context, c gateway.Caller, r RunRequest) (Run, error)
+	StartRun(ctx context.Context, c gateway.Caller, r RunRequest) (run Run, replayed bool, err error)
 }
 
 type eventWire struct {
@@ -182,10 +184,11 @@ func (a *api) changeAlert(c *gin.Context, verb string, b any, change AlertChange
 	if change.Request, err = a.request(c, "/v1/alerts/"+id+"/"+verb, b); err != nil {
 		return err
 	}
-	changed, err := a.opts.Alerts.ChangeAlert(c.Request.Context(), callerOf(c), id, change)
+	changed, replayed, err := a.opts.Alerts.ChangeAlert(c.Request.Context(), callerOf(c), id, change)
 	if err != nil {
 		return portError(err)
 	}
+	markReplay(c, replayed)
 	return a.json(c, http.StatusOK, alertOf(changed))
 }
 
@@ -229,10 +232,11 @@ func (a *api) startRun(c *gin.Context) error {
 		return err
 	}
 	r.ID = payment.DeriveID("run", "v1", "POST", "/v1/reconcile/runs", c.GetHeader("Idempotency-Key"))
-	run, err := a.opts.Runs.StartRun(c.Request.Context(), callerOf(c), r)
+	run, replayed, err := a.opts.Runs.StartRun(c.Request.Context(), callerOf(c), r)
 	if err != nil {
 		return portError(err)
 	}
+	markReplay(c, replayed)
 	return a.json(c, http.StatusAccepted, runOf(run))
 }
 

@@ -21,6 +21,8 @@ type ports struct {
 	change httpapi.AlertChange
 	caller gateway.Caller
 	run    httpapi.RunRequest
+	order  httpapi.ErasureRequest
+	known  bool // what is asked was asked before
 	err    error
 }
 
@@ -32,9 +34,9 @@ func (p *ports) ListAlerts(_ context.Context, c gateway.Caller, f httpapi.AlertF
 	return []gateway.AlertRecord{{ID: alertID, Kind: "late_money", Severity: "critical", State: "open", Message: "m", Count: 2, FirstSeen: at, LastSeen: at, Payment: "pay_1"}}, "cursor", p.err
 }
 
-func (p *ports) ChangeAlert(_ context.Context, c gateway.Caller, id string, change httpapi.AlertChange) (gateway.AlertRecord, error) {
+func (p *ports) ChangeAlert(_ context.Context, c gateway.Caller, id string, change httpapi.AlertChange) (gateway.AlertRecord, bool, error) {
 	p.caller, p.change = c, change
-	return gateway.AlertRecord{ID: id, Kind: "late_money", Severity: "info", State: change.State, Count: 1}, p.err
+	return gateway.AlertRecord{ID: id, Kind: "late_money", Severity: "info", State: change.State, Count: 1}, p.known, p.err
 }
 
 func (p *ports) ListEvents(_ context.Context, c gateway.Caller, after string, limit int) ([]httpapi.FeedEvent, string, error) {
@@ -49,14 +51,27 @@ func (p *ports) ListRuns(context.Context, int, string) ([]httpapi.Run, string, e
 	return []httpapi.Run{{ID: "run_1", Job: "due", State: "done", StartedAt: time.Unix(1, 0), EndedAt: time.Unix(2, 0)}}, "", p.err
 }
 
-func (p *ports) StartRun(_ context.Context, _ gateway.Caller, r httpapi.RunRequest) (httpapi.Run, error) {
+func (p *ports) StartRun(_ context.Context, _ gateway.Caller, r httpapi.RunRequest) (httpapi.Run, bool, error) {
 	p.run = r
-	return httpapi.Run{ID: r.ID, Job: r.Job, Account: r.Account, State: "running", From: r.From, StartedAt: time.Unix(1, 0)}, p.err
+	return httpapi.Run{ID: r.ID, Job: r.Job, Account: r.Account, State: "running", From: r.From, StartedAt: time.Unix(1, 0)}, p.known, p.err
+}
+
+func (p *ports) OrderErasure(_ context.Context, _ gateway.Caller, r httpapi.ErasureRequest) (httpapi.Erasure, bool, error) {
+	p.order = r
+	return httpapi.Erasure{ID: r.ID, App: r.App, Ref: r.Ref, Reason: r.Reason, State: "running", OrderedAt: time.Unix(1, 0)}, p.known, p.err
+}
+
+func (p *ports) GetErasure(context.Context, string) (httpapi.Erasure, error) {
+	return httpapi.Erasure{}, gateway.ErrNotFound
+}
+
+func (p *ports) ListErasures(context.Context, int, string) ([]httpapi.Erasure, string, error) {
+	return nil, "", p.err
 }
 
 func newPortsWorld(t *testing.T) (*world, *ports) {
 	p := &ports{}
-	return newWorld(t, func(o *httpapi.Options) { o.Alerts, o.Events, o.Runs = p, p, p }), p
+	return newWorld(t, func(o *httpapi.Options) { o.Alerts, o.Events, o.Runs, o.Erasures = p, p, p, p }), p
 }
 
 // Promise: alerts are listed by filter and changed for the key that asks.
@@ -127,6 +142,39 @@ func TestRuns(t *testing.T) {
 	}
 	for _, method := range []string{"GET", "POST"} {
 		w.do(call{method: method, path: "/v1/reconcile/runs", key: shopKey, idem: "k", body: map[string]string{"POST": `{"job":"due"}`}[method]}).want(http.StatusForbidden, "forbidden")
+	}
+}
+
+// Promise: whatever is kept under a key says of a repetition that it is one, and of nothing
+// else: alerts, runs and erasures too.
+func TestRepetitionsAreMarked(t *testing.T) {
+	t.Parallel()
+	w, p := newPortsWorld(t)
+	for path, body := range map[string]string{
+		"/v1/alerts/" + alertID + "/ack": "", "/v1/alerts/" + alertID + "/snooze": `{"seconds":60}`, "/v1/alerts/" + alertID + "/resolve": "{}",
+		"/v1/reconcile/runs": `{"job":"due"}`, "/v1/erasures": `{"app":"shop","email":"eve@example.com","reason":"asked"}`,
+	} {
+		for _, p.known = range []bool{false, true} {
+			a := w.do(call{method: "POST", path: path, key: opKey, idem: "k", body: body})
+			if a.status >= 300 || (a.header.Get("Idempotent-Replayed") == "true") != p.known {
+				t.Errorf("%s, repeated %v: %d %v", path, p.known, a.status, a.header)
+			}
+		}
+	}
+}
+
+// Promise: an order to erase is told from another one under its key by the whole of its
+// words, and the address can't be guessed from what tells them apart.
+func TestErasureFingerprint(t *testing.T) {
+	t.Parallel()
+	w, p := newPortsWorld(t)
+	order := func(key, email string) string {
+		w.do(call{method: "POST", path: "/v1/erasures", key: opKey, idem: key, body: `{"app":"shop","email":"` + email + `","reason":"asked"}`}).want(http.StatusAccepted, "")
+		return p.order.Fingerprint
+	}
+	one := order("k", "eve@example.com")
+	if one == "" || one != order("k", "eve@example.com") || one == order("k", "bob@example.com") || one == order("other", "eve@example.com") {
+		t.Errorf("fingerprints: %s", one)
 	}
 }
 

@@ -24,13 +24,13 @@ func (a *api) answered(c *gin.Context, ans gateway.Answer, done int, object any)
 	if ans.Unknown {
 		done = http.StatusAccepted
 	}
-	markReplay(c, ans)
+	markReplay(c, ans.Replayed)
 	return a.json(c, done, object)
 }
 
 // markReplay also stands before an error: a decline is remembered too.
-func markReplay(c *gin.Context, ans gateway.Answer) {
-	if ans.Replayed {
+func markReplay(c *gin.Context, replayed bool) {
+	if replayed {
 		c.Header("Idempotent-Replayed", "true")
 	}
 }
@@ -46,7 +46,7 @@ func (a *api) createPayment(c *gin.Context) error {
 	}
 	ans, err := a.svc.Create(c.Request.Context(), r, b.input())
 	if err != nil {
-		markReplay(c, ans)
+		markReplay(c, ans.Replayed)
 		return err
 	}
 	return a.answered(c, ans, http.StatusCreated, a.payment(ans.Payment))
@@ -97,7 +97,7 @@ func (a *api) capturePayment(c *gin.Context) error {
 	}
 	ans, err := a.svc.Capture(c.Request.Context(), r, id, b.Amount, b.final())
 	if err != nil {
-		markReplay(c, ans)
+		markReplay(c, ans.Replayed)
 		return err
 	}
 	return a.answered(c, ans, http.StatusOK, a.payment(ans.Payment))
@@ -117,7 +117,7 @@ func (a *api) cancelPayment(c *gin.Context) error {
 	}
 	ans, err := a.svc.Cancel(c.Request.Context(), r, id)
 	if err != nil {
-		markReplay(c, ans)
+		markReplay(c, ans.Replayed)
 		return err
 	}
 	return a.answered(c, ans, http.StatusOK, a.payment(ans.Payment))
@@ -151,11 +151,11 @@ func (a *api) resolvePayment(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := a.svc.Resolve(c.Request.Context(), r, id, b.Action, b.Captures, b.Reason)
+	ans, err := a.svc.Resolve(c.Request.Context(), r, id, b.Action, b.Captures, b.Reason)
 	if err != nil {
 		return err
 	}
-	return a.json(c, http.StatusOK, a.payment(p))
+	return a.answered(c, ans, http.StatusOK, a.payment(ans.Payment))
 }
 
 func (a *api) createRefund(c *gin.Context) error {
@@ -173,7 +173,7 @@ func (a *api) createRefund(c *gin.Context) error {
 	}
 	ans, err := a.svc.Refund(c.Request.Context(), r, id, b.Amount, b.Reason)
 	if err != nil {
-		markReplay(c, ans)
+		markReplay(c, ans.Replayed)
 		return err
 	}
 	made, err := refundByID(ans.Payment, ans.Refund)

@@ -38,19 +38,21 @@ type KeyCount struct {
 }
 
 // Erasures are orders to erase a customer, for operators. OrderErasure only records
-// the order; a worker does it. The same ID with other values is idempotency_key_reused.
-// Errors are gateway's, or a *payment.Error for the caller.
+// the order; a worker does it. replayed says that it had been ordered before; the same
+// ID with another Fingerprint is idempotency_key_reused. Errors are gateway's, or a *payment.Error for the caller.
 type Erasures interface {
-	OrderErasure(ctx context.Context, c gateway.Caller, r ErasureRequest) (Erasure, error)
+	OrderErasure(ctx context.Context, c gateway.Caller, r ErasureRequest) (e Erasure, replayed bool, err error)
 	GetErasure(ctx context.Context, id string) (Erasure, error)
 	ListErasures(ctx context.Context, limit int, after string) (erasures []Erasure, next string, err error)
 }
 
 // ErasureRequest names the customer: Ref, Email, or both. Texts: descriptions and
-// metadata too.
+// metadata too. Fingerprint tells the words of one ID from others; it is made with the
+// request's key, which nobody keeps, so that no address can be guessed from it.
 type ErasureRequest struct {
 	ID, App, Ref, Email, Reason string
 	Texts                       bool
+	Fingerprint                 string
 }
 
 // Erasure is an order to erase a customer, and what came of it.
@@ -210,11 +212,17 @@ func (a *api) orderErasure(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	r.ID = payment.DeriveID("ers", "v1", "POST", "/v1/erasures", c.GetHeader("Idempotency-Key"))
-	e, err := a.opts.Erasures.OrderErasure(c.Request.Context(), callerOf(c), r)
+	said, err := gateway.Fingerprint(r)
+	if err != nil {
+		return err
+	}
+	key := c.GetHeader("Idempotency-Key")
+	r.ID, r.Fingerprint = payment.DeriveID("ers", "v1", "POST", "/v1/erasures", key), payment.DeriveID("efp", key, said)
+	e, replayed, err := a.opts.Erasures.OrderErasure(c.Request.Context(), callerOf(c), r)
 	if err != nil {
 		return portError(err)
 	}
+	markReplay(c, replayed)
 	return a.json(c, http.StatusAccepted, erasureOf(e))
 }
 

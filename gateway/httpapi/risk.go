@@ -50,12 +50,13 @@ func (a *api) setBlock(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	set, d, err := a.svc.SetBlock(c.Request.Context(), r, b.input())
+	set, err := a.svc.SetBlock(c.Request.Context(), r, b.input())
 	if err != nil {
 		return err
 	}
-	w := blockOf(set, a.opts.Clock())
-	w.Decision = &d.ID
+	w := blockOf(set.Block, a.opts.Clock())
+	w.Decision = &set.Decision.ID
+	markReplay(c, set.Replayed)
 	return a.json(c, http.StatusCreated, w)
 }
 
@@ -138,7 +139,7 @@ func (a *api) reverseDecision(c *gin.Context) error {
 	return a.judgeDecision(c, "reverse", a.svc.ReverseDecision)
 }
 
-type judge = func(context.Context, gateway.Request, string, string) (risk.Decision, error)
+type judge = func(context.Context, gateway.Request, string, string) (d risk.Decision, replayed bool, err error)
 
 func (a *api) judgeDecision(c *gin.Context, verb string, fn judge) error {
 	id, err := idParam(c, "rde")
@@ -153,10 +154,11 @@ func (a *api) judgeDecision(c *gin.Context, verb string, fn judge) error {
 	if err != nil {
 		return err
 	}
-	d, err := fn(c.Request.Context(), r, id, b.Reason)
+	d, replayed, err := fn(c.Request.Context(), r, id, b.Reason)
 	if err != nil {
 		return err
 	}
+	markReplay(c, replayed)
 	return a.json(c, http.StatusOK, decisionOf(d))
 }
 

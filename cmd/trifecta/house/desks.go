@@ -30,18 +30,22 @@ func (d alertDesk) ListAlerts(ctx context.Context, c gateway.Caller, f httpapi.A
 	return d.alerts.List(ctx, filter)
 }
 
-func (d alertDesk) ChangeAlert(ctx context.Context, c gateway.Caller, id string, change httpapi.AlertChange) (gateway.AlertRecord, error) {
-	a, err := d.alerts.Get(ctx, id)
+func (d alertDesk) ChangeAlert(ctx context.Context, c gateway.Caller, id string, change httpapi.AlertChange) (a gateway.AlertRecord, replayed bool, err error) {
+	a, err = d.alerts.Get(ctx, id)
 	if err != nil {
-		return gateway.AlertRecord{}, err
+		return gateway.AlertRecord{}, false, err
 	}
 	if !c.Operator && (a.App != c.App || a.Mode != c.Mode) {
-		return gateway.AlertRecord{}, gateway.ErrNotFound
+		return gateway.AlertRecord{}, false, gateway.ErrNotFound
 	}
 	err = d.alerts.Change(ctx, id, func(old gateway.AlertRecord) (gateway.AlertRecord, error) {
 		a = old
-		if first, err := old.Take(change.Request); err != nil || !first {
+		first, err := old.Take(change.Request)
+		if replayed = !first; err != nil || replayed {
 			return old, cmp.Or(err, store.ErrUnchanged)
+		}
+		if a.State == "resolved" && change.State != "resolved" {
+			return a, over(a)
 		}
 		old.State, old.SnoozedUntil = change.State, change.Until
 		old.ResolvedBy, old.ResolvedAt = "", time.Time{}
@@ -51,7 +55,18 @@ func (d alertDesk) ChangeAlert(ctx context.Context, c gateway.Caller, id string,
 		a = old
 		return old, nil
 	})
-	return a, err
+	return a, replayed, err
+}
+
+// over refuses a word about an alert that has ended: acknowledged or put off it would
+// stand there as something that somebody looks after, and the next time that it happens
+// nobody would be told.
+func over(a gateway.AlertRecord) error {
+	how := "somebody resolved it"
+	if a.ResolvedBy == "gone" {
+		how = "its cause went away by itself"
+	}
+	return payment.NewError(payment.CodeConflict, "This alert is over: %s. Should it happen again, it is told again; nothing was changed.", how)
 }
 
 // feedDesk lets the API read an app's own feed.
@@ -87,25 +102,32 @@ func (d runDesk) ListRuns(ctx context.Context, limit int, after string) ([]httpa
 	return out, next, nil
 }
 
-func (d runDesk) StartRun(ctx context.Context, c gateway.Caller, r httpapi.RunRequest) (httpapi.Run, error) {
+func (d runDesk) StartRun(ctx context.Context, c gateway.Caller, r httpapi.RunRequest) (run httpapi.Run, replayed bool, err error) {
 	if r.Job == "audit" {
-		return httpapi.Run{}, payment.NewError(payment.CodeUnsupported, "The audit of daily totals is not available yet; the jobs are due, sweep, janitor and all.")
+		return httpapi.Run{}, false, payment.NewError(payment.CodeUnsupported, "The audit of daily totals is not available yet; the jobs are due, sweep, janitor and all.")
 	}
 	known, err := d.runs.Get(ctx, r.ID)
-	if err == nil {
-		if known.Job != reconcile.Job(r.Job) || known.Account != r.Account || !known.From.Equal(r.From) || !known.To.Equal(r.To) {
-			return httpapi.Run{}, payment.NewError(payment.CodeIdempotencyReused, "This Idempotency-Key ordered another run.")
+	switch {
+	case err == nil:
+		replayed = true
+	case !errors.Is(err, gateway.ErrNotFound) && !errors.Is(err, store.ErrNotFound):
+		return httpapi.Run{}, false, fmt.Errorf("read run: %w", err)
+	default:
+		_, err := d.reconciler.Request(ctx, r.ID, reconcile.Job(r.Job), r.Account, r.From, r.To, c.Actor())
+		if errors.Is(err, reconcile.ErrUnknownJob) {
+			return httpapi.Run{}, false, payment.Invalid("/job", "with this account and window can't be run: a window (from, to) is for sweeps, and the account must be configured")
 		}
-		return wireRun(known), nil
+		if err != nil {
+			return httpapi.Run{}, false, err
+		}
+		if known, err = d.runs.Get(ctx, r.ID); err != nil { // what stands there, should another request with this key have been faster
+			return httpapi.Run{}, false, fmt.Errorf("read run: %w", err)
+		}
 	}
-	if !errors.Is(err, gateway.ErrNotFound) && !errors.Is(err, store.ErrNotFound) {
-		return httpapi.Run{}, fmt.Errorf("read run: %w", err)
+	if known.Job != reconcile.Job(r.Job) || known.Account != r.Account || !known.From.Equal(r.From) || !known.To.Equal(r.To) {
+		return httpapi.Run{}, false, payment.NewError(payment.CodeIdempotencyReused, "This Idempotency-Key ordered another run.")
 	}
-	run, err := d.reconciler.Request(ctx, r.ID, reconcile.Job(r.Job), r.Account, r.From, r.To, c.Actor())
-	if errors.Is(err, reconcile.ErrUnknownJob) {
-		return httpapi.Run{}, payment.Invalid("/job", "with this account and window can't be run: a window (from, to) is for sweeps, and the account must be configured")
-	}
-	return wireRun(run), err
+	return wireRun(known), replayed, nil
 }
 
 func wireRun(r reconcile.Run) httpapi.Run {

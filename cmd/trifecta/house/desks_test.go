@@ -1,6 +1,8 @@
 package house
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -27,7 +29,7 @@ func TestRunOfOneKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	order := httpapi.RunRequest{ID: "run_1", Job: "sweep", Account: "eu", From: at, To: at.Add(time.Hour)}
-	if got, err := desk.StartRun(t.Context(), gateway.Caller{Operator: true}, order); err != nil || got.ID != "run_1" {
+	if got, replayed, err := desk.StartRun(t.Context(), gateway.Caller{Operator: true}, order); err != nil || !replayed || got.ID != "run_1" {
 		t.Errorf("the same: %+v, %v", got, err)
 	}
 	for name, edit := range map[string]func(*httpapi.RunRequest){
@@ -38,9 +40,92 @@ func TestRunOfOneKey(t *testing.T) {
 	} {
 		other := order
 		edit(&other)
-		if _, err := desk.StartRun(t.Context(), gateway.Caller{Operator: true}, other); payment.CodeOf(err) != payment.CodeIdempotencyReused {
+		if _, _, err := desk.StartRun(t.Context(), gateway.Caller{Operator: true}, other); payment.CodeOf(err) != payment.CodeIdempotencyReused {
 			t.Errorf("another %s: %v", name, err)
 		}
+	}
+}
+
+// runsInTheWay keeps runs of which another process writes one first.
+type runsInTheWay struct {
+	*store.Runs
+	first *reconcile.Run
+}
+
+func (r runsInTheWay) Insert(ctx context.Context, run reconcile.Run) error {
+	if r.first != nil {
+		if err := r.Runs.Insert(ctx, *r.first); err != nil {
+			return err
+		}
+	}
+	return r.Runs.Insert(ctx, run)
+}
+
+// Guards the same where two orders with one key come at once: the second is told what stands there, or refused where it
+// asked for something else. Nobody hears that a run is on its way that was never ordered.
+func TestRunsOfOneKeyAtOnce(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for job, want := range map[reconcile.Job]payment.Code{reconcile.JobDue: "", reconcile.JobJanitor: payment.CodeIdempotencyReused} {
+		engine, err := mem.New(store.Collections())
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs := store.NewRuns(engine)
+		first := reconcile.Run{ID: "run_1", Job: job, StartedAt: at, State: reconcile.RunRunning}
+		r, err := reconcile.New(reconcile.Options{
+			Payments: store.NewPayments(engine), Applier: nobody{}, Leases: store.NewLeases(engine), Cursors: store.NewSweepCursors(engine),
+			Runs: runsInTheWay{runs, &first}, Discrepancies: store.NewDiscrepancies(engine), Orphans: store.NewOrphans(engine), Alerts: store.NewAlerts(engine),
+			Clock: func() time.Time { return at }, NewID: func() string { return "x" }, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		desk := runDesk{reconciler: r, runs: runs}
+		got, _, err := desk.StartRun(t.Context(), gateway.Caller{Operator: true}, httpapi.RunRequest{ID: "run_1", Job: "due"})
+		if payment.CodeOf(err) != want && err != nil || err == nil && (want != "" || got.State != "running") {
+			t.Errorf("behind an order for %s: %+v, %v", job, got, err)
+		}
+	}
+}
+
+// nobody applies nothing.
+type nobody struct{ reconcile.Applier }
+
+// Guards the proof of an erasure: once the address is gone from the order, another one under the same key is still told
+// from it, so that nobody hears "done" of a customer who was never erased.
+func TestErasuresOfOneKey(t *testing.T) {
+	t.Parallel()
+	engine, err := mem.New(store.Collections())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	eraser, err := store.NewEraser(engine, nil, func() time.Time { return at })
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &House{
+		apps: []gateway.App{{Name: "shop", Mode: payment.ModeTest}}, Erasures: store.NewErasures(engine), Eraser: eraser, clock: func() time.Time { return at },
+	}
+	order := func(email, fingerprint string) (httpapi.Erasure, bool, error) {
+		return erasureDesk{h}.OrderErasure(t.Context(), gateway.Caller{Operator: true}, httpapi.ErasureRequest{
+			ID: "ers_1", App: "shop", Email: email, Reason: "asked", Fingerprint: fingerprint,
+		})
+	}
+	if _, replayed, err := order("eve@example.com", "of eve"); err != nil || replayed {
+		t.Fatal(replayed, err)
+	}
+	for range 200 {
+		if _, _, err := eraser.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e, replayed, err := order("eve@example.com", "of eve"); err != nil || !replayed || e.State != store.ErasureDone {
+		t.Fatalf("said again: %+v, %v, %v", e, replayed, err)
+	}
+	if e, _, err := order("bob@example.com", "of bob"); payment.CodeOf(err) != payment.CodeIdempotencyReused {
+		t.Errorf("another customer: %+v, %v", e, err)
 	}
 }
 
@@ -61,7 +146,8 @@ func TestAlertChangedOncePerKey(t *testing.T) {
 	operator := gateway.Caller{Operator: true}
 	change := func(verb, state, body string, until time.Time) (gateway.AlertRecord, error) {
 		r := gateway.Request{Caller: operator, Path: "/v1/alerts/inc_1/" + verb, Key: "k", Fingerprint: body}
-		return desk.ChangeAlert(t.Context(), operator, "inc_1", httpapi.AlertChange{State: state, Until: until, Request: r})
+		a, _, err := desk.ChangeAlert(t.Context(), operator, "inc_1", httpapi.AlertChange{State: state, Until: until, Request: r})
+		return a, err
 	}
 	if a, err := change("resolve", "resolved", "", time.Time{}); err != nil || a.State != "resolved" {
 		t.Fatalf("%+v, %v", a, err)
@@ -84,5 +170,50 @@ func TestAlertChangedOncePerKey(t *testing.T) {
 	}
 	if a, err := desk.alerts.Get(t.Context(), "inc_1"); err != nil || !a.SnoozedUntil.Equal(at.Add(time.Minute)) || len(a.Asked) != 2 {
 		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// Guards the next incident against a word that comes too late: what is over can be neither
+// acknowledged nor put off, by itself or by a person, so that it is told when it happens again.
+func TestLateWordOnAnAlertThatIsOver(t *testing.T) {
+	t.Parallel()
+	engine, err := mem.New(store.Collections())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	desk, operator := alertDesk{store.NewAlerts(engine), func() time.Time { return at }}, gateway.Caller{Operator: true}
+	seen := gateway.AlertRecord{ID: "inc_1", Kind: "provider_outage", State: "open", Count: 1, FirstSeen: at, LastSeen: at}
+	if err := desk.alerts.Raise(t.Context(), seen); err != nil {
+		t.Fatal(err)
+	}
+	say := func(key, state string) error {
+		r := gateway.Request{Caller: operator, Path: "/v1/alerts/inc_1/" + state, Key: key}
+		_, _, err := desk.ChangeAlert(t.Context(), operator, "inc_1", httpapi.AlertChange{State: state, Until: at.Add(time.Hour), Request: r})
+		return err
+	}
+	over := map[string]func() error{
+		"gone":     func() error { return desk.alerts.Clear(t.Context(), "inc_1", seen.LastSeen) },
+		"operator": func() error { return say(seen.LastSeen.String(), "resolved") },
+	}
+	for by, end := range over {
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		for _, state := range []string{"acked", "snoozed"} {
+			if err := say("late", state); payment.CodeOf(err) != payment.CodeConflict {
+				t.Errorf("%s after %s: %v", state, by, err)
+			}
+		}
+		if a, err := desk.alerts.Get(t.Context(), "inc_1"); err != nil || a.State != "resolved" || a.ResolvedBy != by {
+			t.Errorf("%+v, %v", a, err)
+		}
+		seen.LastSeen = seen.LastSeen.Add(time.Hour)
+		if err := desk.alerts.Raise(t.Context(), seen); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := desk.alerts.Get(t.Context(), "inc_1"); err != nil || a.State != "open" || !a.TellAt.Equal(seen.LastSeen) {
+			t.Errorf("the next time: %+v, %v", a, err)
+		}
 	}
 }

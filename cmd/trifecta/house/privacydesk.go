@@ -41,11 +41,11 @@ func (d encryptionDesk) RotateEncryption(ctx context.Context) (httpapi.Encryptio
 // erasureDesk lets operators order erasures.
 type erasureDesk struct{ h *House }
 
-func (d erasureDesk) OrderErasure(ctx context.Context, c gateway.Caller, r httpapi.ErasureRequest) (httpapi.Erasure, error) {
-	e, err := d.h.OrderErasure(ctx, store.Erasure{
-		ID: r.ID, App: r.App, Ref: r.Ref, Email: strings.TrimSpace(r.Email), Texts: r.Texts, Reason: r.Reason, By: c.Actor(),
+func (d erasureDesk) OrderErasure(ctx context.Context, c gateway.Caller, r httpapi.ErasureRequest) (httpapi.Erasure, bool, error) {
+	e, replayed, err := d.h.OrderErasure(ctx, store.Erasure{
+		ID: r.ID, App: r.App, Ref: r.Ref, Email: strings.TrimSpace(r.Email), Texts: r.Texts, Reason: r.Reason, By: c.Actor(), Fingerprint: r.Fingerprint,
 	})
-	return wireErasure(e), err
+	return wireErasure(e), replayed, err
 }
 
 func (d erasureDesk) GetErasure(ctx context.Context, id string) (httpapi.Erasure, error) {
@@ -62,9 +62,10 @@ func (d erasureDesk) ListErasures(ctx context.Context, limit int, after string) 
 	return out, next, err
 }
 
-// OrderErasure writes an erasure down for the worker. The same id with another
-// customer is refused.
-func (h *House) OrderErasure(ctx context.Context, order store.Erasure) (store.Erasure, error) {
+// OrderErasure writes an erasure down for the worker. The same id again is a
+// repetition; with another customer it is refused, also when the first one's address
+// is erased.
+func (h *House) OrderErasure(ctx context.Context, order store.Erasure) (e store.Erasure, replayed bool, err error) {
 	known := false
 	for _, a := range h.apps {
 		if a.Name == order.App {
@@ -72,19 +73,19 @@ func (h *House) OrderErasure(ctx context.Context, order store.Erasure) (store.Er
 		}
 	}
 	if !known {
-		return store.Erasure{}, payment.Invalid("/app", "must be an app in the configuration")
+		return store.Erasure{}, false, payment.Invalid("/app", "must be an app in the configuration")
 	}
 	order.At = h.clock()
-	e, err := h.Erasures.Order(ctx, order)
+	e, created, err := h.Erasures.Order(ctx, order)
 	if err != nil {
-		return store.Erasure{}, err
+		return store.Erasure{}, false, err
 	}
-	if e.App != order.App || e.Ref != order.Ref || e.ByEmail != (order.Email != "") || e.Texts != order.Texts || e.Reason != order.Reason ||
+	if e.Fingerprint != "" && e.Fingerprint != order.Fingerprint || e.App != order.App || e.Ref != order.Ref || e.ByEmail != (order.Email != "") || e.Texts != order.Texts || e.Reason != order.Reason ||
 		e.Email != "" && e.Email != order.Email {
-		return store.Erasure{}, payment.NewError(payment.CodeIdempotencyReused, "This Idempotency-Key ordered another erasure.")
+		return store.Erasure{}, false, payment.NewError(payment.CodeIdempotencyReused, "This Idempotency-Key ordered another erasure.")
 	}
 	h.Eraser.Ordered()
-	return e, nil
+	return e, !created, nil
 }
 
 func wireErasure(e store.Erasure) httpapi.Erasure {
