@@ -100,6 +100,11 @@ func Kinds() []Kind { //nolint:funlen // a table
 		{"provider_mismatch", Critical, "Our record differs from the provider's list", "A payment, read again, still differs from what the provider lists.", "Look at the payment and the discrepancy, then resolve it.", ""},
 		{"unreadable_item", Critical, "An object of the provider could not be worked through", "It was tried for days.", "Look at it in the provider's dashboard.", ""},
 		{"sweep_failing", Critical, "Reconciling an account fails", "A list of the provider could not be read for long. Webhooks and returns go on.", "Check the account's credentials and rights, and the provider's status page.", "the list was read"},
+		{
+			"worker_failing", Critical, "A part of the server does not work",
+			"Every step of a worker has failed for a quarter of an hour, mostly because of one record or the store. What it does waits: events of apps, webhooks, payments to be read again.",
+			"Look for the worker's name in the server's log: the error says which record it is about.", "each worker has ended a step well",
+		},
 		{"reconcile_missed", Critical, "Reconciling has not run", "The third layer does not work.", "Check the server's log and its worker metrics.", "a run ended well"},
 		{
 			"provider_outage", Critical, "A provider does not answer",

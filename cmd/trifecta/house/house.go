@@ -163,7 +163,8 @@ func wire(o Options, below store.Engine) (*House, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := newMetrics(watcher(o, engine))
+	watch := newWatch(below, o.Wall)
+	m := newMetrics(watcher(o, engine, watch.health))
 	run := rand.Text() // names this process run
 	share := newShares(o, engine, run)
 	patience := newPatience()
@@ -193,7 +194,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 	}
 	h := &House{
 		apps: apps, Service: service, engine: engine, metrics: m, log: o.Logger, clock: o.Clock, Runs: store.NewRuns(engine),
-		presence: newPresence(o, engine, run), runtime: runtime, shares: share, watch: newWatch(below, o.Wall), patience: patience,
+		presence: newPresence(o, engine, run), runtime: runtime, shares: share, watch: watch, patience: patience,
 		bells: newBells(workerInbox, workerFeed),
 	}
 	if err := h.layers(o, registry, payments, alerts); err != nil {
@@ -260,7 +261,9 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 		return fmt.Errorf("wire reconcile: %w", err)
 	}
 	if o.Config.Layers.Reconcile {
-		h.scheduled = h.Reconciler.Steps()
+		for _, s := range h.Reconciler.Steps() {
+			h.scheduled = append(h.scheduled, h.watched(s))
+		}
 	}
 	return h.tellAdmins(o, alerts)
 }
@@ -291,7 +294,7 @@ func pace(registry *providers.Registry) func(context.Context, string) error {
 // Accounts makes the provider accounts of a configuration alone, for tools that need
 // nothing else.
 func Accounts(o Options) (*providers.Registry, error) {
-	return accounts(o, newMetrics(watcher(o, nil)), nil, context.Background())
+	return accounts(o, newMetrics(watcher(o, nil, nil)), nil, context.Background())
 }
 
 // accounts makes an adapter and its guard for every configured account. Until

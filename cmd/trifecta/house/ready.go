@@ -3,11 +3,13 @@ package house
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	lookout "github.com/trifecta-pay/trifecta/gateway/alerts/watch"
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/mongo"
 )
@@ -43,12 +45,13 @@ type watch struct {
 
 	mu      sync.Mutex
 	beats   map[string]time.Time // per worker, when a step last ended; zero: none has yet
+	ends    map[string]lookout.Worker
 	indexes Check
 	asked   time.Time // when the indexes were last looked at
 }
 
 func newWatch(engine store.Engine, wall func() time.Time) *watch {
-	return &watch{engine: engine, wall: wall, beats: map[string]time.Time{}}
+	return &watch{engine: engine, wall: wall, beats: map[string]time.Time{}, ends: map[string]lookout.Worker{}}
 }
 
 // expect names a worker that must step.
@@ -66,6 +69,28 @@ func (w *watch) beat(worker string) {
 	if _, expected := w.beats[worker]; expected {
 		w.beats[worker] = w.wall()
 	}
+}
+
+// ended notes how a step of a worker, or of a job of the schedule, ended.
+func (w *watch) ended(worker string, ok bool, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k := w.ends[worker]
+	k.Name = worker
+	switch {
+	case ok:
+		k.Good, k.Failing = now, time.Time{}
+	case k.Failing.IsZero():
+		k.Failing = now
+	}
+	w.ends[worker] = k
+}
+
+// health is how the steps of all workers have ended.
+func (w *watch) health() []lookout.Worker {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Values(w.ends))
 }
 
 // checks are all conditions, those that don't hold included.

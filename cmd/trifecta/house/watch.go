@@ -16,8 +16,8 @@ import (
 )
 
 // watcher wires what watches the house itself. It is made before the accounts,
-// because it hears how their calls end, and reads the stores only when stepped.
-func watcher(o Options, engine store.Engine) *lookout.Watch {
+// because it hears how their calls end, and asks stores and workers only when stepped.
+func watcher(o Options, engine store.Engine, workers func() []lookout.Worker) *lookout.Watch {
 	payments, kept, runs, events := store.NewPayments(engine), store.NewAlerts(engine), store.NewRuns(engine), store.NewInbox(engine)
 	var accounts []lookout.Account
 	for _, a := range o.Config.Accounts {
@@ -27,7 +27,7 @@ func watcher(o Options, engine store.Engine) *lookout.Watch {
 		})
 	}
 	return lookout.New(lookout.Options{
-		Notify: kept, Accounts: accounts, Clock: o.Clock, Payment: payments.Get,
+		Notify: kept, Accounts: accounts, Clock: o.Clock, Payment: payments.Get, Workers: workers,
 		LastWebhook: func(ctx context.Context, account string) (time.Time, error) {
 			last, _, err := events.List(ctx, inbox.Filter{Account: account, Limit: 1})
 			if err != nil || len(last) == 0 {

@@ -1,10 +1,16 @@
 package house
 
 import (
+	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/store"
 )
@@ -57,4 +63,64 @@ func TestWebhooksThatStayAwayAreTold(t *testing.T) {
 	if len(found) != 1 || found[0].Kind != "webhook_silence" || found[0].Account != "stripe-eu" {
 		t.Errorf("alerts %+v, want one of webhooks that stay away", found)
 	}
+}
+
+// lame is a store of which one index can't be asked.
+type lame struct {
+	store.Engine
+	index string
+}
+
+func (l *lame) Query(ctx context.Context, coll string, q store.Query) ([]store.Doc, string, error) {
+	if q.Index == l.index {
+		return nil, "", store.ErrUnavailable
+	}
+	return l.Engine.Query(ctx, coll, q)
+}
+
+// Promise: an operator hears of a worker, or of a job of the schedule, that does nothing
+// but fail, and that it works again; both are in the metrics.
+func TestFailingWorkersAreTold(t *testing.T) {
+	for _, c := range []struct{ worker, index string }{{"feed", "by_unfed"}, {"reconcile/due", "by_sync"}} {
+		e := &lame{Engine: shared(t), index: c.index}
+		clock := &clock{time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+		h := build(t, e, clock)
+		steps := slices.Clone(h.workers)
+		for _, s := range h.scheduled {
+			steps = append(steps, Worker{Name: s.Name, Step: s.Step})
+		}
+		want := func(when, state string) {
+			t.Helper()
+			for range 20 {
+				clock.now = clock.now.Add(time.Minute)
+				for _, w := range steps {
+					h.step(t.Context(), w)
+				}
+			}
+			found, _, err := store.NewAlerts(h.engine).List(t.Context(), store.AlertFilter{Limit: 10})
+			found = slices.DeleteFunc(found, func(a gateway.AlertRecord) bool { return a.Kind != "worker_failing" }) // no provider answers here
+			if err != nil || len(found) != 1 || found[0].State != state || !strings.Contains(found[0].Message, c.worker) {
+				t.Errorf("%s, %s: %v, alerts %+v", c.worker, when, err, found)
+			}
+		}
+		want("while it fails", "open")
+		if text := scrape(h); strings.Contains(text, last(c.worker)) {
+			t.Errorf("%s succeeded, by its metric", c.worker)
+		}
+		e.index = ""
+		want("when it works again", "resolved")
+		if text := scrape(h); !strings.Contains(text, last(c.worker)) {
+			t.Errorf("%s has no metric", c.worker)
+		}
+	}
+}
+
+func last(worker string) string {
+	return `trifecta_worker_last_success_timestamp_seconds{worker="` + worker + `"}`
+}
+
+func scrape(h *House) string {
+	rec := httptest.NewRecorder()
+	h.Internal().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return rec.Body.String()
 }

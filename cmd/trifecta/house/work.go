@@ -60,6 +60,7 @@ func (h *House) step(ctx context.Context, w Worker) (next time.Time) {
 	next = h.clock().Add(maxSleep)
 	defer func() {
 		if r := recover(); r != nil {
+			h.watch.ended(w.Name, false, h.clock())
 			h.log.ErrorContext(ctx, "worker panicked", "worker", w.Name, "panic", payment.PanicText(r), "stack", string(debug.Stack()))
 		}
 	}()
@@ -68,13 +69,40 @@ func (h *House) step(ctx context.Context, w Worker) (next time.Time) {
 	if err != nil && ctx.Err() == nil {
 		h.log.WarnContext(ctx, "worker step failed, will be repeated", "worker", w.Name, "error", err)
 	}
-	if err == nil {
-		h.metrics.stepped(w.Name, did, h.clock())
-	}
+	h.ended(ctx, w.Name, did, err)
 	if did > 0 && w.Name != workerFeed {
 		h.bells.ring(workerFeed) // it may have made events
 	}
 	return at
+}
+
+// ended notes how a step ended, for metrics and for who watches the workers.
+func (h *House) ended(ctx context.Context, worker string, did int, err error) {
+	now := h.clock()
+	if err == nil {
+		h.metrics.stepped(worker, did, now)
+	}
+	if err == nil || ctx.Err() == nil { // else it was stopped, which is no failure
+		h.watch.ended(worker, err == nil, now)
+	}
+}
+
+// watched is a job of the schedule whose steps are noted like those of a worker.
+func (h *House) watched(s reconcile.Step) reconcile.Step {
+	step := s.Step
+	s.Step = func(ctx context.Context) (did int, next time.Time, err error) {
+		ok := false
+		defer func() {
+			if !ok { // it panics, which is for the schedule
+				h.watch.ended(s.Name, false, h.clock())
+			}
+		}()
+		did, next, err = step(ctx)
+		ok = true
+		h.ended(ctx, s.Name, did, err)
+		return did, next, err
+	}
+	return s
 }
 
 // maxRounds bounds Quiesce: work that makes work for ever is a bug.

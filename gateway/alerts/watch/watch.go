@@ -46,6 +46,15 @@ type Options struct {
 	Alerts func(ctx context.Context, state, after string) (found []gateway.AlertRecord, next string, err error)
 	// Payment reads a payment; gateway.ErrNotFound.
 	Payment func(ctx context.Context, id string) (*payment.Payment, error)
+	// Workers tells how the steps of this process's workers end. It asks no store.
+	Workers func() []Worker
+}
+
+// Worker is how the steps of one worker of this process have ended.
+type Worker struct {
+	Name    string
+	Good    time.Time // when the last one ended without an error; zero: none has yet
+	Failing time.Time // when the first failed of those that have failed since; zero: the last one did not
 }
 
 // Settled is one payment with money: when it was made, and the layer that found
@@ -66,6 +75,7 @@ const (
 	silentPayments = 3
 	silentWindow   = 2 * time.Hour
 	sweepMissed    = time.Hour
+	workerFails    = 15 * time.Minute
 	standsFor      = 10 * time.Minute // how long a layer must look dead: longer than it takes to catch up after a pause
 	warnBefore     = 21 * 24 * time.Hour
 	critBefore     = 3 * 24 * time.Hour
@@ -81,6 +91,7 @@ type Watch struct {
 	mu      sync.Mutex
 	calls   map[string]*calls
 	forged  map[string]*forged
+	worked  bool // that no worker fails was said, by this process
 }
 
 // calls is how an account's provider has answered lately.
@@ -160,6 +171,9 @@ func (w *Watch) Step(ctx context.Context) (did int, next time.Time, err error) {
 				errs = append(errs, fmt.Errorf("watch %s: %w", a.Name, err))
 			}
 		}
+	}
+	if err := w.workers(ctx, now); err != nil {
+		errs = append(errs, fmt.Errorf("watch workers: %w", err))
 	}
 	did, err = w.causes(ctx, now)
 	if err = errors.Join(append(errs, err)...); err != nil {

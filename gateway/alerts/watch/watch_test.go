@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type world struct {
 	payments    map[string]*payment.Payment
 	waiting     map[string]bool
 	fail        error
+	workers     []watch.Worker
 }
 
 var start = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
@@ -53,6 +55,7 @@ func (w *world) open() {
 		Settled:     func(context.Context, string, time.Time) ([]watch.Settled, error) { return w.settled, nil },
 		LastSweep:   func(context.Context, string) (time.Time, time.Time, error) { return w.begun, w.good, nil },
 		Waiting:     func(_ context.Context, _, state string) (bool, error) { return w.waiting[state], nil },
+		Workers:     func() []watch.Worker { return w.workers },
 		Alerts: func(ctx context.Context, state, after string) ([]gateway.AlertRecord, string, error) {
 			return w.alerts.List(ctx, store.AlertFilter{State: state, Limit: 2, After: after})
 		},
@@ -284,6 +287,57 @@ func TestCauses(t *testing.T) {
 	stuck.Operations[0].State = payment.OpDone
 	w.pass(time.Minute, nil)
 	check("a2", "c2", "c4", "d1", "g2")
+}
+
+// Guards that a worker whose every step fails is told of, not one that fails now and then, and that it ends with
+// its first good step, also when another process says so. What one process says, no other takes back.
+func TestFailingWorker(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, watch.Account{})
+	good := func() { w.workers = []watch.Worker{{Name: "feed", Good: w.now}, {Name: "inbox", Good: w.now}} }
+	good()
+	w.workers[0].Failing = w.now
+	w.pass(14*time.Minute, nil)
+	w.want(map[string]string{})
+	w.pass(20*time.Minute, func() { good(); w.workers[0].Failing = w.now.Add(-time.Minute) })
+	w.want(map[string]string{}) // good ones between
+	failing := w.now
+	fail := func() { good(); w.workers[0].Failing = failing }
+	w.pass(16*time.Minute, fail)
+	w.want(map[string]string{"worker_failing": "open"})
+	all, _, err := w.alerts.List(w.t.Context(), store.AlertFilter{Limit: 1})
+	if err != nil || !strings.Contains(all[0].Message, "feed") || strings.Contains(all[0].Message, "inbox") || all[0].Mode != payment.ModeLive {
+		t.Errorf("%v, %+v", err, all)
+	}
+	good()
+	w.pass(time.Minute, nil)
+	w.want(map[string]string{"worker_failing": "resolved"})
+	failing = w.now
+	w.pass(30*time.Minute, fail)
+	w.want(map[string]string{"worker_failing": "open"})
+	w.open() // a new process, whose workers have not ended a step yet
+	w.workers = []watch.Worker{{Name: "feed"}, {Name: "inbox", Good: w.now}}
+	w.pass(2*time.Minute, nil)
+	w.want(map[string]string{"worker_failing": "open"})
+	good()
+	w.pass(time.Minute, nil)
+	w.want(map[string]string{"worker_failing": "resolved"})
+	failing = w.now
+	first := w.w
+	w.pass(20*time.Minute, fail)
+	w.want(map[string]string{"worker_failing": "open"})
+	w.open() // another one beside it, which is well
+	good()
+	w.pass(time.Minute, nil)
+	w.want(map[string]string{"worker_failing": "resolved"})
+	other := w.w
+	w.w = first
+	w.pass(11*time.Minute, fail)
+	w.want(map[string]string{"worker_failing": "open"})
+	w.w = other
+	good()
+	w.pass(5*time.Minute, nil)
+	w.want(map[string]string{"worker_failing": "open"}) // it has said so once
 }
 
 // Guards that one thing that can't be read stops nothing else.
