@@ -64,6 +64,13 @@ func (s *Service) Refund(ctx context.Context, r Request, id string, amount int64
 		return Answer{}, payment.Invalid("/reason", "must be requested_by_customer, duplicate, fraudulent or other")
 	}
 	refund := r.id("rfd")
+	if made, ok := p.Facts.RefundOf(refund); ok && p.Operation(refund) == nil {
+		// A restored backup: the record lost the order, and has learnt from the provider that it was carried out.
+		if amount != 0 && amount != made.Amount.Minor {
+			return Answer{}, reused()
+		}
+		return Answer{Payment: p, Refund: refund, Replayed: true}, nil
+	}
 	a, err := s.command(ctx, r, p, refund, func(c *payment.Payment, cmd payment.Command) error {
 		return c.RequestRefund(amount, reason, cmd)
 	})

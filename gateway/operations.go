@@ -261,7 +261,7 @@ func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operat
 	}
 	// Start counted this try if it is a call; a look-up leaves Tries as they were
 	// and finds the key dead again.
-	if plan := s.plan(p, op, s.now()); op.Tries > 0 && plan == payment.PlanLookUp {
+	if plan := s.plan(p, op, s.now()); plan == payment.PlanLookUp {
 		return s.lookUp(ctx, p, op, account, a)
 	}
 	res, err := s.call(ctx, op, account, a)

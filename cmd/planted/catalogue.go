@@ -154,6 +154,10 @@ func orderBugs() []bug {
 			old: `	if !o.MustLookUp && now.Before(o.FirstTriedAt.Add(keyLife)) {`, new: `	if !o.MustLookUp || now.Before(o.FirstTriedAt.Add(keyLife)) {`,
 		},
 		{
+			name: "restored_order_sent_again", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestRestoredBackupMovesMoneyOnce",
+			old: ` && !o.overdue(now, keyLife)`, new: ``,
+		},
+		{
 			name: "stored_500_forgotten", file: "gateway/payment/settle.go", pkg: inPayment, test: "Test.*",
 			old: `	op.MustLookUp = op.MustLookUp || out.MustLookUp
 `, new: `	op.MustLookUp = false

@@ -108,6 +108,16 @@ func (p *Payment) RequestCapture(amount int64, final bool, c Command) error {
 	return NewError(CodeConflict, "Nothing is left to capture.")
 }
 
+// RefundOf finds the refund that was made for an operation, as the provider tells it.
+func (f Facts) RefundOf(operation string) (Refund, bool) {
+	for _, r := range f.Refunds {
+		if operation != "" && r.Operation == operation {
+			return r, true
+		}
+	}
+	return Refund{}, false
+}
+
 // RequestRefund orders a refund. amount is in minor units, 0 for all that is
 // refundable. One refund gives back one capture.
 func (p *Payment) RequestRefund(amount int64, reason string, c Command) error {
@@ -116,6 +126,9 @@ func (p *Payment) RequestRefund(amount int64, reason string, c Command) error {
 	}
 	if s := p.Status(); s == StatusConflicted {
 		return NewError(CodeConflict, "The payment is held as conflicted; an operator must resolve it first.")
+	}
+	if _, made := p.Facts.RefundOf(c.ID); made && p.Operation(c.ID) == nil {
+		return NewError(CodeConflict, "This refund was made already; read the payment.")
 	}
 	refundable := p.Amounts().Refundable
 	if amount == 0 {

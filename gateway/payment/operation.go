@@ -64,7 +64,7 @@ type Operation struct {
 	StuckAt      time.Time `json:",omitzero"` // when it was last told that this run is stuck
 	LookUps      int       `json:",omitzero"` // look-ups that found nothing, in this generation
 	LookedUpAt   time.Time `json:",omitzero"`
-	MustLookUp   bool      `json:",omitzero"` // the provider stored a failure under this key: repeating it proves nothing
+	MustLookUp   bool      `json:",omitzero"` // the provider stored a failure under this key, or the key died before any try that is known: sending it proves nothing
 	Ambiguous    bool      `json:",omitzero"` // some try of this generation may have taken effect unseen
 	LeaseOwner   string    `json:",omitzero"`
 	LeaseUntil   time.Time `json:",omitzero"`
@@ -120,9 +120,10 @@ const (
 
 // Plan decides how to finish an operation. keyLife is how long the provider
 // remembers this kind of key: within it the same call with the same key is
-// safe; past it, or after a stored failure, only a look-up is.
+// safe; past it, or after a stored failure, only a look-up is. That holds for
+// money that was never tried to move, too: the record may be a restored backup.
 func (o Operation) Plan(now time.Time, keyLife time.Duration) Plan {
-	if o.Tries == 0 {
+	if o.Tries == 0 && !o.MustLookUp && !o.overdue(now, keyLife) {
 		return PlanCall
 	}
 	if !o.MustLookUp && now.Before(o.FirstTriedAt.Add(keyLife)) {
@@ -132,6 +133,24 @@ func (o Operation) Plan(now time.Time, keyLife time.Duration) Plan {
 		return PlanRenew
 	}
 	return PlanLookUp
+}
+
+// overdueAfter is the least time after which an operation that was never tried is overdue, however short its key lives.
+const overdueAfter = time.Hour
+
+// overdue says that money was to move so long ago that the key may be dead, and that no try is known. Either nobody
+// worked since, or the record is a backup from before a try: the two look the same, and only a look-up tells.
+func (o Operation) overdue(now time.Time, keyLife time.Duration) bool {
+	switch o.Kind {
+	case OpAuthorize, OpCapture, OpRefund:
+	default:
+		return false
+	}
+	since := o.CreatedAt
+	if o.NextAt.After(since) {
+		since = o.NextAt
+	}
+	return !now.Before(since.Add(max(keyLife, overdueAfter)))
 }
 
 // Leased says whether somebody else may be executing it at this moment.

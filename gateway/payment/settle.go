@@ -55,6 +55,7 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 		op.Tries++
 		op.State = OpUnknown // from here on a crash leaves the outcome unknown
 	case PlanLookUp:
+		op.MustLookUp = op.MustLookUp || op.Tries == 0 // what postpones it must not make its key look fresh
 	}
 	return true
 }

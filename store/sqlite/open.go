@@ -19,7 +19,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	_ "modernc.org/sqlite" // registers the driver
+	"modernc.org/sqlite" // registers the driver too
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/trifecta-pay/trifecta/store"
 )
@@ -85,6 +86,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := ownerOnly(path); err != nil {
 		return nil, err
 	}
+	if err := checkLog(ctx, path); err != nil {
+		return nil, err
+	}
 	if err := e.openFiles(ctx, path, o.Collections); err != nil {
 		return nil, err
 	}
@@ -131,6 +135,40 @@ func ownerOnly(path string) error {
 		return errors.Join(fmt.Errorf("restrict to owner: %w", err), f.Close())
 	}
 	return f.Close()
+}
+
+// ErrDamaged says that the file is not whole.
+var ErrDamaged = errors.New("the file is damaged")
+
+// checkLog looks through a file that was not closed, before anything is done with its log. SQLite takes over a log that
+// belongs to another state of the file, as one does that lay there when a backup was put back, and the mixture opens
+// without an error. The look is read only, so that both stay as they are.
+func checkLog(ctx context.Context, path string) (err error) {
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
+		return nil // no log: the file was closed, or is new
+	}
+	c, err := connect(ctx, dsn(path, "ro", "query_only(1)"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	verdict := ""
+	err = c.longRow(ctx, "PRAGMA quick_check(1)", nil, func(row []driver.Value) error {
+		verdict = fmt.Sprint(row[0])
+		return nil
+	})
+	var native *sqlite.Error
+	if errors.As(err, &native) && (native.Code()&0xff == sqlite3.SQLITE_CORRUPT || native.Code()&0xff == sqlite3.SQLITE_NOTADB) {
+		verdict, err = native.Error(), nil
+	}
+	if err != nil {
+		return err
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("%w (%s). Nothing was changed. If a backup was just put here, its log is of another state: remove %s-wal and -shm, put the backup here again, and start. "+
+			"Otherwise put a backup here, and see the runbook", ErrDamaged, verdict, filepath.Base(path))
+	}
+	return nil
 }
 
 // openFiles brings the schema up to date through database/sql, then opens the connections that work is done on.
@@ -187,8 +225,10 @@ func (c *conn) mustBeDurable(ctx context.Context) error {
 	return nil
 }
 
+// dsn names the file for a connection. What one deletes or overwrites is overwritten with zeros: SQLite would leave it in
+// the file until its place is needed, and an erased address with it.
 func dsn(path, mode, pragma string) string {
-	q := url.Values{"mode": {mode}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeoutMS), pragma}}
+	q := url.Values{"mode": {mode}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeoutMS), pragma, "secure_delete(1)"}}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
 }
 

@@ -26,8 +26,9 @@ func NewReader(pages Pages) *Reader { return &Reader{pages: pages} }
 // cursor is the beginning of what is kept. next is always a cursor to resume from, also at the
 // end: pages only grow, so no cursor ever skips or repeats an event, whatever is
 // fed meanwhile. Errors are *payment.Error: malformed for a cursor that this feed
-// did not give out, and for one whose events are no longer kept (going on with the
-// first kept page would lose events without a word); store_unavailable.
+// did not give out, for one whose events are no longer kept (going on with the
+// first kept page would lose events without a word), and for one ahead of the feed, as
+// after a backup was restored; store_unavailable.
 func (r *Reader) Read(ctx context.Context, app string, mode payment.Mode, after string, limit int) (events []Event, next string, err error) {
 	at, err := decodeCursor(app, mode, after)
 	if err != nil {
@@ -45,6 +46,9 @@ func (r *Reader) Read(ctx context.Context, app string, mode payment.Mode, after 
 			case err != nil:
 				return nil, "", unavailable(err)
 			case !kept || first.N <= at.page: // there was no such page yet
+				if err := r.ahead(ctx, app, mode, at); err != nil {
+					return nil, "", err
+				}
 			case len(events) > 0: // dropped while we read: the next read says so
 				return events, at.cursor(app, mode), nil
 			case after != "":
@@ -55,7 +59,7 @@ func (r *Reader) Read(ctx context.Context, app string, mode payment.Mode, after 
 		}
 		size := int64(len(page.Events))
 		if at.index > size {
-			return nil, "", badCursor()
+			return nil, "", aheadCursor()
 		}
 		take := min(size-at.index, int64(limit-len(events)))
 		events = append(events, page.Events[at.index:at.index+take]...)
@@ -66,6 +70,22 @@ func (r *Reader) Read(ctx context.Context, app string, mode payment.Mode, after 
 		at = position{page: at.page + 1}
 	}
 	return events, at.cursor(app, mode), nil
+}
+
+// ahead refuses a cursor beyond the page that comes next: the feed never was there, as far as its record goes. It is a
+// restored backup; waiting at that place would skip, without a word, what is fed until it is reached again.
+func (r *Reader) ahead(ctx context.Context, app string, mode payment.Mode, at position) error {
+	if at == (position{page: 1}) {
+		return nil
+	}
+	last, _, err := r.pages.Last(ctx, app, mode)
+	if err != nil {
+		return unavailable(err)
+	}
+	if at.page > last.N+1 || at.page == last.N+1 && at.index > 0 {
+		return aheadCursor()
+	}
+	return nil
 }
 
 // ReadJSON is Read with events as product apps see them.
@@ -127,6 +147,13 @@ func decodeCursor(app string, mode payment.Mode, text string) (position, error) 
 func badCursor() error {
 	e := payment.NewError(payment.CodeMalformed, "The cursor is not one we gave out for this list.")
 	e.Fields = []payment.FieldError{{Pointer: "?after", Rule: "must be the value of next in an earlier answer"}}
+	return e
+}
+
+func aheadCursor() error {
+	e := payment.NewError(payment.CodeMalformed,
+		"This cursor is ahead of the feed, which was restored from a backup. Bring your records up to date from GET /v1/payments, then read the feed without after.")
+	e.Fields = []payment.FieldError{{Pointer: "?after", Rule: "is ahead of the feed; events may have taken its place"}}
 	return e
 }
 

@@ -211,3 +211,39 @@ func TestCursorOlderThanTheFeed(t *testing.T) {
 		t.Errorf("at the end: %d events, %v", len(events), err)
 	}
 }
+
+// Guards against silent loss after a restored backup: a reader whose cursor is further than the feed is told so, at any
+// distance; it is not kept waiting until others' events have filled the feed up to its place.
+func TestCursorAheadOfTheFeed(t *testing.T) {
+	t.Parallel()
+	before := newRig(t)
+	for i := range 5 {
+		before.pay("shop", payment.ModeTest, fmt.Sprint("p", i), outbox.MaxPageEvents/2)
+		before.run(before.relay())
+	}
+	cursors := []string{}
+	for cursor, more := "", true; more; {
+		events, next, err := before.reader.Read(t.Context(), "shop", payment.ModeTest, cursor, 30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if more = len(events) > 0; more {
+			cursor, cursors = next, append(cursors, next)
+		}
+	}
+	for _, events := range []int{0, 10} { // in the backup
+		r := newRig(t)
+		if events > 0 {
+			r.pay("shop", payment.ModeTest, "p0", events)
+			r.run(r.relay())
+		}
+		for _, cursor := range cursors {
+			if _, _, err := r.reader.Read(t.Context(), "shop", payment.ModeTest, cursor, 30); payment.CodeOf(err) != payment.CodeMalformed || !strings.Contains(err.Error(), "restored from a backup") {
+				t.Errorf("with %d events in the backup, a cursor ahead of them: %v", events, err)
+			}
+		}
+		if list, _, err := r.reader.Read(t.Context(), "shop", payment.ModeTest, "", 30); err != nil || len(list) != events {
+			t.Errorf("from the beginning: %d events, %v", len(list), err)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package gateway_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
+	"github.com/trifecta-pay/trifecta/store/mem"
+)
+
+// backup is a copy of the whole store as it is now.
+func (w *world) backup() store.Engine {
+	w.t.Helper()
+	saved, err := mem.New(store.Collections())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, c := range store.Collections() {
+		docs, next, err := w.inner.Scan(w.t.Context(), c.Name, "", store.MaxLimit)
+		if err == nil && next == "" {
+			err = saved.Import(w.t.Context(), c.Name, docs)
+		}
+		if err != nil || next != "" {
+			w.t.Fatalf("copy %s: %v, next %q", c.Name, err, next)
+		}
+	}
+	return saved
+}
+
+// restore puts the store back to a backup; a new process starts on it.
+func (w *world) restore(saved store.Engine) {
+	w.t.Helper()
+	w.inner = saved
+	w.restart()
+}
+
+// Guards I1 over a restored backup: what was written down but not yet sent when the backup was made, and was sent since,
+// is looked for before it is sent again, because by now its key may be dead. If it was not sent after all, it is sent
+// once.
+func TestRestoredBackupMovesMoneyOnce(t *testing.T) {
+	t.Parallel()
+	for _, provider := range []string{"stripe", "paypal"} {
+		for _, sent := range []bool{true, false} {
+			w := newWorld(t, nil)
+			id := w.paid(provider).ID
+			w.crashAt(store.PointPaymentReplace, faults.Before, 2) // ordered, not begun
+			if !w.crashed(func() { _, _ = w.refund(id, "r", 400) }) {
+				t.Fatal("no crash")
+			}
+			saved := w.backup()
+			if p := w.get(id); len(p.Operations) == 0 || p.Unfinished(0, payment.OpRefund).Tries != 0 {
+				t.Fatalf("the refund was begun: %s", told(p))
+			}
+			if sent {
+				w.quiet(id)
+				if got := w.refundedSum(id); got != 400 {
+					t.Fatalf("gave back %d", got)
+				}
+			}
+			w.pass(60 * 24 * time.Hour) // the key is dead
+			w.restore(saved)
+			before := w.fake(provider).counted("refund")
+			w.step()
+			if sent && w.fake(provider).counted("refund") != before {
+				t.Errorf("%s: sent again without a look", provider)
+			}
+			w.quiet(id)
+			if got := w.refundedSum(id); got != 400 {
+				t.Errorf("%s, sent before %v: gave back %d, want 400", provider, sent, got)
+			}
+			w.wantBooks(id)
+		}
+	}
+}
+
+// Guards I1 over a restored backup for what the app repeats: a refund that the record has learnt of from the provider is
+// the answer to its own request, not a reason to make another.
+func TestRestoredBackupKnowsARefundByItsRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	id := w.paid("stripe").ID
+	saved := w.backup()
+	first, err := w.refund(id, "r", 400)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.pass(25 * time.Hour)
+	w.restore(saved)
+	w.observe(id, 1) // a sweep finds it
+	again, err := w.refund(id, "r", 400)
+	if err != nil || again.Refund != first.Refund || !again.Replayed {
+		t.Errorf("the same request: %+v, %v", again, err)
+	}
+	_, err = w.refund(id, "r", 300)
+	wantCode(t, err, payment.CodeIdempotencyReused)
+	if got := w.refundedSum(id); got != 400 {
+		t.Errorf("gave back %d, want 400", got)
+	}
+	if _, err = w.refund(id, "another", 300); err != nil || w.refundedSum(id) != 700 {
+		t.Errorf("another refund: %v, gave back %d", err, w.refundedSum(id))
+	}
+	w.wantBooks(id)
+}
