@@ -164,7 +164,11 @@ func compareDisputes(a, b Dispute) int {
 	if c := compareStamped(a.Stamp, b.Stamp, disputeStates, a.Status, b.Status); c != 0 {
 		return c
 	}
-	return cmp.Compare(a.Evidence.Submitted, b.Evidence.Submitted) // it only ever grows
+	if c := cmp.Compare(a.Evidence.Submitted, b.Evidence.Submitted); c != 0 { // it only ever grows
+		return c
+	}
+	// The money follows the decision: what is seen later of it, without another date, gives back.
+	return cmp.Compare(b.Withheld, a.Withheld)
 }
 
 func compareWarnings(a, b FraudWarning) int {

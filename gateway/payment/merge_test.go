@@ -214,6 +214,12 @@ func TestMergeWinners(t *testing.T) {
 	wantDiff(t, "a succeeded refund can fail later", Facts{Refunds: []Refund{late}}.Merge(Facts{Refunds: []Refund{r}}).Refunds, []Refund{late})
 	lost := Dispute{Key: stripeKey("d1"), Status: DisputeLost, Stamp: stamp(1, 1)}
 	appealed := Dispute{Key: stripeKey("d1"), Status: DisputeUnderReview, Stamp: stamp(1, 2)}
+	refunded := lost
+	lost.Withheld = 600
+	for _, two := range [][2]Dispute{{lost, refunded}, {refunded, lost}} {
+		got := Facts{Disputes: two[:1]}.Merge(Facts{Disputes: two[1:]}).Disputes
+		wantDiff(t, "what is seen later of a decision's money gives back", got, []Dispute{refunded})
+	}
 	wantDiff(t, "a lost dispute can be appealed", Facts{Disputes: []Dispute{appealed}}.Merge(Facts{Disputes: []Dispute{lost}}).Disputes, []Dispute{appealed})
 	before, after := authorized(1, "a1", 5000, 5000, 3), authorized(1, "a1", 5000, 3500, 3)
 	wantDiff(t, "within one second the smaller rest is the later", Facts{Authorizations: []Authorization{after}}.Merge(Facts{Authorizations: []Authorization{before}}).Authorizations, []Authorization{after})

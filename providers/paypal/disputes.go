@@ -3,6 +3,7 @@ package paypal
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
@@ -18,6 +19,7 @@ func (m *mapper) dispute(d disputeBody) {
 		fact.DueBy = parseTime(d.SellerDue)
 	}
 	fact.Withheld = m.withheld(d, fact)
+	fact.Withheld -= m.refundedInstead(d, fact)
 	fact.Case, fact.Network, fact.Outcome = codeOf(d.Channel), codeOf(d.External), codeOf(d.Outcome.Code)
 	// What may be done comes as links: none, not allowed (PayPal OpenAPI customer
 	// disputes v1: HATEOAS links).
@@ -133,4 +135,41 @@ func (m *mapper) withheld(d disputeBody, fact payment.Dispute) int64 {
 	default:
 		return fact.Amount.Minor
 	}
+}
+
+// sameMoney is how far a case's movement of money and the refund that made it may be apart.
+const sameMoney = time.Hour
+
+// refundedInstead is the part of what a case keeps that refunds of its capture gave back:
+// a seller who refunds a disputed payment, or whose offer to do so is accepted, ends the
+// case in the buyer's favour (PayPal docs: use the Resolution Center; PayPal OpenAPI
+// customer disputes v1: amount_refunded is what "either the merchant or PayPal refunds"),
+// and the capture shows that same money as a refund. Counted in both it would be lost
+// twice. Refunds from before the case don't count, nor do larger ones. Where PayPal lists
+// the case's movements, a refund counts only if it is one of them.
+func (m *mapper) refundedInstead(d disputeBody, fact payment.Dispute) int64 {
+	var sum int64
+	listed := false
+	moved := func(r payment.Refund) bool {
+		same := false
+		for _, move := range d.Movements {
+			if move.Party != "SELLER" || move.Reason != "DISPUTE_SETTLEMENT" {
+				continue
+			}
+			listed = true
+			apart := parseTime(move.Initiated).Sub(r.Created).Abs()
+			same = same || move.Type == "DEBIT" && m.money("movement of dispute", d.ID, move.Amount) == r.Amount && apart <= sameMoney
+		}
+		return same || !listed
+	}
+	for _, r := range m.out.Refunds {
+		gone := r.State == payment.RefundSucceeded || r.State == payment.RefundPending
+		if !gone || r.Capture != fact.Capture || r.Amount.Currency != fact.Amount.Currency || r.Created.Before(fact.Created) {
+			continue
+		}
+		if r.Amount.Minor <= fact.Withheld-sum && moved(r) {
+			sum += r.Amount.Minor
+		}
+	}
+	return sum
 }

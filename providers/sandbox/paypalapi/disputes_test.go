@@ -84,6 +84,29 @@ func TestInquiryAndAcceptance(t *testing.T) {
 	e.must(404, "GET", cases+"/PP-NO", "", nil)
 }
 
+// Guards the third way out of an inquiry: the seller gives everything back, which ends it for the buyer and moves
+// nothing more.
+func TestInquiryEndsWithRefund(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	_, c := e.paid("pay_1", "")
+	d := e.control(200, "/disputes", `{"capture":"`+c+`","stage":"INQUIRY"}`).str("dispute")
+	if got := e.must(200, "GET", cases+"/"+d, "", nil); got.str("status") != "WAITING_FOR_SELLER_RESPONSE" {
+		t.Errorf("open = %v", got)
+	}
+	e.must(201, "POST", "/v2/payments/captures/"+c+"/refund", "", e.nextKey())
+	got := e.must(200, "GET", cases+"/"+d, "", nil)
+	if got.str("status") != "RESOLVED" || got.str("dispute_outcome.outcome_code") != "RESOLVED_BUYER_FAVOUR" || got["money_movements"] != nil {
+		t.Errorf("after the refund = %v", got)
+	}
+	if ev := e.lastEvent(); ev.str("event_type") != "CUSTOMER.DISPUTE.RESOLVED" {
+		t.Errorf("event = %v", ev)
+	}
+	if diff := cmp.Diff([]entry{{"refund", 1000, "pay_1"}}, e.ledger()[2:]); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Guards the list as an incremental source: by update time, by transaction, over pages
 // without loss or repetition.
 func TestDisputeList(t *testing.T) {

@@ -146,6 +146,22 @@ func (s *server) payRefund(r *refund) {
 	r.capture.unit.order.updated = now
 	s.book(r.capture, "refund", r.id, r.amount)
 	s.announceRefund("PAYMENT.CAPTURE.REFUNDED", "A payment was refunded", r)
+	s.closeRefunded(r.capture)
+}
+
+// closeRefunded ends inquiries about a capture that was given back in full: for the buyer,
+// without another movement (PayPal help: issue a refund to resolve a dispute).
+func (s *server) closeRefunded(p *capture) {
+	if p.refunded() < p.amount {
+		return
+	}
+	for _, d := range p.disputes {
+		if d.stage == stageInquiry && d.status == dispWaiting {
+			s.w.Cancel("dispute " + d.id)
+			d.status, d.outcome, d.updated = dispResolved, outcomeLost, s.w.Now()
+			s.announceDispute("CUSTOMER.DISPUTE.RESOLVED", "A dispute was resolved", d)
+		}
+	}
 }
 
 // failRefund takes a refund back: the money did not reach the buyer.

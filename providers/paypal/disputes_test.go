@@ -1,0 +1,80 @@
+package paypal
+
+import (
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+// TestDisputeSettledByRefund (I3): a case that a refund settled takes no money beside that refund; every other case
+// keeps what it took.
+func TestDisputeSettledByRefund(t *testing.T) {
+	t.Parallel()
+	const lost = `"outcome_code":"RESOLVED_BUYER_FAVOUR"`
+	refund := func(value, when, status string) string {
+		return `{"id":"R` + value[:1] + `","status":"` + status + `","amount":{"currency_code":"USD","value":"` + value + `"},"create_time":"2026-03-01T` + when + `Z",
+ "links":[{"rel":"up","href":"https://api-m.paypal.com/v2/payments/captures/` + capID + `"}]}`
+	}
+	move := func(when string) string {
+		return `{"affected_party":"SELLER","type":"DEBIT","reason":"DISPUTE_SETTLEMENT","initiated_time":"2026-03-01T` + when + `Z","amount":{"currency_code":"USD","value":"10.00"}}`
+	}
+	for name, c := range map[string]struct {
+		stage, outcome, moves, refunds string
+		disputed, refundable           int64
+	}{
+		"nothing given back":                  {"CHARGEBACK", lost, "", "", 1000, 999},
+		"refunded, and so decided":            {"CHARGEBACK", lost, "", refund("10.00", "11:57:30", "COMPLETED"), 0, 999},
+		"in an inquiry":                       {"INQUIRY", lost, "", refund("10.00", "11:57:30", "COMPLETED"), 0, 999},
+		"an offer that was accepted":          {"INQUIRY", lost + `,"amount_refunded":{"currency_code":"USD","value":"4.00"}`, "", refund("4.00", "11:57:30", "PENDING"), 0, 1599},
+		"an inquiry without a refund":         {"INQUIRY", lost + `,"amount_refunded":{"currency_code":"USD","value":"4.00"}`, "", "", 400, 1599},
+		"the refund failed":                   {"CHARGEBACK", lost, "", refund("10.00", "11:57:30", "FAILED"), 1000, 999},
+		"the refund was made before the case": {"CHARGEBACK", lost, "", refund("9.99", "11:56:30", "COMPLETED"), 1000, 0},
+		"the refund is another one":           {"CHARGEBACK", lost + `,"amount_refunded":{"currency_code":"USD","value":"4.00"}`, "", refund("5.00", "11:57:30", "COMPLETED"), 400, 1099},
+		"its movement is that refund":         {"CHARGEBACK", `"outcome_code":"ACCEPTED"`, move("11:58:00"), refund("10.00", "11:57:30", "COMPLETED"), 0, 999},
+		"its movement is another":             {"CHARGEBACK", `"outcome_code":"ACCEPTED"`, move("11:57:00"), refund("9.99", "11:57:30", "COMPLETED"), 1000, 0},
+		"its movement was long before":        {"CHARGEBACK", `"outcome_code":"ACCEPTED"`, move("09:00:00"), refund("10.00", "11:57:30", "COMPLETED"), 1000, 0},
+		"won after a refund":                  {"CHARGEBACK", `"outcome_code":"RESOLVED_SELLER_FAVOUR"`, "", refund("5.00", "11:57:30", "COMPLETED"), 0, 1499},
+	} {
+		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`],"refunds":[`+c.refunds+`]}`))
+		s.on("GET /v1/customer/disputes", 200, `{"items":[{"dispute_id":"PP-D-1"}]}`)
+		s.on("GET /v1/customer/disputes/PP-D-1", 200, `{"dispute_id":"PP-D-1","status":"RESOLVED","dispute_life_cycle_stage":"`+c.stage+`","dispute_amount":{"currency_code":"USD","value":"10.00"},
+ "create_time":"2026-03-01T11:57:00.000Z","update_time":"2026-03-01T11:58:00.000Z","disputed_transactions":[{"seller_transaction_id":"`+capID+`"}],
+ "dispute_outcome":{`+c.outcome+`},"money_movements":[`+c.moves+`]}`)
+		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := payment.Facts{Terms: payment.Terms{Amount: payment.Money{Minor: 1999, Currency: "usd"}}}.Observe(obs).Amounts(nil)
+		if a.Disputed != c.disputed || a.Refundable != c.refundable {
+			t.Errorf("%s: disputed %d, want %d; refundable %d, want %d", name, a.Disputed, c.disputed, a.Refundable, c.refundable)
+		}
+	}
+}
+
+// TestInquiryRefunded (I3): the seller gives everything back while the buyer only asks, which ends the case in the
+// buyer's favour; our sums are the ledger's.
+func TestInquiryRefunded(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	p := l.paid(t, false)
+	capture := p.attempt.Refs.Capture
+	l.advance(t, time.Hour)
+	l.must(t, "disputes", map[string]any{"capture": capture, "stage": "INQUIRY"})
+	l.advance(t, time.Hour)
+	if _, err := l.adapter.Refund(t.Context(), providers.RefundRequest{
+		Attempt: p.attempt, Capture: capture, Amount: payment.Money{Minor: 1999, Currency: "usd"}, Operation: "rfd_all",
+	}, "refund-all"); err != nil {
+		t.Fatal(err)
+	}
+	l.advance(t, 4*time.Hour)
+	obs, err := l.adapter.Fetch(t.Context(), p.attempt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := p.facts.Observe(obs)
+	if a := f.Amounts(nil); len(f.Disputes) != 1 || f.Disputes[0].Status != payment.DisputeLost || a.Refunded != 1999 || a.Disputed != 0 {
+		t.Errorf("disputes %+v, amounts %+v", f.Disputes, a)
+	}
+}
