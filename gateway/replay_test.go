@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,6 +53,36 @@ func TestAnsweredRefundIsNeverOrderedAgain(t *testing.T) {
 		if got := w.refundedSum(p.ID); got != 300 {
 			t.Errorf("%s: %d were given back, one refund of 300 was wanted", seen, got)
 		}
+		w.wantBooks(p.ID)
+	}
+}
+
+// Guards the other side of it: a refund whose app is told to try again, with the same key, is told to nobody else as
+// failed. Whoever heard so would give the money back another way, beside the repetition. Once it is done it is told as
+// any other, and nobody is alarmed.
+func TestTurnedAwayRefundIsToldByItsAnswerOnly(t *testing.T) {
+	t.Parallel()
+	for _, f := range []fault{refused, tooMany, missing, forbidden} {
+		w := newWorld(t, nil)
+		p := w.paid("stripe")
+		before := eventTypes(w.get(p.ID))
+		w.stripe.fail("refund", f, f)
+		for range 2 {
+			if _, err := w.refund(p.ID, "r", 300); err == nil {
+				t.Fatal("nothing was turned away")
+			}
+			if got := eventTypes(w.get(p.ID)); !slices.Equal(got, before) {
+				t.Errorf("fault %d: told %v before, %v after", f, before, got)
+			}
+		}
+		w.wantAlerts(p.ID)
+		if a, err := w.refund(p.ID, "r", 300); err != nil || a.Unknown {
+			t.Fatalf("fault %d: %+v, %v", f, a, err)
+		}
+		if got := eventTypes(w.get(p.ID))[len(before):]; !slices.Equal(got, []string{"refund.created", "refund.succeeded"}) {
+			t.Errorf("fault %d, then done: told %v", f, got)
+		}
+		w.wantAlerts(p.ID)
 		w.wantBooks(p.ID)
 	}
 }

@@ -243,6 +243,14 @@ func promiseBugs() []bug {
 			name: "answered_refund_ordered_again", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestAnsweredRefundIsNeverOrderedAgain",
 			old: `	return o.State == OpFailed && o.Code != CodeDeclined && !o.Answered`, new: `	return o.State == OpFailed && o.Code != CodeDeclined`,
 		},
+		{ // the same one, for the judge: it sees answers, events and the ledger only
+			name: "answered_refund_ordered_again_unseen", file: "gateway/payment/operation.go", mode: reconcileOnly, seeds: 100, says: "I5 refund",
+			old: `	return o.State == OpFailed && o.Code != CodeDeclined && !o.Answered`, new: `	return o.State == OpFailed && o.Code != CodeDeclined`,
+		},
+		{
+			name: "refund_told_while_it_may_be_repeated", file: "gateway/payment/payment.go", pkg: inGateway, test: "TestTurnedAwayRefundIsToldByItsAnswerOnly",
+			old: `return op != nil && op.Open() && !`, new: `return op != nil && op.Open() && false && !`,
+		},
 	}
 }
 

@@ -84,6 +84,12 @@ func (o Operation) Repeatable() bool {
 	return o.State == OpFailed && o.Code != CodeDeclined && !o.Answered
 }
 
+// Open says that nobody was told yet what became of it but to try again: its request
+// may still order it anew, or is just being answered.
+func (o Operation) Open() bool {
+	return o.Ordered() && !o.Answered && (o.State == OpPending || o.State == OpUnknown || o.Repeatable())
+}
+
 // Ordered says that an app, an operator or a customer asked for it and waits
 // for the answer. What certainly did not happen is then told to them and not
 // tried again behind their back. What follows from an operator's decision (no

@@ -97,7 +97,7 @@ func (p *Payment) Owes() bool {
 // operator ordered is graver: the payment reads as settled, and is not.
 func (p *Payment) alertRefunds(old *Payment, now time.Time) {
 	was := old.refundStates()
-	for _, r := range p.Refunds() {
+	for _, r := range p.heard() {
 		failed := r.State == RefundFailed && !was[r.ID][RefundFailed]
 		if !failed && (r.State != RefundCanceled || was[r.ID][RefundCanceled]) {
 			continue

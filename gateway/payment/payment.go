@@ -310,7 +310,7 @@ func (p *Payment) tell(old *Payment, before, after Snapshot, now time.Time) {
 
 func (p *Payment) tellRefunds(old *Payment, now time.Time) {
 	was := old.refundStates()
-	for _, r := range p.Refunds() {
+	for _, r := range p.heard() {
 		if was[r.ID] == nil {
 			p.emit("refund.created", r.ID, now)
 		}
@@ -325,12 +325,23 @@ func (p *Payment) tellRefunds(old *Payment, now time.Time) {
 	}
 }
 
+// heard are the refunds that may be told of. Whoever asks for one and is turned away
+// hears so in the answer, and that the same request may be made again, with the same key
+// and to the same end: an event or an alert that it failed would make somebody give the
+// money back another way beside it. So nothing is told until its answer stands.
+func (p *Payment) heard() []RefundView {
+	return slices.DeleteFunc(p.Refunds(), func(r RefundView) bool {
+		op := p.Operation(r.ID)
+		return op != nil && op.Open() && !slices.ContainsFunc(p.Facts.Refunds, func(f Refund) bool { return refundOperation(f, p.Operations) == r.ID })
+	})
+}
+
 // refundStates are the states in which each refund's id stands. It may stand in
 // several: two objects at a provider can carry the id of one of our refunds, and
 // what each of them is must be no news the second time.
 func (p *Payment) refundStates() map[string]map[RefundState]bool {
 	out := map[string]map[RefundState]bool{}
-	for _, r := range p.Refunds() {
+	for _, r := range p.heard() {
 		if out[r.ID] == nil {
 			out[r.ID] = map[RefundState]bool{}
 		}

@@ -83,3 +83,60 @@ func TestReadsAgainstHistory(t *testing.T) {
 		})
 	}
 }
+
+// I5: what an app was told to have failed, by an answer or an event, neither goes on nor
+// moves money, whatever the record says of it in the end; what only failed in the end may
+// have moved before.
+func TestToldAsFailed(t *testing.T) {
+	t.Parallel()
+	event := func(kind, id string) Event {
+		e := Event{Type: "refund." + kind}
+		e.Data.Object.ID = id
+		return e
+	}
+	for name, tc := range map[string]struct {
+		told    []string
+		refused bool
+		status  string
+		ledger  []string
+		says    string
+	}{
+		"succeeded":                       {told: []string{"created", "succeeded"}, status: "succeeded", ledger: []string{"refund"}},
+		"failed at once":                  {told: []string{"created", "failed"}, status: "failed"},
+		"failed late":                     {told: []string{"created", "succeeded", "failed"}, status: "failed", ledger: []string{"refund", "refund_failed"}},
+		"run again after an event":        {told: []string{"created", "failed", "succeeded"}, status: "succeeded", ledger: []string{"refund"}, says: "told as failed"},
+		"ordered again after an event":    {told: []string{"created", "failed", "created"}, status: "pending", says: "told as failed, then as created"},
+		"money moved without a word":      {told: []string{"created", "failed"}, status: "failed", ledger: []string{"refund"}, says: "took effect"},
+		"money moved after an answer":     {refused: true, status: "pending", ledger: []string{"refund"}, says: "took effect"},
+		"succeeded after an answer":       {refused: true, status: "succeeded", says: "took effect"},
+		"refused, and nothing happened":   {refused: true, status: "failed"},
+		"refused, and nobody knows of it": {refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var failed []string
+			j := New(func(format string, args ...any) { failed = append(failed, fmt.Sprintf(format, args...)) })
+			o := &Order{ID: "pay_1", App: "shop", Amount: 5000, Refunds: 1}
+			if tc.refused {
+				o.Refused = []string{"rfd_1"}
+			}
+			j.Expect(o)
+			j.Moved(Row{Object: "ch_1", Kind: "capture", Reference: "pay_1", Amount: 5000})
+			for _, kind := range tc.ledger {
+				j.Moved(Row{Object: "re_1", Kind: kind, Reference: "pay_1", Amount: 300})
+			}
+			p := Payment{ID: "pay_1"}
+			if tc.status != "" {
+				p.Refunds = []Refund{{ID: "rfd_1", Status: tc.status, Amount: 300, ProviderRef: "re_1"}}
+			}
+			var told []Event
+			for _, kind := range tc.told {
+				told = append(told, event(kind, "rfd_1"))
+			}
+			j.failed(o, p, told)
+			if got := strings.Join(failed, "; "); (tc.says == "") != (got == "") || !strings.Contains(got, tc.says) {
+				t.Errorf("said %q, want %q", got, tc.says)
+			}
+		})
+	}
+}
