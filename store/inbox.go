@@ -349,13 +349,15 @@ func (s *Inbox) Body(ctx context.Context, id string) ([]byte, error) {
 	return out, nil
 }
 
-// PruneBodies implements inbox.Store.
+// PruneBodies implements inbox.Store. An event that can't be read keeps its body, and
+// keeps no other's.
 func (s *Inbox) PruneBodies(ctx context.Context, before time.Time, limit int) (int, error) {
 	n := 0
 	docs, _, err := s.e.Query(ctx, inboxName, Query{Index: "by_body", Where: []Filter{Where("body_at", Lt, before)}, SortBy: "body_at", Limit: limit})
 	if err != nil {
 		return n, err
 	}
+	var problems []error
 	for _, d := range docs {
 		_, err := Update(WithPoint(ctx, PointInboxPrune), s.e, inboxName, d.ID, func(d Doc) (Doc, error) {
 			r, err := inboxOf(d)
@@ -368,26 +370,30 @@ func (s *Inbox) PruneBodies(ctx context.Context, before time.Time, limit int) (i
 			r.Body = nil
 			return r.doc()
 		})
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrUnavailable):
 			return n, err
+		case err != nil:
+			problems = append(problems, err)
+		default:
+			n++
 		}
-		n++
 	}
-	if n == limit {
-		return n, nil
+	if len(docs) == limit {
+		return n, errors.Join(problems...)
 	}
-	docs, _, err = s.e.Query(ctx, bodiesName, Query{Index: "by_time", Where: []Filter{Where("at", Lt, before)}, SortBy: "at", Limit: limit - n})
+	docs, _, err = s.e.Query(ctx, bodiesName, Query{Index: "by_time", Where: []Filter{Where("at", Lt, before)}, SortBy: "at", Limit: limit - len(docs)})
 	if err != nil {
-		return n, err
+		return n, errors.Join(append(problems, err)...)
 	}
 	for _, d := range docs {
 		err := s.e.Delete(WithPoint(ctx, PointInboxPruneBody), bodiesName, d.ID, d.Version)
 		if err != nil && !errors.Is(err, ErrConflict) { // a conflict: gone already
-			return n, err
+			return n, errors.Join(append(problems, err)...)
 		}
 		n++
 	}
-	return n, nil
+	return n, errors.Join(problems...)
 }
 
 // Find reads a payment for the inbox; ok is false where there is none.

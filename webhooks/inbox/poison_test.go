@@ -109,3 +109,25 @@ func TestUnreadableEventsHoldNobodyBack(t *testing.T) {
 	}
 	r.wantState(good, inbox.Done, "")
 }
+
+// Guards retention of personal data: an event that can't be read keeps nobody else's
+// body, and is named.
+func TestUnreadableEventKeepsNoOtherBody(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var ids []string
+	for i := range 3 {
+		ids = append(ids, r.stored(paid(fmt.Sprint("e", i), r.create(fmt.Sprint("p", i)))))
+		r.clock.advance(time.Second)
+	}
+	r.spoil("inbox", ids[0])
+	n, err := r.inbox.Prune(t.Context(), r.clock.now())
+	if n != 2 || err == nil {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+	for _, id := range ids[1:] {
+		if body, err := r.inbox.Body(t.Context(), id); body != nil || err != nil {
+			t.Errorf("%s still has its body (%v)", id, err)
+		}
+	}
+}
