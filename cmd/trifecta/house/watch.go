@@ -28,6 +28,9 @@ func watcher(o Options, engine store.Engine, workers func() []lookout.Worker) *l
 	}
 	return lookout.New(lookout.Options{
 		Notify: kept, Accounts: accounts, Clock: o.Clock, Payment: payments.Get, Workers: workers,
+		Behind: func(ctx context.Context, due time.Time) ([]string, error) {
+			return behind(ctx, payments, events, o.Config.Layers.Reconcile, due)
+		},
 		LastWebhook: func(ctx context.Context, account string) (time.Time, error) {
 			last, _, err := events.List(ctx, inbox.Filter{Account: account, Limit: 1})
 			if err != nil || len(last) == 0 {
@@ -75,6 +78,36 @@ func settled(ctx context.Context, payments *store.Payments, cfg config.Config, a
 				out = append(out, lookout.Settled{Created: p.CreatedAt, By: p.SettledBy})
 			}
 		}
+	}
+	return out, nil
+}
+
+// behind names the workers for which work waits that was due at a time: its first piece
+// tells, since each takes what is due longest first.
+func behind(ctx context.Context, payments *store.Payments, events *store.Inbox, reconciling bool, due time.Time) (out []string, err error) {
+	if reconciling {
+		if ids, err := payments.SyncDue(ctx, due, 1); err != nil {
+			return nil, fmt.Errorf("payments to be read: %w", err)
+		} else if len(ids) > 0 {
+			out = append(out, "reconcile/due")
+		}
+	}
+	if ids, err := payments.WorkDue(ctx, due, 1); err != nil {
+		return nil, fmt.Errorf("payments to be worked on: %w", err)
+	} else if len(ids) > 0 {
+		out = append(out, "operations")
+	}
+	if found, err := events.Due(ctx, due, 1); len(found) > 0 {
+		out = append(out, workerInbox)
+	} else if err != nil {
+		return nil, fmt.Errorf("webhooks: %w", err)
+	}
+	waiting, unreadable, _, err := payments.Unfed(ctx, 1, "")
+	if err != nil {
+		return nil, fmt.Errorf("payments with events: %w", err)
+	}
+	if len(unreadable) > 0 || len(waiting) > 0 && !waiting[0].UpdatedAt.After(due) {
+		out = append(out, workerFeed)
 	}
 	return out, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/webhooks/inbox"
 )
 
 // paid stores a payment of the app that was paid at an account and found by a layer.
@@ -123,4 +124,33 @@ func scrape(h *House) string {
 	rec := httptest.NewRecorder()
 	h.Internal().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return rec.Body.String()
+}
+
+// Promise: an operator hears of work that is due and that nobody does: payments to be
+// read again, operations, webhooks, events of apps.
+func TestWorkThatWaitsIsTold(t *testing.T) {
+	e, c := shared(t), &clock{time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	h := build(t, e, c)
+	payments, amount := store.NewPayments(h.engine), payment.Money{Minor: 1999, Currency: "usd"}
+	p := payment.New("pay_1", "shop", payment.ModeTest, payment.Terms{Amount: amount}, payment.Request{ExpiresIn: time.Hour}, "token", c.now)
+	p.Version, p.NextSyncAt = 1, c.now
+	p.Operations = []payment.Operation{{ID: "op", Kind: payment.OpCreate, N: 1, State: payment.OpPending, NextAt: c.now}}
+	p.Outbox = []payment.Event{{ID: "evt", Type: "payment.requires_action", At: c.now, Body: []byte("{}")}}
+	if err := payments.Insert(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	event := inbox.Record{ID: "in_1", Provider: "stripe", Account: "stripe-eu", State: inbox.Pending, ReceivedAt: c.now, DueAt: c.now}
+	if _, _, err := store.NewInbox(h.engine).Insert(t.Context(), event, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	for range 31 {
+		c.now = c.now.Add(time.Minute)
+		if _, _, err := h.metrics.watch.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, _, err := store.NewAlerts(h.engine).List(t.Context(), store.AlertFilter{Limit: 10})
+	if err != nil || len(found) != 1 || found[0].Kind != "work_waiting" || !strings.HasSuffix(found[0].Message, "in: feed, inbox, operations, reconcile/due.") {
+		t.Errorf("%v, alerts %+v", err, found)
+	}
 }

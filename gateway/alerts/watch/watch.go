@@ -48,6 +48,8 @@ type Options struct {
 	Payment func(ctx context.Context, id string) (*payment.Payment, error)
 	// Workers tells how the steps of this process's workers end. It asks no store.
 	Workers func() []Worker
+	// Behind names the queues in which work is waiting that was due at a time.
+	Behind func(ctx context.Context, due time.Time) ([]string, error)
 }
 
 // Worker is how the steps of one worker of this process have ended.
@@ -76,6 +78,7 @@ const (
 	silentWindow   = 2 * time.Hour
 	sweepMissed    = time.Hour
 	workerFails    = 15 * time.Minute
+	behindBy       = 20 * time.Minute
 	standsFor      = 10 * time.Minute // how long a layer must look dead: longer than it takes to catch up after a pause
 	warnBefore     = 21 * 24 * time.Hour
 	critBefore     = 3 * 24 * time.Hour
@@ -172,7 +175,7 @@ func (w *Watch) Step(ctx context.Context) (did int, next time.Time, err error) {
 			}
 		}
 	}
-	if err := w.workers(ctx, now); err != nil {
+	if err := errors.Join(w.workers(ctx, now), w.behind(ctx, now)); err != nil {
 		errs = append(errs, fmt.Errorf("watch workers: %w", err))
 	}
 	did, err = w.causes(ctx, now)

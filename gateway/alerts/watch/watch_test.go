@@ -31,6 +31,7 @@ type world struct {
 	waiting     map[string]bool
 	fail        error
 	workers     []watch.Worker
+	due         time.Time // of the oldest work that waits; zero: none
 }
 
 var start = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
@@ -56,6 +57,12 @@ func (w *world) open() {
 		LastSweep:   func(context.Context, string) (time.Time, time.Time, error) { return w.begun, w.good, nil },
 		Waiting:     func(_ context.Context, _, state string) (bool, error) { return w.waiting[state], nil },
 		Workers:     func() []watch.Worker { return w.workers },
+		Behind: func(_ context.Context, due time.Time) ([]string, error) {
+			if w.due.IsZero() || w.due.After(due) {
+				return nil, nil
+			}
+			return []string{"inbox", "feed"}, nil
+		},
 		Alerts: func(ctx context.Context, state, after string) ([]gateway.AlertRecord, string, error) {
 			return w.alerts.List(ctx, store.AlertFilter{State: state, Limit: 2, After: after})
 		},
@@ -338,6 +345,28 @@ func TestFailingWorker(t *testing.T) {
 	good()
 	w.pass(5*time.Minute, nil)
 	w.want(map[string]string{"worker_failing": "open"}) // it has said so once
+}
+
+// Guards that work which nobody does is told of, though no step fails; not what waited while no process ran and is
+// being caught up with.
+func TestWorkThatWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, watch.Account{})
+	w.due = w.now.Add(-24 * time.Hour)
+	w.pass(9*time.Minute, nil)
+	w.due = time.Time{}
+	w.pass(time.Hour, nil)
+	w.want(map[string]string{})
+	w.pass(25*time.Minute, func() { w.due = w.now.Add(-18 * time.Minute) })
+	w.want(map[string]string{})
+	w.pass(12*time.Minute, func() { w.due = w.now.Add(-30 * time.Minute) })
+	w.want(map[string]string{"work_waiting": "open"})
+	w.open()
+	w.pass(5*time.Minute, nil)
+	w.want(map[string]string{"work_waiting": "open"})
+	w.due = time.Time{}
+	w.pass(time.Minute, nil)
+	w.want(map[string]string{"work_waiting": "resolved"})
 }
 
 // Guards that one thing that can't be read stops nothing else.

@@ -45,6 +45,26 @@ func (w *Watch) workers(ctx context.Context, now time.Time) error {
 	return nil
 }
 
+// behind: work that is due is not done, by nobody: there is more of it than can be done,
+// or something keeps the workers from it without an error. What failed is put off, so it
+// is not meant; nor is what waited while no process ran.
+func (w *Watch) behind(ctx context.Context, now time.Time) error {
+	queues, err := w.o.Behind(ctx, now.Add(-behindBy))
+	if err != nil {
+		return err
+	}
+	late := len(queues) > 0
+	if w.stands("behind", late, now) {
+		slices.Sort(queues)
+		return w.set(ctx, Account{Mode: w.mode()}, "work_waiting", alerts.Critical, fmt.Sprintf("Work that was due %d minutes ago and more is not done, in: %s.",
+			int(behindBy.Minutes()), strings.Join(queues, ", ")), true, now)
+	}
+	if late {
+		return nil
+	}
+	return w.set(ctx, Account{}, "work_waiting", "", "", false, now)
+}
+
 // mode is that of what concerns every account: test only where all accounts are.
 func (w *Watch) mode() payment.Mode {
 	if slices.ContainsFunc(w.o.Accounts, func(a Account) bool { return a.Mode == payment.ModeLive }) {
