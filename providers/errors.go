@@ -50,7 +50,7 @@ type Error struct {
 	Status      int    // HTTP status, 0 if there was no answer
 	RequestID   string // the provider's request or debug id
 	Stored      bool   // the provider keeps this failure under the idempotency key
-	Aside       bool   // about a service beside the money's own, such as reports: the account need not rest for it
+	Aside       bool   // about a service beside the money's own, such as reports, or one busy object: the account need not rest for it
 	RetryAfter  time.Duration
 	Cause       error // for errors.Is only; not printed
 }

@@ -156,7 +156,9 @@ type Authorizer interface {
 }
 
 // CheckoutFinder is an adapter that can find a checkout by our reference after
-// the idempotency key died. found is false only after a complete look.
+// the idempotency key died. The look ends in reasonable time whatever else there is: a
+// checkout that is not found is given up, which is safe because its address never left
+// us. What could not be looked at at all is an error, not found=false.
 type CheckoutFinder interface {
 	FindCheckout(ctx context.Context, req CheckoutRequest, opened time.Time) (res Result, found bool, err error)
 }

@@ -225,29 +225,40 @@ const shippingCountries = "AC AD AE AF AG AI AL AM AO AQ AR AT AU AW AX AZ BA BB
 	"PS PT PY QA RE RO RS RU RW SA SB SC SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SZ TA TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ " +
 	"UA UG US UY UZ VA VC VE VG VN VU WF WS XK YE YT ZA ZM ZW"
 
-// lookBack and lookAhead bound the search for a session around when its creation
-// was first tried: clocks differ, and the key may have been used for a day.
-const (
-	lookBack  = 10 * time.Minute
-	lookAhead = 25 * time.Hour
-)
+// findWindows are where the session of a creation may stand in Stripe's list, counted
+// from its first try, the likely ones first: most are made at once, clocks differ, and
+// the key may have been used for a day.
+var findWindows = [...]struct{ from, to time.Duration }{
+	{-5 * time.Second, 30 * time.Second}, {30 * time.Second, 5 * time.Minute}, {-10 * time.Minute, -5 * time.Second}, {5 * time.Minute, 25 * time.Hour},
+}
 
-// FindCheckout looks for the session of an attempt in Stripe's list. There is no
-// filter by reference, so the whole window is walked.
+// findPages is how many pages of 100 sessions a search reads at most. Some shops make
+// that many in minutes, and a search that never ends would hold a payment up for good.
+const findPages = 6
+
+// FindCheckout looks for the session of an attempt in Stripe's list, for which there is
+// no filter by reference.
 func (a *Adapter) FindCheckout(ctx context.Context, req providers.CheckoutRequest, opened time.Time) (providers.Result, bool, error) {
 	const op = "find_checkout"
-	rows, err := a.sessions(ctx, op, stripesdk.CheckoutSessionListParams{CreatedRange: &stripesdk.RangeQueryParams{
-		GreaterThanOrEqual: max(1, opened.Add(-lookBack).Unix()), LesserThanOrEqual: opened.Add(lookAhead).Unix(),
-	}})
-	if err != nil {
-		return providers.Result{}, false, err
-	}
-	id := ""
-	for _, s := range rows {
-		ours := s.ClientReferenceID == req.PaymentID && s.Metadata[metaPayment] == req.PaymentID && s.Metadata[metaAttempt] == req.AttemptID()
-		// Should there ever be two, the one that the customer finished counts.
-		if ours && (id == "" || s.Status == stripesdk.CheckoutSessionStatusComplete) {
-			id = s.ID
+	id, left := "", findPages
+	for _, w := range findWindows {
+		if id != "" || left == 0 {
+			break
+		}
+		created := &stripesdk.RangeQueryParams{GreaterThanOrEqual: max(1, opened.Add(w.from).Unix()), LesserThanOrEqual: opened.Add(w.to).Unix()}
+		err := a.eachSession(ctx, op, stripesdk.CheckoutSessionListParams{CreatedRange: created}, func(part []*stripesdk.CheckoutSession) bool {
+			left--
+			for _, s := range part {
+				ours := s.ClientReferenceID == req.PaymentID && s.Metadata[metaPayment] == req.PaymentID && s.Metadata[metaAttempt] == req.AttemptID()
+				// Should there ever be two, the one that the customer finished counts.
+				if ours && (id == "" || s.Status == stripesdk.CheckoutSessionStatusComplete) {
+					id = s.ID
+				}
+			}
+			return left > 0
+		})
+		if err != nil {
+			return providers.Result{}, false, err
 		}
 	}
 	if id == "" {

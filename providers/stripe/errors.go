@@ -114,6 +114,9 @@ func answered(e *providers.Error, writes bool, answer *stripesdk.Error) {
 	case answer.Code == stripesdk.ErrorCodeLockTimeout, answer.Code == stripesdk.ErrorCodeRateLimit, e.Status == http.StatusTooManyRequests:
 		e.Class = providers.NotDone
 		e.RetryAfter = max(e.RetryAfter, time.Second)
+		// A lock is about one object that somebody else is busy with, not about how many
+		// calls there are (Stripe docs: rate limits).
+		e.Aside = answer.Code == stripesdk.ErrorCodeLockTimeout
 	case e.Status >= 500:
 		e.Class = providers.Unknown
 		e.Stored = writes && e.Status == http.StatusInternalServerError

@@ -103,6 +103,9 @@ func TestAnswersAreClassified(t *testing.T) {
 		if e.Code != c.code || e.Field != c.field || e.Stored != c.stored || e.Op != "refund" || e.Provider != "stripe" {
 			t.Errorf("%d %.60s: %+v, want code %s field %s stored %v", c.status, c.body, e, c.code, c.field, c.stored)
 		}
+		if e.Aside != (c.code == "lock_timeout") {
+			t.Errorf("%d %s: the account rests: %v", c.status, c.code, !e.Aside)
+		}
 		if strings.HasPrefix(c.body, `{"error"`) && (e.Status != c.status || e.RequestID != "req_123" || e.RetryAfter != 7*time.Second) {
 			t.Errorf("%d: status %d, request %q, retry after %v", c.status, e.Status, e.RequestID, e.RetryAfter)
 		}

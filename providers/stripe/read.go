@@ -255,16 +255,27 @@ func (a *Adapter) warnings(ctx context.Context, op, intent string) ([]*stripesdk
 // that says there is more and is empty. A list that breaks off is an error: half a
 // list of refunds would be read as less money given back.
 func all[S any](ctx context.Context, list func(stripesdk.ListParams) *stripesdk.Iter, id func(*S) string) ([]*S, error) {
-	params := stripesdk.ListParams{Context: ctx, Limit: stripesdk.Int64(100), Single: true}
 	var out []*S
+	err := pages(ctx, list, id, func(part []*S) bool {
+		out = append(out, part...)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// pages hands out a list's pages, until its end or until more says that it is enough.
+func pages[S any](ctx context.Context, list func(stripesdk.ListParams) *stripesdk.Iter, id func(*S) string, more func([]*S) bool) error {
+	params := stripesdk.ListParams{Context: ctx, Limit: stripesdk.Int64(100), Single: true}
 	for {
 		part, next, err := onePage(list(params), id)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out = append(out, part...)
-		if next == "" {
-			return out, nil
+		if !more(part) || next == "" {
+			return nil
 		}
 		params.StartingAfter = stripesdk.String(next)
 	}
@@ -297,13 +308,27 @@ func onePage[S any](it *stripesdk.Iter, id func(*S) string) (rows []*S, next str
 
 // sessions lists the sessions that a filter lets through.
 func (a *Adapter) sessions(ctx context.Context, op string, filter stripesdk.CheckoutSessionListParams) ([]*stripesdk.CheckoutSession, error) {
-	return read(ctx, op, func(ctx context.Context) ([]*stripesdk.CheckoutSession, error) {
-		return all(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
+	var out []*stripesdk.CheckoutSession
+	err := a.eachSession(ctx, op, filter, func(part []*stripesdk.CheckoutSession) bool {
+		out = append(out, part...)
+		return true
+	})
+	return out, err
+}
+
+// eachSession hands out the sessions that a filter lets through, by pages, until more
+// says that it is enough.
+func (a *Adapter) eachSession(
+	ctx context.Context, op string, filter stripesdk.CheckoutSessionListParams, more func([]*stripesdk.CheckoutSession) bool,
+) error {
+	_, err := read(ctx, op, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, pages(ctx, func(list stripesdk.ListParams) *stripesdk.Iter {
 			params := filter
 			params.ListParams = list
 			return a.sdk.CheckoutSessions.List(&params).Iter
-		}, func(s *stripesdk.CheckoutSession) string { return s.ID })
+		}, func(s *stripesdk.CheckoutSession) string { return s.ID }, more)
 	})
+	return err
 }
 
 // whole turns a 2xx answer that is not the object asked for into an error: the SDK

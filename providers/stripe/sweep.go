@@ -270,6 +270,9 @@ func transactionMoney(x *stripesdk.BalanceTransaction) payment.Money {
 // opposed to payouts, top-ups and Stripe's own bills, and to what a partial capture did
 // not take: nobody ever had that.
 func ofPayments(x *stripesdk.BalanceTransaction) bool {
+	if x.Amount == 0 {
+		return false // a card that was only checked
+	}
 	// What a bank took back of a payment that had succeeded (Stripe docs: balance
 	// transaction types); how that is reported is written nowhere.
 	if x.Type == stripesdk.BalanceTransactionTypePaymentReversal {
