@@ -101,12 +101,6 @@ func moneyBugs() []bug {
 			name: "third_decimal_cut_off", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalCases",
 			old: `		if fraction[len(fraction)-1] != '0' {`, new: `		if len(fraction) > 3 && fraction[len(fraction)-1] != '0' {`,
 		},
-		{
-			name: "late_money_without_alert", file: "gateway/payment/payment.go", pkg: inPayment, test: "TestLateMoneyAlerts",
-			old: `	dead := before.Status == StatusCanceled || before.Status == StatusExpired || before.Status == StatusFailed
-`, new: `	dead := before.Status == StatusFailed && after.Status == before.Status
-`,
-		},
 	}
 }
 
@@ -134,6 +128,10 @@ func captureBugs() []bug {
 `,
 		},
 		{
+			name: "final_capture_taken_for_a_part", file: "providers/paypal/facts.go", pkg: inPayPal, test: "TestFinalCaptureLeavesNothing",
+			old: `closed[root] || m.s.parts.Captures[i].Final`, new: `closed[root] && m.s.parts.Captures[i].Final`,
+		},
+		{
 			name: "overtaken_capture_sent", file: "gateway/operations.go", pkg: inGateway, test: "TestCaptureThatWasOvertakenIsNotSent",
 			old: `		case p.Overtaken(*op):
 `, new: `		case p.Overtaken(*op) && op.Tries > 99:
@@ -142,6 +140,12 @@ func captureBugs() []bug {
 		{
 			name: "declined_capture_tried_for_ever", file: "gateway/payment/next.go", pkg: inPayment, test: "TestDeclinedCaptureWaitsForTheCustomer",
 			old: `			waiting = waiting || !f.has(returnedID(d)) && !approvedAfter(fact, d)`, new: `			waiting = waiting && approvedAfter(fact, d)`,
+		},
+		{
+			name: "late_money_without_alert", file: "gateway/payment/payment.go", pkg: inPayment, test: "TestLateMoneyAlerts",
+			old: `	dead := before.Status == StatusCanceled || before.Status == StatusExpired || before.Status == StatusFailed
+`, new: `	dead := before.Status == StatusFailed && after.Status == before.Status
+`,
 		},
 	}
 }

@@ -182,7 +182,10 @@ func (m *mapper) payable(id string, parts []payablePart) (sum payment.Money, ok 
 }
 
 // authorizations maps every authorization of the order; captures must be mapped
-// before. A renewal and its parent share one amount of captures.
+// before. A renewal and its parent share one amount of captures. After a final capture
+// nothing more can be taken, whatever it left: that is told by the capture (PayPal OpenAPI
+// payments v2: final_capture), while the authorization's status goes by the amounts alone
+// and stays PARTIALLY_CAPTURED.
 func (m *mapper) authorizations() {
 	roots := map[string]string{}
 	for _, x := range m.s.parts.Authorizations {
@@ -191,10 +194,12 @@ func (m *mapper) authorizations() {
 			roots[x.ID] = parent
 		}
 	}
-	taken := map[string]int64{}
-	for _, c := range m.out.Captures {
+	taken, closed := map[string]int64{}, map[string]bool{}
+	for i, c := range m.out.Captures { // one of each of PayPal's, in their order
 		if c.State != payment.CaptureDeclined {
-			taken[roots[c.Auth]] = min(taken[roots[c.Auth]]+c.Amount.Minor, payment.MaxReported)
+			root := roots[c.Auth]
+			taken[root] = min(taken[root]+c.Amount.Minor, payment.MaxReported)
+			closed[root] = closed[root] || m.s.parts.Captures[i].Final
 		}
 	}
 	for _, x := range m.s.parts.Authorizations {
@@ -207,8 +212,8 @@ func (m *mapper) authorizations() {
 		}
 		if fact.State == payment.AuthActive {
 			fact.Capturable = max(0, amount.Minor-taken[roots[x.ID]])
-			if fact.Capturable == 0 {
-				fact.State = payment.AuthCaptured
+			if fact.Capturable == 0 || closed[roots[x.ID]] {
+				fact.State, fact.Capturable = payment.AuthCaptured, 0
 			}
 		}
 		m.out.Authorizations = append(m.out.Authorizations, fact)

@@ -198,6 +198,7 @@ type captureBody struct {
 	Amount        *money      `json:"amount"`
 	CustomID      string      `json:"custom_id"`
 	InvoiceID     string      `json:"invoice_id"`
+	Final         bool        `json:"final_capture"`
 	CreateTime    string      `json:"create_time"`
 	UpdateTime    string      `json:"update_time"`
 	Related       related     `json:"supplementary_data"`

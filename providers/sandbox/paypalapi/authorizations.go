@@ -47,7 +47,9 @@ func family(root *authorization) []*authorization {
 	return out
 }
 
-func (a *authorization) open() bool { return a.status == authCreated || a.status == authPartly }
+func (a *authorization) open() bool {
+	return (a.status == authCreated || a.status == authPartly) && !a.root().closed
+}
 
 // voidFamily releases what is still blocked, by call or because the time is over
 // (PayPal docs: both announce PAYMENT.AUTHORIZATION.VOIDED).
@@ -141,16 +143,21 @@ func (s *server) captureAuthorization(c *call) reply {
 	return c.captureReply(http.StatusCreated, p)
 }
 
-// noteCaptured updates a family of authorizations after a capture on one of them.
+// noteCaptured updates a family of authorizations after a capture on one of them. The
+// status goes by the amounts alone; only the capture itself says that it was the final one
+// (PayPal OpenAPI payments v2: authorization status; PayPal docs, definition "capture":
+// less than the authorized amount makes it PARTIALLY_CAPTURED).
 func (s *server) noteCaptured(root *authorization, amount int64, final bool, now time.Time) {
 	root.captured += amount
-	status := authPartly
 	if final {
-		status = authCaptured
+		root.closed = true
 		s.w.Cancel(expiryKey(root))
 	}
 	for _, m := range family(root) {
-		m.status, m.updated = status, now
+		m.status, m.updated = authPartly, now
+		if root.captured >= m.amount {
+			m.status = authCaptured
+		}
 	}
 }
 
@@ -163,7 +170,7 @@ func (s *server) capturable(c *call, a *authorization, in captureRequest) (int64
 		return 0, ptr(c.fail("AUTHORIZATION_EXPIRED", fault{}))
 	case a.status == authVoided:
 		return 0, ptr(c.fail("AUTHORIZATION_VOIDED", fault{}))
-	case a.status == authCaptured:
+	case a.status == authCaptured, a.root().closed:
 		return 0, ptr(c.fail("AUTHORIZATION_ALREADY_CAPTURED", fault{}))
 	}
 	left := a.amount - a.root().captured
@@ -205,7 +212,7 @@ func (s *server) reauthorize(c *call) reply {
 	switch {
 	case a.status == authVoided:
 		return c.fail("AUTHORIZATION_VOIDED", fault{})
-	case a.status == authCaptured:
+	case a.status == authCaptured, a.root().closed:
 		return c.fail("AUTHORIZATION_ALREADY_CAPTURED", fault{})
 	case a.parent != nil, c.now.Before(a.honored):
 		// The document has no issue for "too early"; this is its closest.
@@ -242,7 +249,7 @@ func (s *server) voidAuthorization(c *call) reply {
 		return c.fail("CANNOT_BE_VOIDED", fault{})
 	case a.status == authVoided:
 		return c.fail("PREVIOUSLY_VOIDED", fault{})
-	case a.status == authCaptured:
+	case a.status == authCaptured, a.root().closed:
 		return c.fail("PREVIOUSLY_CAPTURED", fault{})
 	}
 	s.voidFamily(a)

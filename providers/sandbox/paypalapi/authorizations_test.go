@@ -47,11 +47,11 @@ func TestAuthorizationCaptures(t *testing.T) {
 	e.refused(422, "AUTHORIZATION_ALREADY_CAPTURED", "POST", auths+a+"/capture", usd("1.00"), e.nextKey())
 	e.refused(422, "PREVIOUSLY_CAPTURED", "POST", auths+a+"/void", "", nil)
 	e.advance(30 * 24 * time.Hour) // nothing is left to expire
-	if got := e.must(200, "GET", auths+a, "", nil); got.str("status") != "CAPTURED" {
+	if got := e.must(200, "GET", auths+a, "", nil); got.str("status") != "PARTIALLY_CAPTURED" {
 		t.Errorf("status = %s", got.str("status"))
 	}
 	order := e.must(200, "GET", "/v2/checkout/orders/"+id, "", nil)
-	if order.len("purchase_units.0.payments.captures") != 2 || order.str("purchase_units.0.payments.authorizations.0.status") != "CAPTURED" {
+	if order.len("purchase_units.0.payments.captures") != 2 || order.str("purchase_units.0.payments.authorizations.0.status") != "PARTIALLY_CAPTURED" {
 		t.Errorf("order = %v", order)
 	}
 	want := []entry{{"capture", 400, "pay_1"}, {"fee", 63, "pay_1"}, {"capture", 500, "pay_1"}, {"fee", 66, "pay_1"}}

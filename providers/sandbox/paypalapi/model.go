@@ -84,6 +84,7 @@ type authorization struct {
 	expires          time.Time      // end of the authorization period
 	parent           *authorization // set on a reauthorization
 	captured         int64          // kept on the root only: all family members share it
+	closed           bool           // on the root: a final capture let the rest go
 }
 
 func (a *authorization) root() *authorization {

@@ -103,7 +103,7 @@ func (s *server) showAuthorization(a *authorization) authorizationJSON {
 	if a.parent != nil {
 		out.SupplementaryData = related(order.id, a.parent.id)
 	}
-	if a.status == authCreated || a.status == authPartly {
+	if a.open() {
 		out.Links = append(out.Links,
 			link{self + "/capture", "capture", http.MethodPost}, link{self + "/void", "void", http.MethodPost},
 			link{self + "/reauthorize", "reauthorize", http.MethodPost})
