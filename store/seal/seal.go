@@ -29,7 +29,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -109,6 +111,14 @@ func (s *Sealer) Active() string {
 		return ""
 	}
 	return s.active
+}
+
+// IDs are the ids of all keys, in order.
+func (s *Sealer) IDs() []string {
+	if s == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.keys))
 }
 
 // Seal encrypts plain for its place under the active key. The text is printable ASCII without quotes or backslashes:

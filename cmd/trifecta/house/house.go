@@ -102,6 +102,9 @@ func Build(ctx context.Context, o Options) (*House, error) {
 	for _, w := range h.workers {
 		h.watch.expect(w.Name)
 	}
+	if err := h.engine.CheckKeys(ctx, o.Clock()); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
 	// What an operator has paused must be paused from the first request on.
 	if _, _, err := h.runtime.Step(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())

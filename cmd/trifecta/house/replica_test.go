@@ -27,7 +27,15 @@ func shared(t *testing.T) store.Engine {
 // build makes a house over a store that others may share.
 func build(t *testing.T, e store.Engine, c *clock) *House {
 	t.Helper()
-	h, err := Build(t.Context(), Options{
+	h, err := Build(t.Context(), options(e, c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func options(e store.Engine, c *clock) Options {
+	return Options{
 		Config: config.Config{
 			PublicURL: "https://pay.example.com", Layers: config.Layers{Return: true, Webhook: true, Reconcile: true},
 			Accounts: []config.Account{{
@@ -37,11 +45,7 @@ func build(t *testing.T, e store.Engine, c *clock) *House {
 			Apps: []config.App{{Name: "shop", Mode: "test"}},
 		},
 		Clock: c.Now, Wall: c.Now, Logger: slog.New(slog.DiscardHandler), Engine: e,
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	return h
 }
 
 // Promise: a migration sees every process that runs, also one that was killed,
