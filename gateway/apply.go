@@ -53,7 +53,8 @@ func attempt(p *payment.Payment, n int) (a providers.Attempt, account string, ok
 // Refresh reads the attempts of a payment at their providers and applies what
 // they say: attempt n, or with n 0 every attempt in which anything can still
 // change. It returns the payment and the first error of a read; attempts that
-// could be read are applied all the same.
+// could be read are applied all the same, and so is one of which only what stands
+// beside it could not be.
 func (s *Service) Refresh(ctx context.Context, id string, n int, src payment.Source) (*payment.Payment, error) {
 	p, err := s.load(ctx, id)
 	if err != nil {
@@ -65,11 +66,8 @@ func (s *Service) Refresh(ctx context.Context, id string, n int, src payment.Sou
 			continue
 		}
 		obs, ok, err := s.fetch(ctx, p, opened.N)
-		if err != nil {
-			if first == nil {
-				first = err
-			}
-			continue
+		if err != nil && first == nil {
+			first = err
 		}
 		if !ok {
 			continue
@@ -81,7 +79,8 @@ func (s *Service) Refresh(ctx context.Context, id string, n int, src payment.Sou
 	return p, first
 }
 
-// fetch reads one attempt; ok is false where its root is not known yet.
+// fetch reads one attempt; ok is false where its root is not known yet or could not be
+// read. With ok and an error, what stands beside the root could not be.
 func (s *Service) fetch(ctx context.Context, p *payment.Payment, n int) (payment.Observation, bool, error) {
 	a, name, ok := attempt(p, n)
 	if !ok {
@@ -92,11 +91,11 @@ func (s *Service) fetch(ctx context.Context, p *payment.Payment, n int) (payment
 		return payment.Observation{}, false, &providers.Error{Class: providers.Misconfigured, Op: "fetch", Code: "account_not_configured"}
 	}
 	obs, err := account.Fetch(ctx, a)
-	if err != nil {
+	if err != nil && !(providers.Beside(err) && obs.Complete) {
 		return payment.Observation{}, false, err
 	}
 	obs.N = n
-	return obs, true, nil
+	return obs, true, err
 }
 
 // worthReading says whether an attempt can still bring news: it is not dead, or

@@ -48,6 +48,7 @@ type fakeProvider struct {
 	broken        []string        // what our side must never do
 	during        func(op string) // runs in the middle of each call, before its effect
 	seq           int
+	beside        error // reading shows the root and what is below it, and no disputes
 }
 
 type fakeCall struct{ op, key string }

@@ -37,7 +37,11 @@ func (f *fakeProvider) Fetch(_ context.Context, a providers.Attempt) (payment.Ob
 	if r == nil {
 		return payment.Observation{}, &providers.Error{Class: providers.NotFound, Provider: f.name, Op: "fetch", Status: 404}
 	}
-	return f.observe(r), nil
+	obs := f.observe(r)
+	if f.beside != nil {
+		obs.Narrow, obs.Facts.Disputes = true, nil
+	}
+	return obs, f.beside
 }
 
 func (f *fakeProvider) CloseCheckout(_ context.Context, a providers.Attempt, key string) (providers.Result, error) {

@@ -18,7 +18,7 @@ func (s *Service) lookUp(ctx context.Context, p *payment.Payment, op payment.Ope
 		return s.lookUpCheckout(ctx, op, account)
 	}
 	obs, err := account.Fetch(ctx, a)
-	if err != nil {
+	if err != nil && (op.Kind.OnDispute() || !providers.Beside(err) || !obs.Complete) {
 		return payment.Outcome{State: payment.OpUnknown}, nil, err
 	}
 	obs.N = op.N

@@ -295,6 +295,9 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 	obs.N = op.N
 	if !obs.Complete {
 		read, ok, err := s.fetch(ctx, p, op.N)
+		if ok && !op.Kind.OnDispute() {
+			err = nil // what stands beside the root shows no money of ours
+		}
 		switch {
 		case err != nil && unseen(op):
 			return payment.Outcome{State: payment.OpUnknown}, nil, callErr // it may be the echo of our own success
@@ -315,8 +318,8 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 // for good, and every earlier try is either known to have done nothing or was looked
 // for twice and not found, nothing will ever be captured of it.
 func (s *Service) gone(ctx context.Context, p *payment.Payment, op payment.Operation, out payment.Outcome, callErr error) (payment.Outcome, *payment.Observation, error) {
-	obs, ok, err := s.fetch(ctx, p, op.N)
-	if err != nil || !ok {
+	obs, ok, _ := s.fetch(ctx, p, op.N)
+	if !ok {
 		return out, nil, callErr // looked at again later
 	}
 	fact, _ := p.Facts.Observe(obs).AttemptFact(op.N)

@@ -50,7 +50,8 @@ type Error struct {
 	Status      int    // HTTP status, 0 if there was no answer
 	RequestID   string // the provider's request or debug id
 	Stored      bool   // the provider keeps this failure under the idempotency key
-	Aside       bool   // about a service beside the money's own, such as reports, or one busy object: the account need not rest for it
+	Aside       bool   // about a service beside the money's own, such as reports or disputes, or one busy object: the account goes on without it
+	Rooted      bool   // of a Fetch: its observation has all of the root, and only what stands beside that could not be read
 	RetryAfter  time.Duration
 	Cause       error // for errors.Is only; not printed
 }
@@ -71,6 +72,19 @@ func ClassOf(err error) Class {
 		return e.Class
 	}
 	return Unknown
+}
+
+// Beside says that a Fetch failed beside the root only, and brings its observation all the
+// same: narrow, and complete about the root.
+func Beside(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Rooted
+}
+
+// aside says that the account goes on without what failed.
+func aside(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Aside
 }
 
 // Failure turns an error into the failure a payment keeps, in our own words.

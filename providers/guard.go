@@ -18,7 +18,7 @@ type GuardOptions struct {
 	ReadTimeout  time.Duration // default 8 s
 	WriteTimeout time.Duration // default 15 s
 	PerSecond    int           // HTTP calls a second for live traffic, default 20; sweeps take a fifth of it
-	// Observe hears how each call ended: "ok", GivenUp, or the class of its error.
+	// Observe hears how each call ended: "ok", GivenUp, Besides, or the class of its error.
 	Observe func(op string, class Class, took time.Duration)
 	Clock   func() time.Time // measures calls, and the rests that a provider asks for; nil: neither
 	// Share is how much of PerSecond is this process's, in millionths; the others on
@@ -76,8 +76,9 @@ func Guard(p Provider, opts GuardOptions) *Account {
 			// A decline is the provider working well; only an unclear answer trips.
 			IsSuccessful: func(err error) bool { return err == nil || ClassOf(err) != Unknown },
 			// A caller that went away says nothing about the provider: customers who close
-			// their browsers must not shut an account for everybody.
-			IsExcluded: func(err error) bool { return errors.Is(err, errCallerGone) },
+			// their browsers must not shut an account for everybody. Nor does a service
+			// beside the money's own: no capture may wait because disputes can't be read.
+			IsExcluded: func(err error) bool { return errors.Is(err, errCallerGone) || aside(err) },
 		}),
 	}
 }
@@ -89,6 +90,9 @@ func (a *Account) Info() Info { return a.info }
 // GivenUp is what GuardOptions.Observe hears of a call that failed after its caller had
 // gone or the process was told to stop: nobody knows what the provider would have said.
 const GivenUp = "given_up"
+
+// Besides is what it hears of a call that failed at a service beside the money's own, or at one busy object.
+const Besides = "aside"
 
 // errCallerGone tells the breaker not to count a call.
 var errCallerGone = errors.New("providers: the caller did not wait for the answer")
@@ -106,6 +110,8 @@ func (a *Account) call(caller context.Context, op string, timeout time.Duration,
 	switch {
 	case err != nil && gone():
 		class = GivenUp
+	case aside(err):
+		class = Besides
 	case err != nil:
 		class = ClassOf(err)
 	}

@@ -135,7 +135,10 @@ type Provider interface {
 	Info() Info
 	// CreateCheckout opens a checkout and reports it with its URL.
 	CreateCheckout(ctx context.Context, req CheckoutRequest, key string) (Result, error)
-	// Fetch reads one attempt with everything below it: a complete observation.
+	// Fetch reads one attempt with everything below it: a complete observation. Where
+	// that was read, and only what stands beside it (disputes) could not be, it brings
+	// both: the observation, which is narrow, and an error that is Rooted. Whoever asked
+	// because of what stands beside has to ask again.
 	Fetch(ctx context.Context, a Attempt) (payment.Observation, error)
 	// CloseCheckout reads the attempt, makes it impossible to pay where the
 	// provider can do that, and reads it again. An attempt that turns out to be

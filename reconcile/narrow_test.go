@@ -88,3 +88,39 @@ func TestMissingAfterNarrowLooks(t *testing.T) {
 		t.Errorf("disputed %d, want 5000", got)
 	}
 }
+
+// Promise (I2): a reading that could not look at disputes, and says so, brings the money
+// below the root all the same; what asked because of a dispute is kept until one can.
+func TestReadingWithoutDisputes(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "disputes")
+	l := newLab(t, c, options{}, f)
+	p := settled(l, f, 5000)
+	c.advance(time.Minute)
+	f.refund("elsewhere", root(p), 100)
+	f.checkouts[root(p)].disputes = []payment.Dispute{{
+		Key: f.key("dp_1"), Capture: "cap_" + root(p), Amount: usd(4000), Stage: "chargeback", Status: payment.DisputeUnderReview,
+		Withheld: 4000, Stamp: payment.Stamp{Created: c.now(), AsOf: c.now()},
+	}}
+	f.list("disputes", providers.SweepItem{
+		Object: providers.Ref{Kind: "dispute", ID: "dp_1"}, Hint: providers.Hint{Refs: []string{"dp_1", "cap_" + root(p)}},
+		Amount: usd(-4000), Created: c.now(), Changed: c.now(), Paid: true,
+	})
+	f.beside = &providers.Error{Class: providers.Unknown, Provider: "fake", Op: "fetch", Aside: true, Rooted: true}
+	for range 6 {
+		c.advance(5*time.Minute + time.Second)
+		must(t, l.rec, sweepAcct)
+	}
+	if got := l.get(p.ID).Amounts(); got.Refunded != 100 || got.Disputed != 0 {
+		t.Errorf("while disputes can't be read: %+v, want the refund", got)
+	}
+	f.beside = nil
+	for range 6 {
+		c.advance(5*time.Minute + time.Second)
+		must(t, l.rec, sweepAcct)
+	}
+	if got := l.get(p.ID).Amounts(); got.Refunded != 100 || got.Disputed != 4000 {
+		t.Errorf("afterwards: %+v, want the refund and the dispute", got)
+	}
+}

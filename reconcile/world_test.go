@@ -72,6 +72,7 @@ type fake struct {
 	traced    int
 	trusted   time.Time // zero: everything
 	narrow    bool      // reading shows no disputes
+	beside    error     // reading says so too
 	pageSize  int
 	listErr   map[string]error
 	onSweep   func()
@@ -118,7 +119,7 @@ func (f *fake) observe(c *checkout) payment.Observation {
 	}
 	obs.Facts.Attempts = []payment.AttemptFact{at}
 	obs.Facts.Refunds, obs.Facts.Disputes, obs.Facts.Reversals = c.refunds, c.disputes, c.reversals
-	if f.narrow {
+	if f.narrow || f.beside != nil {
 		obs.Narrow, obs.Facts.Disputes = true, nil
 	}
 	return obs
@@ -153,7 +154,7 @@ func (f *fake) Fetch(_ context.Context, a providers.Attempt) (payment.Observatio
 	if !ok {
 		return payment.Observation{}, &providers.Error{Class: providers.NotFound, Provider: "fake", Op: "fetch"}
 	}
-	return f.observe(c), nil
+	return f.observe(c), f.beside
 }
 
 var errUnused = &providers.Error{Class: providers.Refused, Provider: "fake", Op: "unused"}

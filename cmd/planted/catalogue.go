@@ -299,6 +299,14 @@ func readingBugs() []bug {
 `,
 		},
 		{
+			name: "look_without_disputes_counts_for_them", file: "gateway/lookup.go", pkg: inGateway, test: "TestLookUpsWithoutDisputes",
+			old: `op.Kind.OnDispute() || !providers.Beside(err)`, new: `!providers.Beside(err)`,
+		},
+		{
+			name: "unread_disputes_taken_for_none", file: "providers/paypal/fetch.go", pkg: inPayPal, test: "TestFetchDisputesForbidden",
+			old: `s.narrow = s.narrow || unread != nil`, new: `unread = nil`,
+		},
+		{
 			name: "reports_make_the_account_rest", file: "providers/paypal/reports.go", pkg: inPayPal, test: "TestReportsRestAlone",
 			old: `	e.Aside = true
 `, new: ``,

@@ -41,8 +41,8 @@ func (p *Payment) DisputeOf(id string) (Dispute, bool) {
 	return Dispute{}, false
 }
 
-// ofDispute says whether an operation acts on a dispute.
-func (k OpKind) ofDispute() bool {
+// OnDispute says whether an operation acts on a dispute.
+func (k OpKind) OnDispute() bool {
 	return k == OpAcceptDispute || k == OpSaveEvidence || k == OpSubmitEvidence
 }
 
@@ -78,7 +78,7 @@ func (p *Payment) noteCases(old *Payment, src Source, now time.Time) {
 		}
 	}
 	for _, op := range p.Operations {
-		if !op.Kind.ofDispute() {
+		if !op.Kind.OnDispute() {
 			continue
 		}
 		d, ok := p.disputed(op.Target, op.Account)
@@ -146,7 +146,7 @@ func (p *Payment) answerable(d Dispute, now time.Time) error {
 		return NewError(CodeConflict, "The time to answer this dispute ended at %s.", d.DueBy.UTC().Format(time.RFC3339))
 	}
 	for _, op := range p.Operations {
-		if !op.Kind.ofDispute() || op.Target != d.Key.ID || op.Account != d.Key.Account {
+		if !op.Kind.OnDispute() || op.Target != d.Key.ID || op.Account != d.Key.Account {
 			continue
 		}
 		if !op.State.Settled() {
@@ -202,7 +202,7 @@ func (p *Payment) RequestEvidence(d Dispute, evidence, base string, submit bool,
 	}
 	given := 0
 	for _, op := range p.Operations {
-		if op.Kind.ofDispute() && op.Target == d.Key.ID && op.Account == d.Key.Account {
+		if op.Kind.OnDispute() && op.Target == d.Key.ID && op.Account == d.Key.Account {
 			given++
 		}
 	}

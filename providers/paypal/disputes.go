@@ -104,14 +104,15 @@ func disputeStatus(d disputeBody) payment.DisputeStatus {
 // lists, or else by what its stage and outcome mean.
 func (m *mapper) withheld(d disputeBody, fact payment.Dispute) int64 {
 	var sum int64
-	told := false
+	told, converted := false, false
 	for _, move := range d.Movements {
 		if move.Party != "SELLER" || move.Reason != "DISPUTE_SETTLEMENT" {
 			continue
 		}
 		amount := m.money("movement of dispute", d.ID, move.Amount)
 		if amount.Currency != fact.Amount.Currency {
-			continue // settled in another currency: the disputed amount says it better
+			converted = true // the disputed amount says it better than half of the movements
+			continue
 		}
 		told = true
 		if move.Type == "CREDIT" {
@@ -119,7 +120,7 @@ func (m *mapper) withheld(d disputeBody, fact payment.Dispute) int64 {
 		}
 		sum = max(-payment.MaxReported, min(sum+amount.Minor, payment.MaxReported+1))
 	}
-	if told {
+	if told && !converted {
 		return max(0, sum)
 	}
 	switch {

@@ -2,6 +2,8 @@ package paypal
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -15,7 +17,8 @@ const maxPages = 20
 
 // Fetch reads an order and everything below it: its authorizations by id, its
 // captures and refunds, the disputes about them. An order that is gone is read by its
-// parts, or reported expired once it must be dead.
+// parts, or reported expired once it must be dead. Disputes that can't be read keep
+// nothing else back: both are told, and their error is Rooted.
 func (a *Adapter) Fetch(ctx context.Context, at providers.Attempt) (payment.Observation, error) {
 	return a.fetch(ctx, "fetch", at, true)
 }
@@ -24,7 +27,7 @@ func (a *Adapter) Fetch(ctx context.Context, at providers.Attempt) (payment.Obse
 // abandons it and never captures it, so that it dies with nobody charged.
 func (a *Adapter) CloseCheckout(ctx context.Context, at providers.Attempt, _ string) (providers.Result, error) {
 	obs, err := a.fetch(ctx, "close_checkout", at, true)
-	if err != nil {
+	if err != nil && !(providers.Beside(err) && obs.Complete) {
 		return providers.Result{}, err
 	}
 	return providers.Result{Ref: at.Root.ID, Observation: obs}, nil
@@ -58,19 +61,18 @@ func (a *Adapter) fetch(ctx context.Context, op string, at providers.Attempt, wh
 // finish adds what stands beside an order and maps it all.
 func (a *Adapter) finish(ctx context.Context, op string, s snapshot, whole bool, got *answer) (payment.Observation, error) {
 	s.narrow = !whole
+	var unread error
 	if whole {
-		var err error
-		if s.disputes, err = a.disputes(ctx, op, s.parts.Captures); err != nil {
-			return payment.Observation{}, err
-		}
+		s.disputes, unread = a.disputes(ctx, op, s.parts.Captures)
 		// Last, because a search that fails may have taken all the time there was.
 		s.reversed, s.narrow = a.reversals(ctx, op, s)
+		s.narrow = s.narrow || unread != nil
 	}
 	obs, err := a.observe(s)
 	if err != nil {
 		return payment.Observation{}, a.api.unreadable(op, got, err)
 	}
-	return obs, nil
+	return obs, beside(unread)
 }
 
 // fetchWithoutOrder: PayPal forgets orders that nobody completed after some hours, and
@@ -147,17 +149,20 @@ func (a *Adapter) readAuthorization(ctx context.Context, op, id string, into *au
 	return nil
 }
 
-// noRight says that an account may not use a service at all, or that there is none:
-// then its objects stay unseen, and the money is read all the same.
-func noRight(err error) bool {
-	if err == nil {
-		return false
-	}
-	c := providers.ClassOf(err)
-	return c == providers.Misconfigured || c == providers.NotFound
+// forbidden says that an account may not use a service at all: then its objects stay
+// unseen, and the money is read all the same. A token that is refused is no such answer.
+func forbidden(err error) bool {
+	var e *providers.Error
+	return errors.As(err, &e) && e.Class == providers.Misconfigured && e.Status == http.StatusForbidden
 }
 
-// disputes reads every case about the captures.
+// noRight says that a service is forbidden, or that there is none.
+func noRight(err error) bool {
+	return err != nil && (forbidden(err) || providers.ClassOf(err) == providers.NotFound)
+}
+
+// disputes reads every case about the captures. With an error come those that could be
+// read before it.
 func (a *Adapter) disputes(ctx context.Context, op string, captures []captureBody) ([]disputeBody, error) {
 	var out []disputeBody
 	seen := map[string]bool{}
@@ -168,10 +173,10 @@ func (a *Adapter) disputes(ctx context.Context, op string, captures []captureBod
 		query := url.Values{"disputed_transaction_id": {c.ID}, "page_size": {"50"}}
 		for range maxPages {
 			var list disputeList
-			if _, err := a.api.read(ctx, op, "/v1/customer/disputes?"+query.Encode(), &list); noRight(err) {
+			if _, err := a.api.read(ctx, op, disputesPath+"?"+query.Encode(), &list); noRight(err) {
 				return out, nil
 			} else if err != nil {
-				return nil, err
+				return out, err
 			}
 			for _, d := range list.Items {
 				if seen[d.ID] || checkID(op, d.ID) != nil {
@@ -179,8 +184,8 @@ func (a *Adapter) disputes(ctx context.Context, op string, captures []captureBod
 				}
 				seen[d.ID] = true
 				var whole disputeBody
-				if _, err := a.api.read(ctx, op, "/v1/customer/disputes/"+d.ID, &whole); err != nil {
-					return nil, err
+				if _, err := a.api.read(ctx, op, disputesPath+"/"+d.ID, &whole); err != nil {
+					return out, err
 				}
 				out = append(out, whole)
 			}
@@ -240,7 +245,7 @@ func (a *Adapter) reversals(ctx context.Context, op string, s snapshot) (out []t
 		}
 		found, refreshed, err := a.searchReversals(ctx, op, latest(created, changed.Add(-searchSpan)).Add(-time.Hour), changed.Add(time.Hour))
 		switch {
-		case err != nil && providers.ClassOf(err) == providers.Misconfigured:
+		case forbidden(err):
 			return out, narrow // without the right to search there is nothing to look at, ever
 		case err != nil:
 			return out, true

@@ -171,15 +171,31 @@ func TestFetchUnreadable(t *testing.T) {
 }
 
 // TestFetchDisputesForbidden: an account without the right to see disputes still has
-// payments; a dispute service that is down is told, so that no case is lost.
+// payments; a dispute service that is down keeps none of the money back, and is told, so
+// that no case is lost or taken for gone.
 func TestFetchDisputesForbidden(t *testing.T) {
 	t.Parallel()
-	for status, ok := range map[int]bool{403: true, 404: true, 500: false, 429: false} {
+	const known = `{"dispute_id":"PP-D-1","status":"UNDER_REVIEW","dispute_life_cycle_stage":"CHARGEBACK","dispute_amount":{"currency_code":"USD","value":"10.00"},"disputed_transactions":[{"seller_transaction_id":"` + capID + `"}]}`
+	for name, c := range map[string]struct {
+		list, one int // status of the list, and of the second of its two cases
+		ok        bool
+		found     int
+	}{
+		"no right": {403, 0, true, 0}, "no such service": {404, 0, true, 0}, "refused token": {401, 0, false, 0},
+		"down": {500, 0, false, 0}, "asleep": {503, 0, false, 0}, "too many": {429, 0, false, 0}, "one is broken": {200, 500, false, 1}, "one is gone": {200, 404, false, 1},
+	} {
 		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`]}`))
-		s.on("GET /v1/customer/disputes", status, `{"name":"X"}`)
+		s.on("GET /v1/customer/disputes", c.list, `{"items":[{"dispute_id":"PP-D-1"},{"dispute_id":"PP-D-2"}]}`).
+			on("GET /v1/customer/disputes/PP-D-1", 200, known).on("GET /v1/customer/disputes/PP-D-2", c.one, `{"name":"X"}`)
 		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
-		if (err == nil) != ok || ok && !obs.Complete {
-			t.Errorf("%d: %v", status, err)
+		if (err == nil) != c.ok || err != nil && !providers.Beside(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !obs.Complete || obs.Narrow == c.ok || len(obs.Facts.Captures) != 1 || len(obs.Facts.Disputes) != c.found {
+			t.Errorf("%s: complete %v, narrow %v, %d captures, %d disputes", name, obs.Complete, obs.Narrow, len(obs.Facts.Captures), len(obs.Facts.Disputes))
+		}
+		if res, err := s.adapter().CloseCheckout(t.Context(), attemptOf(false), "k"); err != nil || !res.Observation.Complete {
+			t.Errorf("%s: closing hangs on disputes: %v", name, err)
 		}
 	}
 }
@@ -273,6 +289,7 @@ func TestFetchDispute(t *testing.T) {
 	move := func(kind, reason string) string {
 		return `{"affected_party":"SELLER","type":"` + kind + `","reason":"` + reason + `","amount":{"currency_code":"USD","value":"10.00"}}`
 	}
+	inEuros := func(move string) string { return strings.Replace(move, "USD", "EUR", 1) }
 	for _, c := range []struct {
 		status, stage, outcome, moves string
 		want                          payment.DisputeStatus
@@ -287,6 +304,8 @@ func TestFetchDispute(t *testing.T) {
 		{"RESOLVED", "CHARGEBACK", "RESOLVED_BUYER_FAVOUR", "", payment.DisputeLost, 1000},
 		{"RESOLVED", "CHARGEBACK", "ACCEPTED", move("DEBIT", "DISPUTE_SETTLEMENT"), payment.DisputeLost, 1000},
 		{"RESOLVED", "CHARGEBACK", "RESOLVED_SELLER_FAVOUR", move("DEBIT", "DISPUTE_SETTLEMENT") + "," + move("CREDIT", "DISPUTE_SETTLEMENT"), payment.DisputeWon, 0},
+		{"RESOLVED", "CHARGEBACK", "RESOLVED_SELLER_FAVOUR", move("DEBIT", "DISPUTE_SETTLEMENT") + "," + inEuros(move("CREDIT", "DISPUTE_SETTLEMENT")), payment.DisputeWon, 0},
+		{"RESOLVED", "CHARGEBACK", "RESOLVED_BUYER_FAVOUR", inEuros(move("DEBIT", "DISPUTE_SETTLEMENT")), payment.DisputeLost, 1000},
 		{"RESOLVED", "CHARGEBACK", "RESOLVED_WITH_PAYOUT", "", payment.DisputeWon, 0},
 		{"RESOLVED", "INQUIRY", "CANCELED_BY_BUYER", "", payment.DisputeWon, 0},
 		{"RESOLVED", "CHARGEBACK", "DENIED", "", payment.DisputeWon, 0},

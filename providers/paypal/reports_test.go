@@ -139,3 +139,28 @@ func TestSweepBeforeTheRefresh(t *testing.T) {
 	_, err := s.adapter().Sweep(t.Context(), listTransactions, startWall.Add(-time.Hour), startWall, "")
 	wantError(t, err, providers.Refused, "")
 }
+
+// Promise: a disputes service that fails or has too many requests keeps no capture waiting:
+// neither a rest nor the breaker of the account is its own.
+func TestDisputesRestAlone(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{429, 500} {
+		s := refundedStub(t).handle("GET /v1/customer/disputes", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "1800")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{"name":"X"}`)
+		}).on("GET /v2/payments/captures/"+capID, 200, captureJSON(capID, "COMPLETED", ""))
+		a := providers.Guard(s.adapter(), providers.GuardOptions{PerSecond: 1000, Clock: func() time.Time { return startWall }})
+		for range 30 {
+			if obs, err := a.Fetch(t.Context(), attemptOf(false)); !providers.Beside(err) || !obs.Complete || len(obs.Facts.Captures) != 1 {
+				t.Fatalf("as %d: reading a payment: complete %v, %v", status, obs.Complete, err)
+			}
+		}
+		if _, err := a.Trace(t.Context(), providers.Ref{Kind: "capture", ID: capID}); err != nil {
+			t.Errorf("as %d: everything else rests too: %v", status, err)
+		}
+		if n := s.count("GET /v1/customer/disputes"); (n == 1) != (status == 429) {
+			t.Errorf("as %d: %d lists of disputes were asked for", status, n)
+		}
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"regexp"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -70,7 +69,7 @@ type client struct {
 	mock   func(op string) string
 	now    func() time.Time
 
-	reports reports
+	reports, cases service
 }
 
 // newHTTPClient makes the client of all calls out of a given one, or of nothing. It
@@ -98,6 +97,8 @@ func newClient(o Options, base string, transport *http.Client) (*client, error) 
 	}
 	sdk.SetHTTPClient(transport)
 	c := &client{base: base, plutov: sdk, mock: o.MockResponse, now: o.Now}
+	c.reports.path, c.reports.code = reportsPath, "reports_rest"
+	c.cases.path, c.cases.code = disputesPath, "disputes_rest"
 	c.tokens = &tokens{now: o.Now, inline: o.Inline, fetch: func(ctx context.Context) (string, time.Duration, error) {
 		return fetchToken(ctx, o, base, transport)
 	}}
@@ -246,14 +247,16 @@ func (c *client) send(ctx context.Context, r call, token string) *answer {
 // read sends a GET and decodes its answer.
 func (c *client) read(ctx context.Context, op, path string, into any) (*answer, error) {
 	r := call{op: op, method: http.MethodGet, path: path}
-	search := strings.HasPrefix(path, reportsPath)
-	if left := c.reports.left(c.now()); search && left > 0 {
-		return nil, resting(op, left)
+	aside := c.asideOf(path)
+	if aside != nil {
+		if left := aside.left(c.now()); left > 0 {
+			return nil, aside.resting(op, left)
+		}
 	}
 	got, err := c.do(ctx, r)
 	if err != nil {
-		if e := (*providers.Error)(nil); search && errors.As(err, &e) && got != nil {
-			c.reports.heard(e, c.now())
+		if e := (*providers.Error)(nil); aside != nil && errors.As(err, &e) && got != nil {
+			aside.heard(e, c.now())
 		}
 		return got, err
 	}

@@ -355,6 +355,7 @@ type fakeProvider struct {
 	captures int
 	traced   []providers.Ref
 	fetchErr error
+	beside   error // reading shows the root and what is below it, and no more
 	traceErr error
 	traces   map[string]providers.Hint
 	// lost makes a checkout whose answer never arrives.
@@ -443,7 +444,11 @@ func (f *fakeProvider) Fetch(_ context.Context, a providers.Attempt) (payment.Ob
 	if f.roots[a.Root.ID] == nil {
 		return payment.Observation{}, &providers.Error{Class: providers.NotFound, Provider: "stripe", Op: "fetch"}
 	}
-	return f.observe(a.Root.ID), nil
+	obs := f.observe(a.Root.ID)
+	if f.beside != nil {
+		obs.Narrow = true
+	}
+	return obs, f.beside
 }
 
 func (f *fakeProvider) CloseCheckout(_ context.Context, a providers.Attempt, _ string) (providers.Result, error) {

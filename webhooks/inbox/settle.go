@@ -18,7 +18,7 @@ const softTries = 3
 // conclude decides what becomes of a claimed event, now that its payment was
 // read, and writes that down.
 func (b *Inbox) conclude(ctx context.Context, m member, seen sight) error {
-	if err := seen.of(m.at); err != nil {
+	if err := seen.of(m); err != nil {
 		return b.later(ctx, m.Record, err)
 	}
 	object := m.Event.Object

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trifecta-pay/trifecta/gateway/parallel"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
 )
 
 // group is the due events that wait for one payment; without a payment, one
@@ -178,18 +179,23 @@ type sight struct {
 	err     error            // nothing could be done at all
 }
 
-// of is the error that stands between an event and its conclusion.
-func (s sight) of(at placement) error {
+// of is the error that stands between an event and its conclusion. An event about the
+// root's own money need not wait for what stands beside the root.
+func (s sight) of(m member) error {
 	if s.err != nil {
 		return s.err
 	}
-	for _, n := range at.ns {
-		if err := s.failed[n]; err != nil {
+	for _, n := range m.at.ns {
+		if err := s.failed[n]; err != nil && !(providers.Beside(err) && below(m.Event.Object.Kind)) {
 			return err
 		}
 	}
 	return nil
 }
+
+// below says whether an object of this kind is a checkout or stands below it, so that
+// reading the checkout shows it.
+func below(kind string) bool { return carries(kind) && kind != "dispute" }
 
 // look reads the attempts that a group wants, each once, and runs what became
 // due, so that an approved order is captured although nobody came back.

@@ -117,8 +117,8 @@ func New(o Options) *Watch {
 	return &Watch{o: o, started: o.Clock(), bad: map[string]time.Time{}, calls: map[string]*calls{}, forged: map[string]*forged{}}
 }
 
-// Observe notes how one provider call ended: class is a providers.Class (given_up
-// included, which says nothing), or "ok".
+// Observe notes how one provider call ended: class is a providers.Class (given_up and aside
+// included, which say nothing), or "ok".
 func (w *Watch) Observe(account, class string) {
 	now := w.o.Clock()
 	w.mu.Lock()
@@ -129,7 +129,7 @@ func (w *Watch) Observe(account, class string) {
 		w.calls[account] = c
 	}
 	switch class {
-	case "given_up": // whoever asked went away: no word of the provider's
+	case "given_up", "aside": // whoever asked went away, or it was not about payments: no word of the provider's on those
 		return
 	case "unknown", "not_done":
 		if c.failures == 0 {

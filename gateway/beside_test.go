@@ -1,0 +1,73 @@
+package gateway_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
+)
+
+var errBeside = &providers.Error{Class: providers.Unknown, Provider: "stripe", Op: "fetch", Code: "disputes_away", Aside: true, Rooted: true}
+
+// Promise: where only disputes can't be read, what the reading shows of the payment's own
+// money is applied, and the caller hears that it was not all.
+func TestRefreshWithoutDisputes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.mustCreate("a", input("stripe"))
+	w.pass(time.Minute)
+	w.stripe.pay(p.ID, 1)
+	w.stripe.beside = errBeside
+	got, err := w.svc.Refresh(t.Context(), p.ID, 1, payment.Source{Layer: payment.LayerWebhook})
+	if !errors.Is(err, errBeside) || got == nil || got.Status() != payment.StatusSucceeded {
+		t.Fatalf("%v, %v", told(got), err)
+	}
+	if a := got.Facts.Attempts[0]; !a.WholeAsOf.Before(a.CompleteAsOf) {
+		t.Errorf("whole as of %v, complete as of %v", a.WholeAsOf, a.CompleteAsOf)
+	}
+	w.wantStatus(p.ID, payment.StatusSucceeded)
+}
+
+// Promise (I5): a refund whose outcome is unknown is found without disputes; an answer to
+// a dispute is neither found nor given up on a look that could not see it, and not given
+// twice.
+func TestLookUpsWithoutDisputes(t *testing.T) {
+	t.Parallel()
+	for _, f := range []fault{stored500, stored500Done} {
+		w := newWorld(t, nil)
+		s := &story{world: w, id: w.paid("stripe").ID}
+		disputes("stripe")(s)
+		id := s.disputeID()
+		w.stripe.fail("accept_dispute", f)
+		if a, err := w.svc.AcceptDispute(t.Context(), request("/v1/disputes/"+id+"/accept", "a", "a"), id, ""); err != nil || !a.Unknown {
+			t.Fatalf("%d: %+v, %v", f, a, err)
+		}
+		w.stripe.beside = errBeside
+		w.workOn(s.id, 3*time.Hour)
+		if n := w.stripe.counted("accept_dispute"); n != 1 || w.get(s.id).Unfinished(0) == nil {
+			t.Errorf("%d: told %d times while nobody could look", f, n)
+		}
+		w.stripe.beside = nil
+		w.quiet(s.id)
+		want := map[fault]int{stored500: 2, stored500Done: 1}[f]
+		if n := w.stripe.counted("accept_dispute"); n != want {
+			t.Errorf("%d: told %d times, want %d", f, n, want)
+		}
+
+		w = newWorld(t, nil)
+		p := w.paid("stripe")
+		w.stripe.fail("refund", f)
+		w.stripe.beside = errBeside
+		if a, err := w.refund(p.ID, "r", 400); err != nil || !a.Unknown {
+			t.Fatalf("%d: %+v, %v", f, a, err)
+		}
+		w.quiet(p.ID)
+		w.stripe.beside = nil
+		if got := w.refundedSum(p.ID); got != 400 {
+			t.Errorf("%d: refunded %d, want 400", f, got)
+		}
+		w.wantBooks(p.ID)
+	}
+}
