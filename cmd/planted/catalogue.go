@@ -97,16 +97,16 @@ func moneyBugs() []bug {
 			name: "yen_with_cents", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalCases",
 			old: `	fraction += strings.Repeat("0", exponent-len(fraction))`, new: `	fraction += strings.Repeat("0", max(exponent, 2)-len(fraction))`,
 		},
-		{
-			name: "third_decimal_cut_off", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalCases",
-			old: `		if fraction[len(fraction)-1] != '0' {`, new: `		if len(fraction) > 3 && fraction[len(fraction)-1] != '0' {`,
-		},
 	}
 }
 
 // captureBugs take money again, or when nobody wants it any more.
 func captureBugs() []bug {
 	return []bug{
+		{
+			name: "third_decimal_cut_off", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalCases",
+			old: `		if fraction[len(fraction)-1] != '0' {`, new: `		if len(fraction) > 3 && fraction[len(fraction)-1] != '0' {`,
+		},
 		{
 			name: "abandoned_order_captured", file: "gateway/payment/next.go", pkg: inGateway, test: "TestAbandonedOrderIsNeverCaptured",
 			old: `		case p.Facts.Abandoned(a.N):
@@ -361,6 +361,14 @@ func feedBugs() []bug {
 // doorBugs let somebody in.
 func doorBugs() []bug {
 	return []bug{
+		{
+			name: "rule_acts_on_what_is_over", file: "gateway/risk/rules.go", pkg: inRisk, test: "TestRuleSwitchedOn",
+			old: `return known(fresh, x) })`, new: `return true })`,
+		},
+		{
+			name: "dry_run_keeps_a_rule_from_acting", file: "gateway/risk/risk.go", pkg: inRisk, test: "TestRuleSwitchedOn",
+			old: `		key += "/dry_run"`, new: ``,
+		},
 		{
 			name: "operators_block_weakened_by_an_app", file: "gateway/risk/block.go", pkg: inRisk, test: "TestBlockOfAnOperator",
 			old: `	if b.Operators(now) && !operator {`, new: `	if b.Operators(now) && operator {`,

@@ -167,9 +167,18 @@ func (r Rule) Faults() []string {
 	return out
 }
 
-// key names a rule among those of its name, so that two of them fire on their own.
+// key names a rule among those of its name, so that two of them fire on their own. One
+// that only says what it would do, or asks first, is another one: what it has said
+// keeps it from acting on nobody once it is switched on.
 func (r Rule) key() string {
-	return fmt.Sprintf("%s/%d/%d", r.Name, r.Threshold, int64(r.Window/time.Second))
+	key := fmt.Sprintf("%s/%d/%d", r.Name, r.Threshold, int64(r.Window/time.Second))
+	switch {
+	case r.DryRun:
+		key += "/dry_run"
+	case r.Confirm:
+		key += "/confirm"
+	}
+	return key
 }
 
 // Kind is what a subject is.

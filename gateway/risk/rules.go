@@ -18,13 +18,13 @@ func (s Subject) evaluate(p Policy, fresh []Sighting) Subject {
 		}
 		switch r.Name {
 		case DeclineVelocity:
-			s = s.counted(r, func(x Sighting) bool { return x.Kind == payment.SignalDecline && slices.Contains(r.Codes, x.Code) },
+			s = s.counted(r, fresh, func(x Sighting) bool { return x.Kind == payment.SignalDecline && slices.Contains(r.Codes, x.Code) },
 				func(in []Sighting) int64 { return int64(len(in)) }, "%d declined tries to pay")
 		case DistinctCards:
-			s = s.counted(r, func(x Sighting) bool { return x.Card != "" || x.Payer != "" },
+			s = s.counted(r, fresh, func(x Sighting) bool { return x.Card != "" || x.Payer != "" },
 				func(in []Sighting) int64 { return distinct(in, Sighting.instrument) }, "%d different cards or payers")
 		case SharedPayer:
-			s = s.counted(r, func(x Sighting) bool { return x.Primary != "" },
+			s = s.counted(r, fresh, func(x Sighting) bool { return x.Primary != "" },
 				func(in []Sighting) int64 { return distinct(in, func(x Sighting) string { return x.Primary }) },
 				"one "+string(s.Ref.Kind)+" used by %d customers")
 		case AmountAnomaly, CurrencyAnomaly, BlockedPayer, FraudWarning, ReviewOpened:
@@ -55,8 +55,10 @@ func distinct(in []Sighting, of func(Sighting) string) int64 {
 
 // counted fires where, within the rule's window, a measure reaches its threshold. What
 // follows within a window after that is the same incident. It goes by the provider's
-// times, not by when we heard, so late news counts where it belongs.
-func (s Subject) counted(r Rule, which func(Sighting) bool, measure func([]Sighting) int64, text string) Subject {
+// times, not by when we heard, so late news counts where it belongs. A window without
+// news was judged when its last sighting came, by the rules of then: a rule that was
+// switched on or sharpened since does not act on what is long over.
+func (s Subject) counted(r Rule, fresh []Sighting, which func(Sighting) bool, measure func([]Sighting) int64, text string) Subject {
 	var all []Sighting
 	for _, x := range s.Sightings {
 		if which(x) && x.At.After(s.ClearedAt) {
@@ -72,12 +74,16 @@ func (s Subject) counted(r Rule, which func(Sighting) bool, measure func([]Sight
 			from++
 		}
 		window := all[from : i+1]
-		if n := measure(window); n >= r.Threshold {
+		if n := measure(window); n >= r.Threshold && slices.ContainsFunc(window, func(x Sighting) bool { return known(fresh, x) }) {
 			reason := fmt.Sprintf(text+" within %s", n, span(r.Window))
 			s = s.fire(r.key(), s.decide(r, end.ID, reason, ScopeSubject, window))
 		}
 	}
 	return s
+}
+
+func known(in []Sighting, x Sighting) bool {
+	return slices.ContainsFunc(in, func(have Sighting) bool { return have.ID == x.ID })
 }
 
 // single judges one sighting by itself, or against what was paid before it.

@@ -119,6 +119,32 @@ func TestTakingTwiceChangesNothing(t *testing.T) {
 	})
 }
 
+// Guards a rule that is switched on: whom it only wrote down so far it acts on at the next sign, and nobody for what is
+// long over, though a rule of other numbers would have acted then.
+func TestRuleSwitchedOn(t *testing.T) {
+	t.Parallel()
+	dry := velocity(3, 60)
+	dry.Rules[0].DryRun = true
+	ask := velocity(3, 60)
+	ask.Rules[0].DryRun, ask.Rules[0].Confirm = false, true
+	for name, before := range map[string]risk.Policy{"dry run": dry, "to be confirmed": ask, "other numbers": velocity(9, 60)} {
+		s := subject()
+		for i := range 4 {
+			s, _ = take(s, before, declined(fmt.Sprint("old", i), i))
+		}
+		s, decided := take(s, velocity(3, 60), asked("later", 20_000, 900, "usd"))
+		if len(decided) != 0 {
+			t.Errorf("%s: acts on what is over: %+v", name, decided)
+		}
+		for i := range 3 {
+			s, _ = take(s, before, declined(fmt.Sprint("new", i), 30_000+i))
+		}
+		if _, decided = take(s, velocity(3, 60), declined("next", 30_005)); len(decided) != 1 || decided[0].State != risk.Pending || len(decided[0].Evidence) != 4 {
+			t.Errorf("%s: at the next sign: %+v", name, decided)
+		}
+	}
+}
+
 // Guards that one incident is one decision, and a new one after the window another.
 func TestOneIncidentOneDecision(t *testing.T) {
 	t.Parallel()
