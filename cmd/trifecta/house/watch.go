@@ -60,15 +60,20 @@ func canBeSwept(a config.Account) bool {
 }
 
 // settled lists the latest payments with money of an account, whichever app's: payments
-// are listed by app.
+// are listed by app. Those of another provider are passed over, so that they can't fill
+// the list of a provider that few choose.
 func settled(ctx context.Context, payments *store.Payments, cfg config.Config, account string, since time.Time) ([]lookout.Settled, error) {
+	i := slices.IndexFunc(cfg.Accounts, func(a config.Account) bool { return a.Name == account })
+	if i < 0 {
+		return nil, nil
+	}
 	var out []lookout.Settled
 	for _, app := range cfg.Apps {
-		if !slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool { return a.Name == account && a.Mode == app.Mode }) {
+		if app.Mode != cfg.Accounts[i].Mode {
 			continue
 		}
 		found, _, err := payments.List(ctx, gateway.Filter{
-			App: app.Name, Mode: payment.Mode(app.Mode), Status: payment.StatusSucceeded, CreatedFrom: since, Limit: 100,
+			App: app.Name, Mode: payment.Mode(app.Mode), Status: payment.StatusSucceeded, Provider: cfg.Accounts[i].Provider, CreatedFrom: since, Limit: 100,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("latest payments of %s: %w", app.Name, err)

@@ -10,22 +10,25 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trifecta-pay/trifecta/config"
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
 )
 
-// paid stores a payment of the app that was paid at an account and found by a layer.
+// paid stores a payment of the app that was paid at an account, named after its provider,
+// and found by a layer.
 func paid(t *testing.T, s *store.Payments, id, account string, by payment.Layer, at time.Time) {
 	t.Helper()
+	provider, _, _ := strings.Cut(account, "-")
 	amount := payment.Money{Minor: 1999, Currency: "usd"}
 	p := payment.New(id, "shop", payment.ModeTest, payment.Terms{Amount: amount}, payment.Request{ExpiresIn: time.Hour}, "token-"+id, at)
-	key := payment.ObjectKey{Provider: "stripe", Account: account, ID: "ch_" + id}
+	key := payment.ObjectKey{Provider: provider, Account: account, ID: "ch_" + id}
 	p.Version, p.SettledBy = 1, by
-	p.Facts.Opened = []payment.Attempt{{N: 1, Provider: "stripe", Account: account, CreatedAt: at}}
+	p.Facts.Opened = []payment.Attempt{{N: 1, Provider: provider, Account: account, CreatedAt: at}}
 	p.Facts.Attempts = []payment.AttemptFact{{
-		Key: payment.ObjectKey{Provider: "stripe", Account: account, ID: "cs_" + id}, N: 1, Kind: "checkout_session", State: payment.AttemptComplete,
+		Key: payment.ObjectKey{Provider: provider, Account: account, ID: "cs_" + id}, N: 1, Kind: "checkout_session", State: payment.AttemptComplete,
 		Total: amount, Stamp: payment.Stamp{Created: at, AsOf: at}, CompleteAsOf: at, WholeAsOf: at,
 	}}
 	p.Facts.Captures = []payment.Capture{{Key: key, N: 1, State: payment.CaptureCompleted, Amount: amount, Stamp: payment.Stamp{Created: at, AsOf: at}}}
@@ -63,6 +66,27 @@ func TestWebhooksThatStayAwayAreTold(t *testing.T) {
 	}
 	if len(found) != 1 || found[0].Kind != "webhook_silence" || found[0].Account != "stripe-eu" {
 		t.Errorf("alerts %+v, want one of webhooks that stay away", found)
+	}
+}
+
+// Promise: the payments of the provider that most customers choose don't hide that the
+// webhooks of the other one stay away.
+func TestSettledOfTheRarerProvider(t *testing.T) {
+	payments, now := store.NewPayments(shared(t)), time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for i := range 130 {
+		account, by := "stripe-eu", payment.LayerWebhook
+		if i < 3 {
+			account, by = "paypal-eu", payment.LayerReconcile
+		}
+		paid(t, payments, fmt.Sprintf("pay_%03d", i), account, by, now.Add(time.Duration(i)*time.Second))
+	}
+	cfg := config.Config{
+		Accounts: []config.Account{{Name: "stripe-eu", Provider: "stripe", Mode: "test"}, {Name: "paypal-eu", Provider: "paypal", Mode: "test"}},
+		Apps:     []config.App{{Name: "shop", Mode: "test"}, {Name: "shop", Mode: "live"}, {Name: "idle", Mode: "test"}},
+	}
+	got, err := settled(t.Context(), payments, cfg, "paypal-eu", now.Add(-time.Hour))
+	if err != nil || len(got) != 3 || got[0].By != payment.LayerReconcile {
+		t.Errorf("%v, %+v, want the three of PayPal", err, got)
 	}
 }
 
