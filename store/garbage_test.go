@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -72,11 +73,17 @@ func readers(e store.Engine) map[string]func(ctx context.Context) error {
 			_, _, err := alerts.List(ctx, store.AlertFilter{Limit: 1})
 			return err
 		},
-		"to tell":      func(ctx context.Context) error { _, err := alerts.ToTell(ctx, now, 1); return err },
-		"raise":        func(ctx context.Context) error { return alerts.Raise(ctx, gateway.AlertRecord{ID: "x", Kind: "k"}) },
-		"box":          func(ctx context.Context) error { _, err := alerts.Box(ctx, "x"); return err },
-		"webhook":      func(ctx context.Context) error { _, err := in.Get(ctx, "x"); return err },
-		"webhooks":     func(ctx context.Context) error { _, _, err := in.List(ctx, inbox.Filter{Limit: 1}); return err },
+		"to tell": func(ctx context.Context) error { _, err := alerts.ToTell(ctx, now, 1); return err },
+		"raise":   func(ctx context.Context) error { return alerts.Raise(ctx, gateway.AlertRecord{ID: "x", Kind: "k"}) },
+		"box":     func(ctx context.Context) error { _, err := alerts.Box(ctx, "x"); return err },
+		"webhook": func(ctx context.Context) error { _, err := in.Get(ctx, "x"); return err },
+		"webhooks": func(ctx context.Context) error { // the list says it in the event's place
+			found, _, err := in.List(ctx, inbox.Filter{Limit: 1})
+			if err == nil && len(found) == 1 && found[0].Reason == inbox.ReasonUnreadable {
+				err = errors.New(found[0].Reason)
+			}
+			return err
+		},
 		"webhooks due": func(ctx context.Context) error { _, err := in.Due(ctx, now, 1); return err },
 		"body":         func(ctx context.Context) error { _, err := in.Body(ctx, "x"); return err },
 		"orphans":      func(ctx context.Context) error { _, _, err := orphans.List(ctx, "", 1, ""); return err },

@@ -304,6 +304,17 @@ func (s *Inbox) Due(ctx context.Context, now time.Time, limit int) ([]inbox.Reco
 	return out, errors.Join(problems...)
 }
 
+// unreadableEvent is what can be told of an event that can't be read: what it is found by.
+func unreadableEvent(d Doc) inbox.Record {
+	r := inbox.Record{ID: d.ID, Reason: inbox.ReasonUnreadable}
+	state, _ := d.Index["state"].(string)
+	r.State = inbox.State(state)
+	r.Account, _ = d.Index["account"].(string)
+	r.ReceivedAt, _ = d.Index["received"].(time.Time)
+	r.DueAt, _ = d.Index["due"].(time.Time)
+	return r
+}
+
 // List implements inbox.Store.
 func (s *Inbox) List(ctx context.Context, f inbox.Filter) ([]inbox.Record, string, error) {
 	states := inbox.States()
@@ -320,7 +331,10 @@ func (s *Inbox) List(ctx context.Context, f inbox.Filter) ([]inbox.Record, strin
 	}
 	of := func(d Doc) (inbox.Record, error) {
 		r, err := inboxOf(d)
-		return r.Event, err
+		if err != nil {
+			return unreadableEvent(d), nil //nolint:nilerr // said in the record: it must not hide the others
+		}
+		return r.Event, nil
 	}
 	return listed(ctx, s.e, inboxName, q, f.Limit, of, func(r inbox.Record) bool { return f.Account == "" || r.Account == f.Account })
 }

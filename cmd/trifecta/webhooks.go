@@ -85,12 +85,12 @@ func (p program) webhooksReplay() *cobra.Command {
 				} else {
 					n, err = h.Inbox.ReplayAll(cmd.Context(), inbox.Filter{State: inbox.State(state)})
 				}
-				if err != nil {
+				if err != nil && n == 0 || id != "" && err != nil {
 					return err
 				}
-				worked, err := p.workInbox(cmd.Context(), h)
+				worked, workErr := p.workInbox(cmd.Context(), h)
 				_, _ = fmt.Fprintf(p.out, "%d queued again, %d worked on\n", n, worked)
-				return err
+				return errors.Join(err, workErr)
 			})
 		},
 	}

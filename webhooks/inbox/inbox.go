@@ -44,7 +44,8 @@ type Store interface {
 	// Due lists events whose DueAt has come, the longest due first. Those that can
 	// be read come beside an error about those that can't.
 	Due(ctx context.Context, now time.Time, limit int) ([]Record, error)
-	// List reads events, newest received first, and a cursor, empty at the end.
+	// List reads events, newest received first, and a cursor, empty at the end. One that
+	// can't be read is listed with ReasonUnreadable and what else is known of it.
 	List(ctx context.Context, f Filter) ([]Record, string, error)
 	// Body reads an event's raw body; nil where it was pruned.
 	Body(ctx context.Context, id string) ([]byte, error)

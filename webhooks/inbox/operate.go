@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -13,6 +14,9 @@ type Filter struct {
 	Limit   int // 1..500
 	After   string
 }
+
+// maxProblems bounds how many events an error of ReplayAll names.
+const maxProblems = 10
 
 // pruneBatch is how many bodies one write round of Prune deletes.
 const pruneBatch = 100
@@ -90,16 +94,18 @@ func (b *Inbox) Replay(ctx context.Context, id string) (Record, error) {
 }
 
 // ReplayAll replays every event in a final state (Dead or Parked) that f names,
-// and says how many. One that changed meanwhile is left alone.
+// and says how many. One that changed meanwhile is left alone; one that can't be
+// replayed, such as one that can't be read, stops no other and is named in the error.
 func (b *Inbox) ReplayAll(ctx context.Context, f Filter) (n int, err error) {
 	if f.State != Dead && f.State != Parked {
 		return 0, fmt.Errorf("%w: only dead or parked events are replayed in bulk", ErrState)
 	}
 	f.Limit = 100
+	var problems []error
 	for {
 		page, next, err := b.opts.Store.List(ctx, f)
 		if err != nil {
-			return n, fmt.Errorf("inbox: list %s: %w", f.State, err)
+			return n, errors.Join(append(problems, fmt.Errorf("inbox: list %s: %w", f.State, err))...)
 		}
 		now := b.now()
 		for _, r := range page {
@@ -109,15 +115,17 @@ func (b *Inbox) ReplayAll(ctx context.Context, f Filter) (n int, err error) {
 				}
 				return r.restarted(now), true
 			})
-			if err != nil {
-				return n, fmt.Errorf("inbox: replay %s: %w", r.ID, err)
-			}
-			if ok {
+			switch {
+			case ctx.Err() != nil:
+				return n, errors.Join(append(problems, ctx.Err())...)
+			case err != nil && len(problems) < maxProblems:
+				problems = append(problems, fmt.Errorf("inbox: replay %s: %w", r.ID, err))
+			case ok:
 				n++
 			}
 		}
 		if next == "" {
-			return n, nil
+			return n, errors.Join(problems...)
 		}
 		f.After = next
 	}

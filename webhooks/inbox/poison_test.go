@@ -2,6 +2,7 @@ package inbox_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,4 +131,36 @@ func TestUnreadableEventKeepsNoOtherBody(t *testing.T) {
 			t.Errorf("%s still has its body (%v)", id, err)
 		}
 	}
+}
+
+// Guards the operator at three in the morning: one event that can't be read hides no
+// other from the list, the counts and the replay of all that are dead.
+func TestUnreadableEventStopsNoReplay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *inbox.Options) { o.MaxTries = 1 })
+	r.fake.set(func() { r.fake.fetchErr = errSlow })
+	var ids []string
+	for i := range 3 {
+		p := r.create(fmt.Sprint("p", i))
+		r.fake.pay(rootOf(p.ID))
+		ids = append(ids, r.stored(paid(fmt.Sprint("e", i), p)))
+		r.clock.advance(time.Second)
+	}
+	r.step()
+	r.spoil("inbox", ids[1])
+	listed, _, err := r.inbox.List(t.Context(), inbox.Filter{State: inbox.Dead, Account: account, Limit: 10})
+	if err != nil || len(listed) != 3 || listed[1].ID != ids[1] || listed[1].Reason != inbox.ReasonUnreadable || listed[1].ReceivedAt.IsZero() {
+		t.Fatalf("%v, listed %+v", err, listed)
+	}
+	if b, err := r.inbox.Backlog(t.Context()); err != nil || b.Dead != 3 {
+		t.Errorf("%v, backlog %+v", err, b)
+	}
+	r.fake.set(func() { r.fake.fetchErr = nil })
+	n, err := r.inbox.ReplayAll(t.Context(), inbox.Filter{State: inbox.Dead})
+	if n != 2 || err == nil || !strings.Contains(err.Error(), ids[1]) {
+		t.Errorf("replayed %d, %v", n, err)
+	}
+	r.step()
+	r.wantState(ids[0], inbox.Done, "")
+	r.wantState(ids[2], inbox.Done, "")
 }

@@ -34,6 +34,9 @@ const (
 	ReasonUnknown   = "unknown_object"            // an orphan: no payment of ours holds the object
 )
 
+// ReasonUnreadable stands in lists, and is never stored: the record itself can't be read.
+const ReasonUnreadable = "unreadable_record"
+
 // Write names a kind of write to the store; crash tests stop before and after
 // each.
 type Write string
