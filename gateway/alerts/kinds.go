@@ -39,6 +39,11 @@ func Kinds() []Kind { //nolint:funlen // a table
 			"Check the refunds of the payment, and ask the provider about the difference.", "",
 		},
 		{
+			"money_reversed", Critical, "A provider took a payment's money back",
+			"A bank returned it, or the provider reversed it by itself: no dispute and no refund explains it. The payment stays succeeded, and its amounts count it as disputed.",
+			"Don't deliver what is not delivered yet, and ask the provider or the customer. Don't refund it as well.", "",
+		},
+		{
 			"refund_failed", Critical, "A refund failed",
 			"The customer was not paid back. It is critical where an operator ordered the refund to end a conflict: the customer is still charged twice, though the payment reads as succeeded.",
 			"Refund again, or pay the customer another way. What an operator ordered is ordered again by itself: do neither until the alert says that it is ordered no more, but see why the provider refuses.",

@@ -245,7 +245,7 @@ type Fed struct {
 // Alert is something a human must hear. It travels inside the payment until it
 // is stored as a record of its own, so it can't be lost between two writes.
 type Alert struct {
-	// Kind is one of conflicted_payment, late_money, outside_capture, over_refunded, refund_failed, operation_stuck,
+	// Kind is one of conflicted_payment, late_money, outside_capture, over_refunded, money_reversed, refund_failed, operation_stuck,
 	// fraud_warning, dispute_opened, dispute_won, dispute_lost.
 	Kind        string
 	Severity    string // critical | warning | info

@@ -392,10 +392,28 @@ func (p *Payment) alertCaptures(old *Payment, now time.Time) {
 			p.raise(Alert{Kind: "over_refunded", Severity: "critical", Message: "More was given back of a capture than it took.", At: now}, id)
 		}
 	}
+	p.alertReversals(old, now)
 	before := old.Facts.outsideCaptures()
 	for _, id := range p.Facts.outsideCaptures() {
 		if !slices.Contains(before, id) {
 			p.raise(Alert{Kind: "outside_capture", Severity: "warning", Message: "An authorization was captured outside this API.", At: now}, id)
+		}
+	}
+}
+
+// alertReversals tells of money that a provider took back by itself, such as a returned
+// bank payment: no dispute and no refund tells of it, and the payment stays succeeded.
+func (p *Payment) alertReversals(old *Payment, now time.Time) {
+	known := map[ObjectKey]bool{}
+	for _, r := range old.Facts.unexplained() {
+		known[r.Key] = r.Amount.Minor > 0
+	}
+	for _, r := range p.Facts.unexplained() {
+		if r.Amount.Minor > 0 && !known[r.Key] {
+			p.raise(Alert{
+				Kind: "money_reversed", Severity: "critical", At: now,
+				Message: fmt.Sprintf("The provider took %s of a paid payment back by itself (capture %s).", r.Amount, r.Capture),
+			}, r.Key.ID)
 		}
 	}
 }

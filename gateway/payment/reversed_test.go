@@ -68,3 +68,30 @@ func TestExpectedOfManualWithDiscount(t *testing.T) {
 		t.Errorf("completed for nothing: %+v", a)
 	}
 }
+
+// Guards that money which a provider took back by itself reaches a human, once: nothing else tells of it, as the
+// payment stays succeeded. What a dispute or a refund explains, or the provider undid, is told by those.
+func TestReversalAlerts(t *testing.T) {
+	t.Parallel()
+	done := func(asOf int) Facts { return attempts(session(1, AttemptComplete, 1000, asOf)) }
+	p := observe(t, paidPayment(t), 1, 31, with(done(31), reversal("v1", "c1", 1000)))
+	wantStatus(t, p, StatusSucceeded)
+	wantDiff(t, "reversed", alertKinds(p), []string{"money_reversed"})
+	if a := p.Alerts[0]; a.Severity != "critical" || a.Message != "The provider took 10.00 USD of a paid payment back by itself (capture c1)." {
+		t.Errorf("alert %+v", a)
+	}
+	p.Alerts = nil
+	p = observe(t, p, 1, 32, with(done(32), reversal("v1", "c1", 1000)))
+	wantDiff(t, "seen again", alertKinds(p), []string{})
+
+	for name, f := range map[string]Facts{
+		"a refund": with(reversal("r1", "c1", 1000), Facts{Refunds: []Refund{refunded("r1", "c1", 1000, RefundSucceeded, 30)}}),
+		"undone":   reversal("v1", "c1", 0),
+	} {
+		p := observe(t, paidPayment(t), 1, 31, with(done(31), f))
+		wantDiff(t, name, alertKinds(p), []string{})
+	}
+	lost := Facts{Disputes: []Dispute{{Key: stripeKey("d1"), Capture: "c1", Amount: usd(1000), Stage: "chargeback", Status: DisputeLost, Withheld: 1000, Stamp: stamp(29, 30)}}}
+	p = observe(t, paidPayment(t), 1, 31, with(done(31), lost, reversal("v1", "c1", 1000)))
+	wantDiff(t, "a dispute", alertKinds(p), []string{"dispute_opened", "dispute_lost"})
+}
