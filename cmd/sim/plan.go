@@ -92,6 +92,7 @@ type plan struct {
 	sweep     time.Duration // from one sweep to the next, while there are faults
 	patient   bool          // the customers take their time, hours
 	settle    time.Duration // how long it must stay quiet in the end
+	pays      string        // the currency that the Stripe account settles in; empty: each payment's own
 }
 
 // draw makes the plan of a seed. off names classes that are switched off
@@ -157,6 +158,7 @@ func draw(seed uint64, mode string, off []string) plan {
 	p.muteAll = r.IntN(4) == 0
 	p.sweep = time.Duration(15+r.IntN(100)) * time.Minute
 	p.patient = r.IntN(3) == 0
+	p.pays = []string{"", "eur"}[r.IntN(2)]
 	p.fit(off)
 	return p
 }

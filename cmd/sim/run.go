@@ -72,6 +72,7 @@ func (r *runner) run(p plan, seed uint64, trace io.Writer) (res result, err erro
 func (t *town) play() {
 	for name, is := range map[string]bool{
 		"several_apps": len(t.apps) > 1, "several_instances": len(t.insts) > 1, "clocks_differ": len(t.insts) > 1 && t.plan.has(faultSkew),
+		"settled_in_other_currency": t.plan.pays != "",
 	} {
 		if is {
 			t.count(name)

@@ -122,7 +122,7 @@ func newTown(l *loop, p plan, w wiring, chain *paypalapi.Chain, logs io.Writer) 
 	t.world = sandbox.NewWorld(sandbox.Options{
 		Wall: l.clock, Seed: l.random.Uint64(), Client: &http.Client{Transport: post{t}}, Wait: func(context.Context, time.Duration) {},
 	})
-	t.stripe = stripeapi.New(t.world, stripeapi.Options{BaseURL: stripeURL, Compact: true})
+	t.stripe = stripeapi.New(t.world, stripeapi.Options{BaseURL: stripeURL, Compact: true, Settlement: p.pays})
 	var err error
 	t.paypal, err = paypalapi.New(t.world, paypalapi.Options{BaseURL: paypalURL, Chain: chain, Wait: func(context.Context, time.Duration) {}})
 	if err != nil {

@@ -34,6 +34,10 @@ type Options struct {
 	// BaseURL is the public base of this listener, for hosted pages, for example
 	// http://127.0.0.1:12110. Empty: taken from each request's Host.
 	BaseURL string
+	// Settlement is the currency that the account settles in, such as "eur". Empty: each
+	// payment in its own. What is in another currency is converted at a rate that is
+	// another every hour (Stripe docs: conversions on disputes and refunds).
+	Settlement string
 	// Compact leaves the white space out of answers, which Stripe's have: reading
 	// them is a good part of what a simulation costs.
 	Compact bool

@@ -57,8 +57,12 @@ func (c *call) getTxn() (obj, *apiError) {
 
 func (c *call) listTxns() (obj, *apiError) {
 	f := c.form
+	shown := func(t *txn) string {
+		_, _, currency, _ := c.api.settled(t)
+		return currency
+	}
 	return listOf(c, &c.api.txns, func(t *txn) bool {
 		return matches(f.get("type"), t.kind) && matches(f.get("source"), t.source) &&
-			matches(strings.ToLower(f.get("currency")), t.currency) && f.get("payout") == ""
+			matches(strings.ToLower(f.get("currency")), shown(t)) && f.get("payout") == ""
 	}, c.api.renderTxn)
 }

@@ -40,9 +40,14 @@ type rig struct {
 
 func newRig(t *testing.T, around ...func(http.Handler) http.Handler) *rig {
 	t.Helper()
+	return newRigOf(t, stripeapi.Options{}, around...)
+}
+
+func newRigOf(t *testing.T, o stripeapi.Options, around ...func(http.Handler) http.Handler) *rig {
+	t.Helper()
 	w := sandbox.NewWorld(sandbox.Options{Wall: func() time.Time { return start }, Seed: 1, Client: &http.Client{}})
 	validator := stripespec.Load(t)
-	h := stripeapi.New(w, stripeapi.Options{})
+	h := stripeapi.New(w, o)
 	for _, wrap := range around {
 		h = wrap(h)
 	}

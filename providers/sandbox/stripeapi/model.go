@@ -175,9 +175,10 @@ type txn struct {
 	id        string
 	created   time.Time
 	available time.Time
-	amount    int64
+	amount    int64 // in the payment's currency, as the fee; settled says what is shown
 	fee       int64
 	currency  string
+	rate      int64  // hundredths of the settlement currency for one of this; 0: they are the same
 	kind      string // its type
 	category  string // its reporting_category
 	source    string

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stripe/stripe-go/v76"
+
+	"github.com/trifecta-pay/trifecta/providers/sandbox/stripeapi"
 )
 
 // refundParams refund a charge in part.
@@ -355,5 +357,29 @@ func TestBalanceTransactionsAddUp(t *testing.T) {
 		if err != nil || resp.StatusCode != 200 || count(t, body) != 1 {
 			t.Errorf("%v: %s %v", q, body, err)
 		}
+	}
+}
+
+// Guards the likeness with accounts that settle in another currency: every balance
+// transaction is converted at the rate of its own hour, so that a dispute that was won
+// gives back another sum than it took, while the objects stay in the payment's currency.
+func TestSettlementInAnotherCurrency(t *testing.T) {
+	t.Parallel()
+	r := newRigOf(t, stripeapi.Options{Settlement: "eur"})
+	pi := r.paid("4242424242424242", nil)
+	var opened struct{ Dispute string }
+	r.post("/_sandbox/disputes", `{"charge":"`+pi.LatestCharge.ID+`","amount":1000}`, &opened)
+	r.advance(24 * time.Hour)
+	r.post("/_sandbox/disputes/"+opened.Dispute+"/resolve", `{"outcome":"won"}`, nil)
+	d, err := r.sc.Disputes.Get(opened.Dispute, nil)
+	if err != nil || d.Currency != "usd" || d.Amount != 1000 || len(d.BalanceTransactions) != 2 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	took, back := d.BalanceTransactions[0], d.BalanceTransactions[1]
+	if took.Currency != "eur" || took.Amount > -900 || took.Amount < -960 || took.Net != took.Amount-took.Fee || took.ExchangeRate == 0 {
+		t.Errorf("taken %+v", took)
+	}
+	if back.Currency != "eur" || back.Amount < 900 || back.Amount == -took.Amount {
+		t.Errorf("given back %+v of %d", back, took.Amount)
 	}
 }

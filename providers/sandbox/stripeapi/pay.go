@@ -1,6 +1,8 @@
 package stripeapi
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -261,9 +263,20 @@ func (a *API) newTxn(o owner, kind, category, source string, amount, fee int64, 
 		owner: o, id: a.w.NewID("txn_", 24), created: a.w.Now(), amount: amount, fee: fee, currency: currency,
 		kind: kind, category: category, source: source,
 	}
+	if a.opt.Settlement != "" && a.opt.Settlement != currency {
+		t.rate = 90 + unix(t.created)/3600*5%7
+	}
 	t.available = t.created.Add(clearingTime)
 	a.txns.add(t)
 	return t
+}
+
+// settled is a transaction as it is shown: in the currency that the account settles in.
+func (a *API) settled(t *txn) (amount, fee int64, currency string, rate any) {
+	if t.rate == 0 {
+		return t.amount, t.fee, t.currency, nil
+	}
+	return share(t.amount, t.rate, 100), share(t.fee, t.rate, 100), a.opt.Settlement, json.Number(fmt.Sprintf("0.%02d", t.rate))
 }
 
 // ledger records a movement of money on a charge.

@@ -66,17 +66,18 @@ func (a *API) renderTxn(t *txn) obj {
 	if !a.w.Now().Before(t.available) {
 		status = "available"
 	}
+	amount, fee, currency, rate := a.settled(t)
 	details := []any{}
-	if t.fee != 0 {
+	if fee != 0 {
 		text := "Stripe processing fees"
 		if t.category == "dispute" {
 			text = "Dispute fee"
 		}
-		details = append(details, obj{"amount": t.fee, "application": nil, "currency": t.currency, "description": text, "type": "stripe_fee"})
+		details = append(details, obj{"amount": fee, "application": nil, "currency": currency, "description": text, "type": "stripe_fee"})
 	}
 	return obj{
 		"id": t.id, "object": "balance_transaction", "created": unix(t.created), "available_on": unix(t.available),
-		"amount": t.amount, "fee": t.fee, "net": t.amount - t.fee, "currency": t.currency, "exchange_rate": nil,
+		"amount": amount, "fee": fee, "net": amount - fee, "currency": currency, "exchange_rate": rate,
 		"fee_details": details, "description": orNull(t.text), "type": t.kind, "reporting_category": t.category,
 		"source": t.source, "status": status,
 	}
