@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -60,7 +61,9 @@ func (d *DueSync) Step(ctx context.Context) (did int, next time.Time, err error)
 	return w.did(), next, err
 }
 
-// ids lists a batch of due payments without those that are stuck.
+// ids lists a batch of due payments without those that are stuck. Where more are due than
+// a batch, as after a day without reading, half of it are those that became due last: a
+// customer who has just paid must not wait behind thousands that are read once a day.
 func (d *DueSync) ids(ctx context.Context, now time.Time) ([]string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -73,13 +76,26 @@ func (d *DueSync) ids(ctx context.Context, now time.Time) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reconcile: list due payments: %w", err)
 	}
-	ids := make([]string, 0, d.r.opts.Batch)
-	for _, id := range all {
-		if _, skip := d.stuck[id]; !skip && len(ids) < d.r.opts.Batch {
+	batch := d.r.opts.Batch
+	ids := d.choose(nil, all, batch)
+	if len(ids) < batch {
+		return ids, nil
+	}
+	fresh, err := d.r.opts.Payments.SyncFresh(ctx, now, batch+len(d.stuck))
+	if err != nil {
+		return nil, fmt.Errorf("reconcile: list fresh payments: %w", err)
+	}
+	return d.choose(ids[:batch-batch/2], fresh, batch), nil
+}
+
+// choose adds ids to a batch until it is full, none twice and none that is stuck.
+func (d *DueSync) choose(ids, from []string, batch int) []string {
+	for _, id := range from {
+		if _, skip := d.stuck[id]; !skip && len(ids) < batch && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
-	return ids, nil
+	return ids
 }
 
 // sync reads payments one after the other. One that fails is postponed and never

@@ -63,6 +63,34 @@ func TestDueSyncWidens(t *testing.T) {
 	}
 }
 
+// Promise: where more payments are due than can be read at once, one that has just become
+// due is read at once, and those that wait longest are read too.
+func TestDueSyncReadsTheFreshBesideABacklog(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c)
+	l := newLab(t, c, options{change: func(o *reconcile.Options) { o.Batch = 4 }}, f)
+	for range 40 {
+		l.create("acct", 100)
+		c.advance(time.Second)
+	}
+	oldest := l.create("acct", 100)
+	c.advance(90 * time.Minute) // nobody reads for so long
+	fresh := l.create("acct", 200)
+	f.pay(root(fresh))
+	c.advance(2*time.Minute + time.Second)
+	must(t, l.rec, due)
+	if got := l.get(fresh.ID).Status(); got != payment.StatusSucceeded {
+		t.Errorf("the payment that was just paid is %s", got)
+	}
+	for range 25 {
+		must(t, l.rec, due)
+	}
+	if f.fetched[root(oldest)] == 0 || f.fetches() != 42 {
+		t.Errorf("%d payments read, want all 42 once", f.fetches())
+	}
+}
+
 // Promise: a payment that can't be read is postponed ever further, its failures
 // stand in the run record, and the others are read all the same.
 func TestDueSyncPoisonedPaymentBlocksNobody(t *testing.T) {

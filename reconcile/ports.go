@@ -47,6 +47,8 @@ type Applier interface {
 type Payments interface {
 	// SyncDue lists ids of payments to be read again, soonest first.
 	SyncDue(ctx context.Context, now time.Time, limit int) ([]string, error)
+	// SyncFresh lists them the other way round: those that became due last first.
+	SyncFresh(ctx context.Context, now time.Time, limit int) ([]string, error)
 	// ByRef finds the payments that know one of at most 64 provider ids of the account.
 	ByRef(ctx context.Context, account string, refs ...string) ([]*payment.Payment, error)
 }

@@ -403,6 +403,8 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 		note(err)
 		_, err = s.SyncDue(ctx, now, 1)
 		note(err)
+		_, err = s.SyncFresh(ctx, now, 1)
+		note(err)
 		_, unreadable, _, err := s.Unfed(ctx, 1, "")
 		note(errors.Join(append(unreadable, err)...))
 		_, err = s.History(ctx, "pay_001")

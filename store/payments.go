@@ -316,12 +316,17 @@ func (s *Payments) ByRef(ctx context.Context, account string, refs ...string) ([
 
 // WorkDue lists payments with work due, soonest first.
 func (s *Payments) WorkDue(ctx context.Context, now time.Time, limit int) ([]string, error) {
-	return s.due(ctx, "by_work", "work_at", now, limit)
+	return s.due(ctx, "by_work", "work_at", now, limit, false)
 }
 
 // SyncDue lists payments to be read again, soonest first.
 func (s *Payments) SyncDue(ctx context.Context, now time.Time, limit int) ([]string, error) {
-	return s.due(ctx, "by_sync", "sync_at", now, limit)
+	return s.due(ctx, "by_sync", "sync_at", now, limit, false)
+}
+
+// SyncFresh lists payments to be read again, those that became due last first.
+func (s *Payments) SyncFresh(ctx context.Context, now time.Time, limit int) ([]string, error) {
+	return s.due(ctx, "by_sync", "sync_at", now, limit, true)
 }
 
 // Unfed reads payments with events that no feed has yet, oldest change first, and the
@@ -343,8 +348,8 @@ func (s *Payments) Unfed(ctx context.Context, limit int, after string) (found []
 	return found, unreadable, next, nil
 }
 
-func (s *Payments) due(ctx context.Context, index, field string, until time.Time, limit int) ([]string, error) {
-	docs, _, err := s.e.Query(ctx, paymentsName, Query{Index: index, Where: []Filter{Where(field, Lte, until)}, SortBy: field, Limit: limit})
+func (s *Payments) due(ctx context.Context, index, field string, until time.Time, limit int, latest bool) ([]string, error) {
+	docs, _, err := s.e.Query(ctx, paymentsName, Query{Index: index, Where: []Filter{Where(field, Lte, until)}, SortBy: field, Desc: latest, Limit: limit})
 	if err != nil {
 		return nil, portError(err)
 	}

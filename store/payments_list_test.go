@@ -297,6 +297,8 @@ func TestPaymentQueues(t *testing.T) {
 		check("two of the work", got, err, "pay_001", "pay_002")
 		got, err = s.SyncDue(t.Context(), at.Add(-time.Millisecond), 10)
 		check("sync", got, err, "pay_001", "pay_002")
+		got, err = s.SyncFresh(t.Context(), at.Add(-time.Millisecond), 1)
+		check("sync, the latest first", got, err, "pay_002")
 		unfed := func(limit int) ([]string, error) {
 			found, unreadable, _, err := s.Unfed(t.Context(), limit, "")
 			var ids []string

@@ -170,7 +170,7 @@ var (
 
 // Signaling lists payments with signals to handle, soonest first.
 func (r *Risk) Signaling(ctx context.Context, now time.Time, limit int) ([]string, error) {
-	return r.payments.due(ctx, "by_signal", "signal_at", now, limit)
+	return r.payments.due(ctx, "by_signal", "signal_at", now, limit, false)
 }
 
 // Subject reads one subject.

@@ -113,7 +113,7 @@ func Kinds() []Kind { //nolint:funlen // a table
 		{
 			"work_waiting", Critical, "Work that is due is not done",
 			"Payments to be read again, operations, webhooks or events of apps wait for longer than twenty minutes: there is more of them than the server does, or something keeps it from them.",
-			"Look at the processes: are they running, are their machines and the store slow? More processes do more.", "nothing waits that long any more",
+			"Look at the processes: are they running, are their machines, the store or a provider slow?", "nothing waits that long any more",
 		},
 		{"reconcile_missed", Critical, "Reconciling has not run", "The third layer does not work.", "Check the server's log and its worker metrics.", "a run ended well"},
 		{
