@@ -104,7 +104,7 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ 
 	if op != nil && op.By.Type == payment.ActorRisk && op.State == payment.OpPending && !unseen(*op) {
 		return s.stillMeant(ctx, p, *op)
 	}
-	if !gated(op) {
+	if !gated(op) || p.Overtaken(*op) { // what is due no more ends, though nobody has looked at the hold
 		return nil, true, nil
 	}
 	b, blocked, err := s.blocking(ctx, p)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/gateway/risk"
 )
 
 // Guards I1 against our own patience: a capture that the provider turned away waits for its next try, and is not sent
@@ -34,5 +35,46 @@ func TestCaptureThatWasOvertakenIsNotSent(t *testing.T) {
 	w.wantAlerts(p.ID, "late_money")
 	if n := w.paypal.counted("capture"); n != 1 {
 		t.Errorf("captured in %d calls", n)
+	}
+}
+
+// Guards the app against a payment that never ends: while a hold keeps an approved order from being captured, the order
+// lapses at its provider; then the payment can be canceled, and ends at its deadline, though nobody has looked at the
+// hold yet.
+func TestHeldOrderThatLapsedEnds(t *testing.T) {
+	t.Parallel()
+	held := func() (*world, *payment.Payment) {
+		w := withRules(t, banning(risk.ActHold))
+		wallet, open := w.mustCreate("wallet", of("eve", "paypal")), w.mustCreate("open", of("eve", "stripe"))
+		w.declines(open.ID, 5)
+		w.mustWork(3)
+		w.paypal.pay(wallet.ID, 1)
+		w.comeBack(wallet.ID, 1)
+		w.mustWork(3)
+		w.wantStatus(wallet.ID, payment.StatusProcessing)
+		w.pass(4 * time.Hour)
+		w.observe(wallet.ID, 1)
+		w.pass(2 * time.Minute)
+		w.step()
+		w.wantStatus(wallet.ID, payment.StatusRequiresAction)
+		return w, wallet
+	}
+	w, p := held()
+	if _, err := w.cancel(p.ID, "x"); err != nil {
+		t.Errorf("cancel: %v", err)
+	}
+	w.wantStatus(p.ID, payment.StatusCanceled)
+
+	w, p = held()
+	w.pass(24 * time.Hour)
+	w.step()
+	w.wantStatus(p.ID, payment.StatusExpired)
+	w.wantCaptured(p.ID, 0)
+}
+
+func (w *world) mustWork(rounds int) {
+	w.t.Helper()
+	if err := w.work(rounds); err != nil {
+		w.t.Fatal(err)
 	}
 }

@@ -100,14 +100,16 @@ func (f Facts) over(c Conditions) bool {
 
 // Overtaken says that a capture which became due by itself has certainly not been done,
 // and is due no more: while it waited for its provider, the payment was paid in another
-// attempt, say, or is held as conflicted. What the app asked for stays its order.
+// attempt, say, or is held as conflicted, or its own checkout lapsed. What the app asked
+// for stays its order.
 func (p *Payment) Overtaken(op Operation) bool {
 	sent := op.State != OpPending || op.Ambiguous || op.Generation > op.Run
 	if takes := op.Kind == OpCapture || op.Kind == OpAuthorize; !takes || sent || p.Facts.asked(op.run()) {
 		return false
 	}
 	c := p.Facts.Conditions()
-	return c.Conflict || p.Facts.over(c) || p.Facts.Abandoned(op.N)
+	fact, known := p.Facts.AttemptFact(op.N)
+	return c.Conflict || p.Facts.over(c) || p.Facts.Abandoned(op.N) || known && fact.State.Dead()
 }
 
 // halted says that our capture of this approved attempt was declined and waits

@@ -80,6 +80,7 @@ func TestOvertaken(t *testing.T) {
 		"conflict":              {with(elsewhere, Facts{Captures: []Capture{captured(2, "ch_late", 999, 6)}}), waiting, true},
 		"ended":                 {with(elsewhere, decisions(decision(DecisionCanceled, 0))), waiting, true},
 		"abandoned":             {with(elsewhere, decisions(decision(DecisionAbandoned, 1))), waiting, true},
+		"its order lapsed":      {with(automatic(opened(1, "paypal")), attempts(order(1, AttemptExpired, 1000, 5))), waiting, true},
 		"perhaps done":          {with(elsewhere, money), edit(func(op *Operation) { op.State = OpUnknown }), false},
 		"an earlier key, too":   {with(elsewhere, money), edit(func(op *Operation) { op.Generation = 1 }), false},
 		"another try, perhaps":  {with(elsewhere, money), edit(func(op *Operation) { op.Ambiguous = true }), false},
