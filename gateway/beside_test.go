@@ -71,3 +71,40 @@ func TestLookUpsWithoutDisputes(t *testing.T) {
 		w.wantBooks(p.ID)
 	}
 }
+
+// Promise (I1): money is never taken or given back again on a look that could not see
+// what a first try made, because the checkout itself is gone.
+func TestLookUpsWithoutTheRoot(t *testing.T) {
+	t.Parallel()
+	for name, order := range map[string]func(w *world, id string) error{
+		"capture": func(w *world, id string) error { _, err := w.capture(id, "c", 300, false); return err },
+		"refund":  func(w *world, id string) error { _, err := w.refund(id, "r", 300); return err },
+	} {
+		for _, f := range []fault{stored500Done, stored500} {
+			w := newWorld(t, nil)
+			p := w.authorized("paypal")
+			if name == "refund" {
+				p = w.paid("paypal")
+			}
+			w.paypal.fail(name, f)
+			if err := order(w, p.ID); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			w.paypal.rootless = true
+			before := w.paypal.counted(name)
+			w.workOn(p.ID, 5*time.Hour)
+			if n := w.paypal.counted(name) - before; n != 0 || w.get(p.ID).Unfinished(0) == nil {
+				t.Errorf("%s (%d): told %d times more while nobody could look", name, f, n)
+			}
+			w.paypal.rootless = false
+			w.quiet(p.ID)
+			if name == "refund" && w.refundedSum(p.ID) != 300 {
+				t.Errorf("refunded %d, want 300", w.refundedSum(p.ID))
+			}
+			if name == "capture" {
+				w.wantCaptured(p.ID, 300)
+			}
+			w.wantBooks(p.ID)
+		}
+	}
+}

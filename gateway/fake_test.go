@@ -49,6 +49,7 @@ type fakeProvider struct {
 	during        func(op string) // runs in the middle of each call, before its effect
 	seq           int
 	beside        error // reading shows the root and what is below it, and no disputes
+	rootless      bool  // the root is gone: reading shows nothing that was made below it
 }
 
 type fakeCall struct{ op, key string }

@@ -38,6 +38,9 @@ func (f *fakeProvider) Fetch(_ context.Context, a providers.Attempt) (payment.Ob
 		return payment.Observation{}, &providers.Error{Class: providers.NotFound, Provider: f.name, Op: "fetch", Status: 404}
 	}
 	obs := f.observe(r)
+	if f.rootless {
+		obs.Rootless, obs.Facts.Captures, obs.Facts.Refunds = true, nil, nil
+	}
 	if f.beside != nil {
 		obs.Narrow, obs.Facts.Disputes = true, nil
 	}

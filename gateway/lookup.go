@@ -26,7 +26,7 @@ func (s *Service) lookUp(ctx context.Context, p *payment.Payment, op payment.Ope
 	if ref, found := effect(seen, p, op); found {
 		return payment.Outcome{State: payment.OpDone, Ref: ref}, &obs, nil
 	}
-	return payment.Outcome{State: payment.OpUnknown, LookedUp: true}, &obs, nil
+	return payment.Outcome{State: payment.OpUnknown, LookedUp: !obs.Rootless}, &obs, nil
 }
 
 func (s *Service) lookUpCheckout(ctx context.Context, op payment.Operation, account *providers.Account) (payment.Outcome, *payment.Observation, error) {

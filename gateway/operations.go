@@ -310,6 +310,9 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 	if ref, found := effect(p.Facts.Observe(obs), p, op); found && mayHaveActed(op) {
 		return payment.Outcome{State: payment.OpDone, Ref: ref}, &obs, nil
 	}
+	if obs.Rootless && unseen(op) {
+		return payment.Outcome{State: payment.OpUnknown}, &obs, callErr // our own success may be out of sight
+	}
 	return out, &obs, callErr
 }
 

@@ -299,6 +299,10 @@ func readingBugs() []bug {
 `,
 		},
 		{
+			name: "look_without_the_root_counts", file: "gateway/lookup.go", pkg: inGateway, test: "TestLookUpsWithoutTheRoot",
+			old: `LookedUp: !obs.Rootless`, new: `LookedUp: true`,
+		},
+		{
 			name: "look_without_disputes_counts_for_them", file: "gateway/lookup.go", pkg: inGateway, test: "TestLookUpsWithoutDisputes",
 			old: `op.Kind.OnDispute() || !providers.Beside(err)`, new: `!providers.Beside(err)`,
 		},

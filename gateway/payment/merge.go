@@ -21,8 +21,11 @@ type Observation struct {
 	// back by itself, was not looked at or could not be. What is missing of those in a
 	// narrow observation may exist all the same.
 	Narrow bool
-	AsOf   time.Time // provider time of the read; becomes CompleteAsOf
-	Facts  Facts     // Terms, Opened and Decisions are ignored
+	// Rootless: the root itself is gone, and was read by what was known of it. What else
+	// was made below it may exist all the same: not to see it there proves nothing.
+	Rootless bool
+	AsOf     time.Time // provider time of the read; becomes CompleteAsOf
+	Facts    Facts     // Terms, Opened and Decisions are ignored
 }
 
 // Merge is the union of two sets of provider facts and decisions. It is

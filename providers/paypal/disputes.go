@@ -76,10 +76,10 @@ func (m *mapper) disputedCapture(d disputeBody) string {
 			}
 		}
 	}
-	if len(d.Transactions) > 0 {
+	if d.about == "" && len(d.Transactions) > 0 {
 		return d.Transactions[0].SellerTransactionID
 	}
-	return ""
+	return d.about
 }
 
 func disputeStatus(d disputeBody) payment.DisputeStatus {

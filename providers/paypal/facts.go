@@ -19,6 +19,7 @@ type snapshot struct {
 	at       time.Time // provider time of the read
 	complete bool
 	narrow   bool // disputes and reversals were not, or not all, looked at
+	rootless bool // the order is gone: only what was known of it was read
 }
 
 // mapper turns a snapshot into facts and keeps the first thing it could not read.
@@ -56,7 +57,7 @@ func (a *Adapter) observe(s snapshot) (payment.Observation, error) {
 		return payment.Observation{}, m.err
 	}
 	obs := payment.Observation{
-		Provider: Provider, Account: a.opts.Account, N: s.attempt.N, Complete: s.complete, Narrow: s.narrow, AsOf: s.at, Facts: m.out,
+		Provider: Provider, Account: a.opts.Account, N: s.attempt.N, Complete: s.complete, Narrow: s.narrow, Rootless: s.rootless, AsOf: s.at, Facts: m.out,
 	}
 	if err := obs.Check(); err != nil {
 		return payment.Observation{}, err

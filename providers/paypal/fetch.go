@@ -78,9 +78,10 @@ func (a *Adapter) finish(ctx context.Context, op string, s snapshot, whole bool,
 // fetchWithoutOrder: PayPal forgets orders that nobody completed after some hours, and
 // has answered 404 for living ones for a while. What is known below the order is read
 // by its own id; an order that can't be alive any more is expired; a younger one is
-// just not found.
+// just not found. So is one whose authorization was captured in part: what else was taken
+// of it stands in the order alone, and what is left can't be told without.
 func (a *Adapter) fetchWithoutOrder(ctx context.Context, op string, at providers.Attempt, whole bool, got *answer, notFound error) (payment.Observation, error) {
-	s := snapshot{attempt: at, complete: true, at: got.date()}
+	s := snapshot{attempt: at, complete: true, rootless: true, at: got.date()}
 	if id := at.Refs.Capture; id != "" {
 		var c captureBody
 		if err := a.readObject(ctx, op, "captures", id, &c); err != nil {
@@ -92,6 +93,9 @@ func (a *Adapter) fetchWithoutOrder(ctx context.Context, op string, at providers
 		var x authorizationBody
 		if err := a.readAuthorization(ctx, op, id, &x); err != nil {
 			return payment.Observation{}, err
+		}
+		if x.Status == "PARTIALLY_CAPTURED" {
+			return payment.Observation{}, notFound
 		}
 		s.parts.Authorizations = append(s.parts.Authorizations, x)
 	}
@@ -187,6 +191,7 @@ func (a *Adapter) disputes(ctx context.Context, op string, captures []captureBod
 				if _, err := a.api.read(ctx, op, disputesPath+"/"+d.ID, &whole); err != nil {
 					return out, err
 				}
+				whole.about = c.ID
 				out = append(out, whole)
 			}
 			next := queryOf(linkOf(list.Links, "next")).Get("next_page_token")

@@ -146,6 +146,14 @@ func TestFetchGone(t *testing.T) {
 		t.Errorf("with an authorization: %+v, %v", obs, err)
 	}
 
+	if !obs.Rootless {
+		t.Error("a look without the order counts as one with it")
+	}
+	_, err = gone(t, 300*time.Hour, payment.Refs{Authorization: authID, Capture: capID}, func(s *stub) {
+		s.on("GET /v2/payments/authorizations/"+authID, 200, authJSON(authID, "PARTIALLY_CAPTURED", "")).
+			on("GET /v2/payments/captures/"+capID, 200, captureJSON(capID, "COMPLETED", ""))
+	})
+	wantError(t, err, providers.NotFound, "")                          // nobody can tell what is left to capture
 	_, err = gone(t, 300*time.Hour, payment.Refs{Capture: capID}, nil) // money we knew of is gone too: never "expired"
 	wantError(t, err, providers.NotFound, "")
 }
@@ -342,6 +350,21 @@ func TestFetchDisputeRefundedInAnotherCurrency(t *testing.T) {
 		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
 		if err != nil || obs.Facts.Disputes[0].Withheld != want {
 			t.Errorf("%s: %v, %+v", currency, err, obs.Facts.Disputes)
+		}
+	}
+}
+
+// Promise: a case that names no transaction is still about the capture by which PayPal
+// listed it.
+func TestFetchDisputeThatNamesNothing(t *testing.T) {
+	t.Parallel()
+	for _, named := range []string{"", `,"disputed_transactions":[]`, `,"disputed_transactions":[{"buyer_transaction_id":"B1"}]`} {
+		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`]}`))
+		s.on("GET /v1/customer/disputes", 200, `{"items":[{"dispute_id":"PP-D-1"}]}`)
+		s.on("GET /v1/customer/disputes/PP-D-1", 200, `{"dispute_id":"PP-D-1","status":"UNDER_REVIEW","dispute_life_cycle_stage":"CHARGEBACK","dispute_amount":{"currency_code":"USD","value":"10.00"}`+named+`}`)
+		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if err != nil || len(obs.Facts.Disputes) != 1 || obs.Facts.Disputes[0].Capture != capID {
+			t.Errorf("%q: %v, %+v", named, err, obs.Facts.Disputes)
 		}
 	}
 }

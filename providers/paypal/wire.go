@@ -256,6 +256,7 @@ type disputeList struct {
 }
 
 type disputeBody struct {
+	about        string // the capture by which the case was found, where it was
 	ID           string `json:"dispute_id"`
 	CreateTime   string `json:"create_time"`
 	UpdateTime   string `json:"update_time"`
