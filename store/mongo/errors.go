@@ -27,9 +27,12 @@ const (
 	codeIndexKeySpecsConflict = 86
 	codeDocumentValidation    = 121
 	codeIndexAlreadyBuilding  = 117
+	codeNotImplemented        = 238
 	codeIndexBuildAborted     = 276
+	codeIndexBuildInProgress  = 285
 	codeDuplicateKey          = 11000
 	codeBSONTooLarge          = 10334
+	codeUnknownField          = 40415
 )
 
 // deadlineSlack is how much earlier than the caller's context the driver may give up on its account: it does not begin

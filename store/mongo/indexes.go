@@ -18,7 +18,8 @@ import (
 type Kind string
 
 const (
-	// Missing means that a declared index does not exist. Its queries are refused. Migrate creates it.
+	// Missing means that a declared index does not exist, or is still being built. Its queries are refused. Migrate creates
+	// it, or waits for it.
 	Missing Kind = "missing"
 	// Different means that an index of a declared name has other keys or options, or one of other name has its keys, or the
 	// collection itself has options that change what an index means (collation, capped). A human drops it.
@@ -104,7 +105,7 @@ func (e *Engine) create(ctx, inner context.Context, c store.Collection, ix store
 		case errors.As(err, &se) && (se.HasErrorCode(codeIndexOptionsConflict) || se.HasErrorCode(codeIndexKeySpecsConflict)):
 			return fmt.Errorf("%w: %s: an index of this name or with these keys exists with other options", store.ErrConflict, what)
 		case mayRetryRead(err): // nothing is lost by asking again
-		case errors.As(err, &se) && (se.HasErrorCode(codeNamespaceExists) || se.HasErrorCode(codeIndexAlreadyBuilding) || se.HasErrorCode(codeIndexBuildAborted)):
+		case errors.As(err, &se) && (se.HasErrorCode(codeNamespaceExists) || se.HasErrorCode(codeIndexAlreadyBuilding) || se.HasErrorCode(codeIndexBuildAborted) || se.HasErrorCode(codeIndexBuildInProgress)):
 		default:
 			return e.classify(ctx, what, err)
 		}
@@ -160,6 +161,8 @@ func (e *Engine) drift(ctx, inner context.Context, c store.Collection) ([]Drift,
 	for _, ix := range c.Indexes {
 		want := keysOf(ix)
 		switch at := slices.IndexFunc(existing, func(f foundIndex) bool { return f.Name == ix.Name }); {
+		case at >= 0 && existing[at].is(want) && existing[at].Building:
+			add(Missing, ix.Name, "it is being built; trifecta migrate waits for it")
 		case at >= 0 && existing[at].is(want):
 		case at >= 0:
 			add(Different, ix.Name, "it is "+existing[at].String())
@@ -185,6 +188,8 @@ type foundIndex struct {
 	Name    string
 	Keys    bson.D
 	Options []string // other than what we ask for, "unique:true"
+	// Building: queries can't use it yet. A migration that was cut off leaves its build to the server.
+	Building bool
 }
 
 func (f foundIndex) is(keys bson.D) bool { return f.keys() == keysText(keys) && len(f.Options) == 0 }
@@ -204,10 +209,16 @@ func keysText(keys bson.D) string {
 	return strings.Join(parts, ",")
 }
 
-// listIndexes returns the indexes of a collection; none if it does not exist.
+// listIndexes returns the indexes of a collection; none if it does not exist. MongoDB lists those that are being built
+// among them, marked only if it is asked to (its source, list_indexes.cpp); a server that does not know the question lists
+// what it has.
 func (e *Engine) listIndexes(ctx context.Context, coll string) ([]foundIndex, error) {
-	rows, err := e.list(ctx, bson.D{{Key: "listIndexes", Value: coll}})
+	plain := bson.D{{Key: "listIndexes", Value: coll}}
+	rows, err := e.list(ctx, append(slices.Clone(plain), bson.E{Key: "includeBuildUUIDs", Value: true}))
 	var se mongo.ServerError
+	if errors.As(err, &se) && slices.ContainsFunc([]int{codeBadValue, codeFailedToParse, codeTypeMismatch, codeInvalidOptions, codeNotImplemented, codeUnknownField}, se.HasErrorCode) {
+		rows, err = e.list(ctx, plain)
+	}
 	if errors.As(err, &se) && se.HasErrorCode(codeNamespaceNotFound) {
 		return nil, nil
 	}
@@ -217,6 +228,11 @@ func (e *Engine) listIndexes(ctx context.Context, coll string) ([]foundIndex, er
 	out := make([]foundIndex, 0, len(rows))
 	for _, row := range rows {
 		var f foundIndex
+		for _, el := range row {
+			if spec, nested := el.Value.(bson.D); nested && el.Key == "spec" {
+				row, f.Building = spec, true
+			}
+		}
 		for _, el := range row {
 			switch el.Key {
 			case "name":

@@ -245,7 +245,7 @@ func (s *Server) find(req request) bson.D {
 	if c == nil {
 		return cursorReply(0, req.ns(), nil, "firstBatch") // MongoDB: no collection, no documents, whatever the hint
 	}
-	if hint != "" && !slices.ContainsFunc(c.indexes, func(ix index) bool { return ix.name == hint }) {
+	if hint != "" && !slices.ContainsFunc(c.indexes, func(ix index) bool { return ix.name == hint && !ix.building }) {
 		return fail(req, BadValue, "error processing query: planner returned error :: caused by :: hint provided does not correspond to an existing index")
 	}
 	s.judgeFind(req, c, filter, sort, hint)

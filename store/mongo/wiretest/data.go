@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -21,6 +22,8 @@ type index struct {
 	name string
 	keys bson.D
 	spec bson.D
+
+	building bool // listed, and not to be used yet
 }
 
 type stored struct {
@@ -250,11 +253,11 @@ func (s *Server) createIndexes(req request) bson.D {
 		name, _ := value(spec, "name").(string)
 		ix := index{name: name, keys: document(value(spec, "key")), spec: append(bson.D{{Key: "v", Value: int32(2)}}, spec...)}
 		exists := false
-		for _, old := range c.indexes {
+		for i, old := range c.indexes {
 			sameKeys := fmt.Sprint(old.keys) == fmt.Sprint(ix.keys)
 			switch {
 			case old.name == name && fmt.Sprint(old.spec) == fmt.Sprint(ix.spec):
-				exists = true
+				exists, c.indexes[i].building = true, false // MongoDB waits for the build that is under way
 			case old.name == name:
 				return fail(req, indexKeysConflict, "An existing index has the same name as the requested index")
 			case sameKeys:
@@ -275,13 +278,34 @@ func (s *Server) listIndexes(req request) bson.D {
 	}
 	var docs []bson.Raw
 	for _, ix := range c.indexes {
-		raw, err := bson.Marshal(ix.spec)
+		row := ix.spec
+		if told, _ := req.get("includeBuildUUIDs").(bool); ix.building && told {
+			row = bson.D{{Key: "spec", Value: ix.spec}, {Key: "buildUUID", Value: bson.Binary{Subtype: bson.TypeBinaryUUID, Data: make([]byte, 16)}}}
+		}
+		raw, err := bson.Marshal(row)
 		if err != nil {
 			panic(err) // it came from BSON
 		}
 		docs = append(docs, raw)
 	}
 	return cursorReply(0, req.ns(), docs, "firstBatch")
+}
+
+// Build makes an existing index one that is being built, until it is created again. MongoDB lists such an index like any
+// other, and tells the two apart only to who asks with includeBuildUUIDs (its source, list_indexes.cpp).
+func (s *Server) Build(t testing.TB, db, coll, name string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.collection(db, coll, false)
+	at := -1
+	if c != nil {
+		at = slices.IndexFunc(c.indexes, func(ix index) bool { return ix.name == name })
+	}
+	if at < 0 {
+		t.Fatalf("no index %s of %s.%s", name, db, coll)
+	}
+	c.indexes[at].building = true
 }
 
 func (s *Server) listCollections(req request) bson.D {
