@@ -265,6 +265,35 @@ func TestDoctorFindings(t *testing.T) {
 				_, _ = w.Write([]byte(`{"error":"invalid_client","error_description":"Client Authentication failed"}`))
 			})
 		}, "credentials", doctor.Fail, "refuses the credentials", "Copy the key again"},
+		{"a key that may not read disputes", func(c *clinic) {
+			c.meddle = func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path != "/v1/disputes" {
+					return false
+				}
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = w.Write([]byte(`{"error":{"type":"invalid_request_error","message":"The provided key '` + canary + `' does not have the required permissions for this endpoint."}}`))
+				return true
+			}
+		}, "lists", doctor.Fail, "disputes can't be read", "right to read"},
+		{"an app without transaction search", func(c *clinic) {
+			inner := c.paypal.Config.Handler
+			c.paypal.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !strings.HasPrefix(r.URL.Path, "/v1/reporting/") {
+					inner.ServeHTTP(w, r)
+					return
+				}
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = w.Write([]byte(`{"name":"NOT_AUTHORIZED","message":"Authorization failed due to insufficient permissions.","debug_id":"d1","details":[{"issue":"PERMISSION_DENIED"}]}`))
+			})
+		}, "lists", doctor.Fail, "transactions can't be read", "Transaction Search"},
+		{"a list in trouble", func(c *clinic) {
+			c.meddle = func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path == "/v1/refunds" {
+					w.WriteHeader(http.StatusBadGateway)
+				}
+				return r.URL.Path == "/v1/refunds"
+			}
+		}, "lists", doctor.Warn, "refunds could not be read", "status page"},
 		{"a key of the other mode", func(c *clinic) {
 			c.meddle = func(w http.ResponseWriter, r *http.Request) bool {
 				if r.URL.Path == "/v1/balance" {

@@ -17,6 +17,7 @@ func (c *checkup) account(ctx context.Context, a config.Account, account *provid
 	if !c.credentials(ctx, a, account) {
 		return
 	}
+	c.lists(ctx, a, account)
 	registrar, can := account.Registrar()
 	if !can || !c.Config.Layers.Webhook {
 		return
@@ -78,6 +79,42 @@ func (c *checkup) credentials(ctx context.Context, a config.Account, account *pr
 	}
 	c.skew(groupAccounts, a.Name, a.Provider, health.Date, before, after)
 	return true
+}
+
+// lists reads a little of each list that the reconciler walks: credentials may be good and
+// yet lack the right to one of them. A restricted key of Stripe's has each right by itself,
+// and an app at PayPal has no transaction search until somebody selects it (Stripe docs:
+// restricted API keys; PayPal docs: Transaction Search integration guide).
+func (c *checkup) lists(ctx context.Context, a config.Account, account *providers.Account) {
+	names, readable := account.Lists(), 0
+	for _, name := range names {
+		err := c.bounded(ctx, name+" of "+a.Name, func(ctx context.Context) error {
+			now := c.Clock()
+			_, err := account.Sweep(ctx, name, now.Add(-time.Minute), now, "")
+			return err
+		})
+		switch {
+		case err == nil:
+			readable++
+		case providers.ClassOf(err) == providers.Misconfigured:
+			what, _ := Explain(err)
+			c.add(groupAccounts, "lists", a.Name, Fail, name+" can't be read: "+what, listRights(a.Provider))
+		default:
+			what, fix := Explain(err)
+			c.add(groupAccounts, "lists", a.Name, Warn, name+" could not be read: "+what, fix)
+		}
+	}
+	if readable == len(names) && readable > 0 {
+		c.add(groupAccounts, "lists", a.Name, OK, strings.Join(names, ", ")+" can be read", "")
+	}
+}
+
+// listRights is how a human gives the right to read a list.
+func listRights(provider string) string {
+	if provider == config.ProviderPayPal {
+		return "Select the feature in the settings of the app (Transaction Search, for transactions) in PayPal's dashboard; a token that has it may take up to 9 hours"
+	}
+	return "Give the restricted key the right to read it, in Stripe's dashboard"
 }
 
 // Explain says what a provider's error means to an operator. Adapters' errors never
