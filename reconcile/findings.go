@@ -107,10 +107,13 @@ func (r *Reconciler) record(ctx context.Context, d Discrepancy) error {
 	return r.alert(ctx, stored)
 }
 
+// AlertOf is the id of the alert that tells of a discrepancy.
+func AlertOf(discrepancy string) string { return payment.DeriveID("inc", discrepancy) }
+
 // alert tells of a stored discrepancy; again at no cost to anybody.
 func (r *Reconciler) alert(ctx context.Context, d Discrepancy) error {
 	err := r.opts.Alerts.Alert(ctx, Alert{
-		ID: payment.DeriveID("inc", d.ID), Kind: d.Kind, Severity: d.Severity, Account: d.Account, Mode: d.Mode, Payment: d.Payment,
+		ID: AlertOf(d.ID), Kind: d.Kind, Severity: d.Severity, Account: d.Account, Mode: d.Mode, Payment: d.Payment,
 		Message: fmt.Sprintf("%s %s%s: %s", d.Object.Kind, d.Object.ID, inWords(d.Amount), d.Evidence), At: d.SeenAt,
 	})
 	if err != nil {

@@ -214,6 +214,10 @@ type Discrepancy struct {
 	Actor    payment.Actor
 	Reason   string
 	Closed   time.Time
+	// Request is the request that resolved it, and Fingerprint its words; empty where
+	// none did.
+	Request     string `json:",omitempty"`
+	Fingerprint string `json:",omitempty"`
 }
 
 // Step is one job as a function: it does what is due now, says how much that was

@@ -286,9 +286,13 @@ func TestSweepMismatch(t *testing.T) {
 	if told := l.told("provider_mismatch"); len(told) != 1 || told[0].Count != 1 {
 		t.Fatalf("alerts %+v", told)
 	}
-	d, err := l.differ.Resolve(t.Context(), found[0].ID, payment.Actor{Type: "operator", ID: "op"}, "their rounding", c.now())
-	if err != nil || d.State != "resolved" {
-		t.Fatalf("resolve: %+v, %v", d, err)
+	word := store.Resolution{By: payment.Actor{Type: "operator", ID: "op"}, Reason: "their rounding", At: c.now()}
+	for _, want := range []bool{true, false} {
+		d, first, err := l.differ.Resolve(t.Context(), found[0].ID, word)
+		if err != nil || first != want || d.State != "resolved" || d.Reason != "their rounding" {
+			t.Fatalf("resolve: %+v, %v, %v", d, first, err)
+		}
+		word.Reason = "something else"
 	}
 }
 

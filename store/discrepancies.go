@@ -78,63 +78,58 @@ func (s *Discrepancies) Record(ctx context.Context, d reconcile.Discrepancy) (re
 	return d, created, err
 }
 
-// Resolve closes a discrepancy with a reason; one that is closed stays as it is.
+// Resolution is a word that closes a discrepancy. Request and Fingerprint may be empty.
+type Resolution struct {
+	By                           payment.Actor
+	Reason, Request, Fingerprint string
+	At                           time.Time
+}
+
+// Resolve closes a discrepancy; one that is closed stays as it is, and first is false.
 // gateway.ErrNotFound.
-func (s *Discrepancies) Resolve(ctx context.Context, id string, by payment.Actor, reason string, now time.Time) (reconcile.Discrepancy, error) {
+func (s *Discrepancies) Resolve(ctx context.Context, id string, r Resolution) (closed reconcile.Discrepancy, first bool, err error) {
 	doc, err := Update(WithPoint(ctx, PointDiscrepancyResolve), s.e, discrepanciesName, id, func(old Doc) (Doc, error) {
 		d, err := discrepancyOf(old)
 		if err != nil {
 			return Doc{}, err
 		}
-		if d.State == "resolved" {
+		if first = d.State != "resolved"; !first {
 			return old, ErrUnchanged
 		}
-		d.State, d.Actor, d.Reason, d.Closed = "resolved", by, reason, now
+		d.State, d.Actor, d.Reason, d.Closed, d.Request, d.Fingerprint = "resolved", r.By, r.Reason, r.At, r.Request, r.Fingerprint
 		return discrepancyDoc(d)
 	})
 	if err != nil {
-		return reconcile.Discrepancy{}, portError(err)
+		return reconcile.Discrepancy{}, false, portError(err)
 	}
-	return discrepancyOf(doc)
+	closed, err = discrepancyOf(doc)
+	return closed, first, err
 }
 
-// DiscrepancyFilter narrows a list, by payment or else by state; zero values do
-// not filter. Limit is 1..100.
+// DiscrepancyFilter narrows a list; zero values do not filter, App and Mode together.
+// Limit is 1..100.
 type DiscrepancyFilter struct {
+	App     string
+	Mode    payment.Mode
 	Payment string
 	State   string
 	Limit   int
 	After   string
 }
 
-// List reads discrepancies, newest first, and a cursor, empty at the end. With
-// both filters a page may be short, with a cursor.
+// List reads discrepancies, newest first, and a cursor, empty at the end. With several
+// filters a page may be short, with a cursor.
 func (s *Discrepancies) List(ctx context.Context, f DiscrepancyFilter) ([]reconcile.Discrepancy, string, error) {
-	q := Query{
-		Index: "by_seen", Where: []Filter{Where("scope", Eq, "all")}, SortBy: "seen", Desc: true,
-		Limit: min(max(f.Limit, 1), 100), After: f.After,
-	}
+	q := Query{Index: "by_seen", Where: []Filter{Where("scope", Eq, "all")}, SortBy: "seen", Desc: true, After: f.After}
 	switch {
 	case f.Payment != "":
 		q.Index, q.Where = "by_payment", []Filter{Where("payment", Eq, f.Payment)}
 	case f.State != "":
 		q.Index, q.Where = "by_state", []Filter{Where("state", Eq, f.State)}
 	}
-	docs, next, err := s.e.Query(ctx, discrepanciesName, q)
-	if err != nil {
-		return nil, "", portError(err)
-	}
-	out := make([]reconcile.Discrepancy, 0, len(docs))
-	for _, doc := range docs {
-		d, err := discrepancyOf(doc)
-		if err != nil {
-			return nil, "", err
-		}
-		if f.State == "" || d.State == f.State {
-			out = append(out, d)
-		}
-	}
-	return out, next, nil
+	return listed(ctx, s.e, discrepanciesName, q, min(f.Limit, 100), discrepancyOf, func(d reconcile.Discrepancy) bool {
+		return (f.App == "" || d.App == f.App && d.Mode == f.Mode) && (f.State == "" || d.State == f.State)
+	})
 }
 
 // KnownOrphan finds the orphan that is listed under a provider's id. It implements

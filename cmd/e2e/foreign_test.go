@@ -26,7 +26,7 @@ func TestE3ForeignAndUnknownAreAlike(t *testing.T) {
 	bodies := map[string]any{
 		"/v1/payments/{id}/capture": object{"amount": 1}, "/v1/payments/{id}/refunds": object{"amount": 1}, "/v1/disputes/{id}/evidence": object{"uncategorized_text": "x"},
 		"/v1/risk/decisions/{id}/confirm": object{"reason": "r"}, "/v1/risk/decisions/{id}/reverse": object{"reason": "r"},
-		"/v1/payments/{id}/resolve": object{"action": "accept", "captures": []string{"c"}, "reason": "r"},
+		"/v1/discrepancies/{id}/resolve": object{"reason": "r"}, "/v1/payments/{id}/resolve": object{"action": "accept", "captures": []string{"c"}, "reason": "r"},
 	}
 	notFound := 0
 	for path, item := range doc.Paths.Map() {
@@ -101,9 +101,10 @@ func (tn *town) oneOfEach() map[string]string {
 	out := map[string]string{
 		"/v1/payments": pay, "/v1/refunds": text(tn.t, r, "id"), "/v1/disputes": first("/v1/disputes"), "/v1/alerts": first("/v1/alerts?payment=" + pay),
 		"/v1/blocks": text(tn.t, b, "id"), "/v1/risk/decisions": first("/v1/risk/decisions"), "/v1/api_keys": first("/v1/api_keys"), "/v1/erasures": text(tn.t, e, "id"),
+		"/v1/discrepancies": differs(tn, 9),
 	}
 	for path, id := range out {
-		if code, _, own := tn.do(http.MethodGet, path+"/"+id, appKey, "", nil); code != http.StatusOK && !slices.Contains([]string{"/v1/alerts", "/v1/api_keys", "/v1/erasures"}, path) {
+		if code, _, own := tn.do(http.MethodGet, path+"/"+id, appKey, "", nil); code != http.StatusOK && !slices.Contains([]string{"/v1/alerts", "/v1/api_keys", "/v1/erasures", "/v1/discrepancies"}, path) {
 			tn.t.Fatalf("the shop can't read its own %s: %d %v", fmt.Sprint(path, "/", id), code, own)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/httpapi"
@@ -70,12 +71,44 @@ func deskReads() []endpoint {
 		get("/v1/erasures", operatorKey, nothing, under("/v1/erasures")),
 		get("/v1/erasures/{id}", operatorKey, erased, under("/v1/erasures/")),
 		get("/v1/encryption", operatorKey, nothing, under("/v1/encryption")),
+		get("/v1/discrepancies", operatorKey, nothing, under("/v1/discrepancies")),
 	}
 }
 
 // deskWrites are what the people at the desks decide. Those that have the whole store read come first, while it is small.
 func deskWrites() []endpoint {
-	return slices.Concat(privacyWrites(), disputeWrites(), riskWrites(), []endpoint{alertCase("snooze", `{"seconds":3600}`, "snoozed")})
+	return slices.Concat(privacyWrites(), disputeWrites(), riskWrites(), []endpoint{alertCase("snooze", `{"seconds":3600}`, "snoozed"), differenceWrite()})
+}
+
+// differs is a payment whose money a bank took back, with nothing but a list to tell of it.
+func differs(tn *town, n int) string {
+	tn.t.Helper()
+	id, _ := paid(tn, n, "stripe")
+	tn.sandbox(tn.stripe, "/_sandbox/captures/"+tn.ledger(id, "capture")[0].Object+"/take_back", nil, http.StatusOK)
+	var list []object
+	for range 12 { // a row is tried several times before it is told
+		if list = tn.list("/v1/discrepancies?state=open&payment="+id, operatorKey); len(list) > 0 {
+			break
+		}
+		tn.advance(5 * time.Minute)
+	}
+	if len(list) != 1 {
+		tn.t.Fatalf("discrepancies of %s: %v", id, list)
+	}
+	return text(tn.t, list[0], "id")
+}
+
+func differenceWrite() endpoint {
+	return endpoint{"POST /v1/discrepancies/{id}/resolve", func(tn *town, n int) (call, func()) {
+		id := differs(tn, n)
+		c := call{method: http.MethodPost, path: "/v1/discrepancies/" + id + "/resolve", key: operatorKey, idem: key(n, "settle"), body: `{"reason":"seen"}`}
+		return c, func() {
+			found := slices.DeleteFunc(tn.list("/v1/discrepancies?state=resolved&limit=100", operatorKey), func(d object) bool { return d["id"] != id })
+			if len(found) != 1 || found[0]["reason"] != "seen" {
+				tn.t.Errorf("discrepancy %s: %v", id, found)
+			}
+		}
+	}}
 }
 
 func privacyWrites() []endpoint {

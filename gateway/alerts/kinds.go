@@ -102,8 +102,8 @@ func Kinds() []Kind { //nolint:funlen // a table
 		{"webhook_parked", Warning, "Webhooks are stored but not acted upon", "They don't fit the account's mode, version or owner.", whenReplayed, "none of the account's is left"},
 		{"webhook_dead", Critical, "A webhook was given up", "It could not be worked on after many tries. Reconciling goes on.", whenReplayed, "none of the account's is left"},
 		{"endpoint_disabled", Critical, "Deliveries to an app were stopped", "Its endpoint failed for days or said that it is gone.", "Repair the endpoint and enable it. No event is lost: the feed has all of them.", "it is enabled again"},
-		{"provider_mismatch", Critical, "Our record differs from the provider's list", "A payment, read again, still differs from what the provider lists.", "Look at the payment and the discrepancy, then resolve it.", ""},
-		{"unreadable_item", Critical, "An object of the provider could not be worked through", "It was tried for days.", "Look at it in the provider's dashboard.", ""},
+		{"provider_mismatch", Critical, "Our record differs from the provider's list", "A payment, read again, still differs from what the provider lists.", "Look at the payment and at GET /v1/discrepancies, which has the evidence. Then resolve the discrepancy, with a reason: this alert ends with it.", "its discrepancy is resolved"},
+		{"unreadable_item", Critical, "An object of the provider could not be worked through", "It was tried for days.", "Look at it in the provider's dashboard, then resolve the discrepancy that GET /v1/discrepancies shows: this alert ends with it.", "its discrepancy is resolved"},
 		{"sweep_failing", Critical, "Reconciling an account fails", "A list of the provider could not be read for long. Webhooks and returns go on.", "Check the account's credentials and rights, and the provider's status page.", "the list was read"},
 		{
 			"worker_failing", Critical, "A part of the server does not work",

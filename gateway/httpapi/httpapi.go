@@ -51,6 +51,8 @@ type Options struct {
 	Events   Events
 	Runs     Runs
 	Settings Settings
+	// Discrepancies are the differences that reconciling found.
+	Discrepancies Discrepancies
 	// Encryption and Erasures are for operators who look after what is kept.
 	Encryption Encryption
 	Erasures   Erasures
@@ -159,6 +161,8 @@ func (a *api) routes(e *gin.Engine) {
 	v1.POST("/risk/dry_run", a.operator, a.post, a.do(a.dryRun))
 	v1.GET("/reconcile/runs", a.operator, a.do(a.listRuns))
 	v1.POST("/reconcile/runs", a.operator, a.post, a.do(a.startRun))
+	v1.GET("/discrepancies", read, a.do(a.listDiscrepancies))
+	v1.POST("/discrepancies/:id/resolve", a.operator, a.post, a.do(a.resolveDiscrepancy))
 	v1.GET("/api_keys", a.operator, a.do(a.listKeys))
 	v1.DELETE("/api_keys/:id", a.operator, a.do(a.revokeKey))
 	v1.GET("/encryption", a.operator, a.do(a.getEncryption))

@@ -23,10 +23,16 @@ type ports struct {
 	run    httpapi.RunRequest
 	order  httpapi.ErasureRequest
 	known  bool // what is asked was asked before
-	err    error
+
+	differences httpapi.DiscrepancyFilter
+	resolution  httpapi.DiscrepancyResolution
+	err         error
 }
 
-var alertID = "inc_" + strings.Repeat("a", 26)
+var (
+	alertID      = "inc_" + strings.Repeat("a", 26)
+	differenceID = "dis_" + strings.Repeat("a", 26)
+)
 
 func (p *ports) ListAlerts(_ context.Context, c gateway.Caller, f httpapi.AlertFilter) ([]gateway.AlertRecord, string, error) {
 	p.caller, p.filter = c, f
@@ -69,9 +75,22 @@ func (p *ports) ListErasures(context.Context, int, string) ([]httpapi.Erasure, s
 	return nil, "", p.err
 }
 
+func (p *ports) ListDiscrepancies(_ context.Context, c gateway.Caller, f httpapi.DiscrepancyFilter) ([]httpapi.Discrepancy, string, error) {
+	p.caller, p.differences = c, f
+	return []httpapi.Discrepancy{{ID: differenceID, Kind: "provider_mismatch", Severity: "critical", State: "open", Mode: "test", SeenAt: time.Unix(1, 0)}}, "", p.err
+}
+
+func (p *ports) ResolveDiscrepancy(_ context.Context, c gateway.Caller, id string, r httpapi.DiscrepancyResolution) (httpapi.Discrepancy, bool, error) {
+	p.caller, p.resolution = c, r
+	return httpapi.Discrepancy{
+		ID: id, Kind: "provider_mismatch", Severity: "critical", State: "resolved", Mode: "test", Amount: payment.Money{Minor: -5, Currency: "usd"},
+		SeenAt: time.Unix(1, 0), By: c.Actor(), Reason: r.Reason, ResolvedAt: time.Unix(2, 0),
+	}, p.known, p.err
+}
+
 func newPortsWorld(t *testing.T) (*world, *ports) {
 	p := &ports{}
-	return newWorld(t, func(o *httpapi.Options) { o.Alerts, o.Events, o.Runs, o.Erasures = p, p, p, p }), p
+	return newWorld(t, func(o *httpapi.Options) { o.Alerts, o.Events, o.Runs, o.Erasures, o.Discrepancies = p, p, p, p, p }), p
 }
 
 // Promise: alerts are listed by filter and changed for the key that asks.
@@ -153,6 +172,7 @@ func TestRepetitionsAreMarked(t *testing.T) {
 	for path, body := range map[string]string{
 		"/v1/alerts/" + alertID + "/ack": "", "/v1/alerts/" + alertID + "/snooze": `{"seconds":60}`, "/v1/alerts/" + alertID + "/resolve": "{}",
 		"/v1/reconcile/runs": `{"job":"due"}`, "/v1/erasures": `{"app":"shop","email":"eve@example.com","reason":"asked"}`,
+		"/v1/discrepancies/" + differenceID + "/resolve": `{"reason":"theirs"}`,
 	} {
 		for _, p.known = range []bool{false, true} {
 			a := w.do(call{method: "POST", path: path, key: opKey, idem: "k", body: body})
@@ -176,6 +196,42 @@ func TestErasureFingerprint(t *testing.T) {
 	if one == "" || one != order("k", "eve@example.com") || one == order("k", "bob@example.com") || one == order("other", "eve@example.com") {
 		t.Errorf("fingerprints: %s", one)
 	}
+}
+
+// Promise: differences are listed by filter for the key that asks, and resolved by operators
+// with a reason, told apart by their request.
+func TestDiscrepancies(t *testing.T) {
+	t.Parallel()
+	w, p := newPortsWorld(t)
+	pay := "pay_" + strings.Repeat("b", 26)
+	a := w.get("/v1/discrepancies?state=open&limit=5&payment="+pay).want(http.StatusOK, "")
+	want := httpapi.DiscrepancyFilter{State: "open", Payment: pay, Limit: 5}
+	if a.text("data", 0, "id") != differenceID || p.differences != want || p.caller.App != "shop" {
+		t.Fatalf("listed %s, asked %+v", a.raw, p.differences)
+	}
+	for _, query := range []string{"state=shut", "payment=nonsense", "kind=x"} {
+		w.do(call{method: "GET", path: "/v1/discrepancies?" + query, key: shopKey, bad: true}).want(http.StatusUnprocessableEntity, "invalid_request")
+	}
+	path := "/v1/discrepancies/" + differenceID + "/resolve"
+	resolve := func(idem, body string, bad bool) answer {
+		return w.do(call{method: "POST", path: path, key: opKey, idem: idem, body: body, bad: bad})
+	}
+	d := resolve("k", `{"reason":"their rounding"}`, false).want(http.StatusOK, "")
+	first := p.resolution
+	if d.text("state") != "resolved" || d.text("resolved_by", "type") != "operator" || first.Reason != "their rounding" || first.Request == "" || first.Fingerprint == "" {
+		t.Fatalf("resolved %s, asked %+v", d.raw, first)
+	}
+	resolve("k", `{"reason":"their rounding"}`, false)
+	again := p.resolution
+	resolve("other", `{"reason":"their rounding"}`, false)
+	if again != first || p.resolution.Request == first.Request {
+		t.Errorf("one key is not one request: %+v, %+v, %+v", first, again, p.resolution)
+	}
+	for _, body := range []string{"{}", `{"reason":""}`} {
+		resolve("k", body, true).want(http.StatusUnprocessableEntity, "invalid_request").wantField("/reason")
+	}
+	w.post(path, "k", `{"reason":"x"}`).want(http.StatusForbidden, "forbidden")
+	w.do(call{method: "POST", path: "/v1/discrepancies/nonsense/resolve", key: opKey, idem: "k", body: `{"reason":"x"}`}).want(http.StatusNotFound, "not_found")
 }
 
 // Promise: what cmd did not wire is not there, and webhooks that are off say 503

@@ -84,6 +84,61 @@ func (d feedDesk) ListEvents(ctx context.Context, c gateway.Caller, after string
 	return out, next, nil
 }
 
+// discrepancyDesk lets the API read differences and operators resolve them: an app sees
+// those of its own payments, an operator all of them.
+type discrepancyDesk struct {
+	kept   *store.Discrepancies
+	alerts *store.Alerts
+	clock  func() time.Time
+}
+
+func (d discrepancyDesk) ListDiscrepancies(ctx context.Context, c gateway.Caller, f httpapi.DiscrepancyFilter) ([]httpapi.Discrepancy, string, error) {
+	filter := store.DiscrepancyFilter{Payment: f.Payment, State: f.State, Limit: f.Limit, After: f.After}
+	if !c.Operator {
+		filter.App, filter.Mode = c.App, c.Mode
+	}
+	found, next, err := d.kept.List(ctx, filter)
+	out := make([]httpapi.Discrepancy, 0, len(found))
+	for _, x := range found {
+		out = append(out, wireDiscrepancy(x))
+	}
+	return out, next, err
+}
+
+// ResolveDiscrepancy also ends the alert that told of it. Both are safe to repeat, so a
+// crash between them is made good by the repetition.
+func (d discrepancyDesk) ResolveDiscrepancy(ctx context.Context, c gateway.Caller, id string, r httpapi.DiscrepancyResolution) (httpapi.Discrepancy, bool, error) {
+	now := d.clock()
+	x, first, err := d.kept.Resolve(ctx, id, store.Resolution{By: c.Actor(), Reason: r.Reason, Request: r.Request, Fingerprint: r.Fingerprint, At: now})
+	switch {
+	case err != nil:
+		return httpapi.Discrepancy{}, false, err
+	case x.Request != r.Request:
+		return httpapi.Discrepancy{}, false, payment.NewError(payment.CodeConflict, "This discrepancy was resolved already, at %s; nothing was changed.", x.Closed.UTC().Format(time.RFC3339))
+	case x.Fingerprint != r.Fingerprint:
+		return httpapi.Discrepancy{}, false, payment.NewError(payment.CodeIdempotencyReused, "This Idempotency-Key resolved it with another reason.")
+	}
+	err = d.alerts.Change(ctx, reconcile.AlertOf(id), func(a gateway.AlertRecord) (gateway.AlertRecord, error) {
+		if a.State == "resolved" {
+			return a, store.ErrUnchanged
+		}
+		a.State, a.SnoozedUntil, a.ResolvedBy, a.ResolvedAt = "resolved", time.Time{}, "operator", now
+		return a, nil
+	})
+	if errors.Is(err, gateway.ErrNotFound) { // dropped since
+		err = nil
+	}
+	return wireDiscrepancy(x), !first, err
+}
+
+func wireDiscrepancy(x reconcile.Discrepancy) httpapi.Discrepancy {
+	return httpapi.Discrepancy{
+		ID: x.ID, Kind: x.Kind, Severity: x.Severity, State: x.State, Provider: x.Provider, Account: x.Account, Mode: x.Mode,
+		ObjectKind: x.Object.Kind, Object: x.Object.ID, Amount: x.Amount, Payment: x.Payment, App: x.App, Evidence: x.Evidence, Run: x.Run,
+		OccurredAt: x.Occurred, SeenAt: x.SeenAt, By: x.Actor, Reason: x.Reason, ResolvedAt: x.Closed,
+	}
+}
+
 // runDesk lets operators read and order reconcile runs.
 type runDesk struct {
 	reconciler *reconcile.Reconciler

@@ -2,6 +2,8 @@ package house
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -215,5 +217,65 @@ func TestLateWordOnAnAlertThatIsOver(t *testing.T) {
 		if a, err := desk.alerts.Get(t.Context(), "inc_1"); err != nil || a.State != "open" || !a.TellAt.Equal(seen.LastSeen) {
 			t.Errorf("the next time: %+v, %v", a, err)
 		}
+	}
+}
+
+// Guards what is done about a difference: an app sees its own only, the word that resolves it is said once and by one
+// request, and the alert that told of it ends with it, also where a crash came between the two.
+func TestDiscrepancyResolvedOnce(t *testing.T) {
+	t.Parallel()
+	engine, err := mem.New(store.Collections())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	desk := discrepancyDesk{store.NewDiscrepancies(engine), store.NewAlerts(engine), func() time.Time { return at }}
+	for i, app := range []string{"shop", "other", ""} {
+		d := reconcile.Discrepancy{ID: fmt.Sprint("dis_", i), Kind: reconcile.KindMismatch, App: app, Mode: payment.ModeTest, State: "open", SeenAt: at}
+		if _, _, err := desk.kept.Record(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		caller gateway.Caller
+		want   int
+	}{{gateway.Caller{Operator: true}, 3}, {gateway.Caller{App: "shop", Mode: payment.ModeTest}, 1}, {gateway.Caller{App: "shop", Mode: payment.ModeLive}, 0}} {
+		found, next, err := desk.ListDiscrepancies(t.Context(), c.caller, httpapi.DiscrepancyFilter{State: "open", Limit: 2})
+		if err != nil || len(found) != min(c.want, 2) || (next != "") != (c.want > 2) {
+			t.Errorf("%+v sees %+v, %q, %v", c.caller, found, next, err)
+		}
+	}
+	alert := gateway.AlertRecord{ID: reconcile.AlertOf("dis_0"), Kind: reconcile.KindMismatch, State: "open", Count: 1, FirstSeen: at, LastSeen: at}
+	if err := desk.alerts.Raise(t.Context(), alert); err != nil {
+		t.Fatal(err)
+	}
+	say := func(id, request, words string) (httpapi.Discrepancy, bool, error) {
+		return desk.ResolveDiscrepancy(t.Context(), gateway.Caller{Operator: true}, id, httpapi.DiscrepancyResolution{Reason: words, Request: request, Fingerprint: words})
+	}
+	if d, replayed, err := say("dis_0", "one", "theirs"); err != nil || replayed || d.State != "resolved" || d.Reason != "theirs" {
+		t.Fatalf("%+v, %v, %v", d, replayed, err)
+	}
+	for _, state := range []string{"resolved", "open"} { // open: the process was killed before the alert was written
+		if err := desk.alerts.Change(t.Context(), alert.ID, func(a gateway.AlertRecord) (gateway.AlertRecord, error) { a.State = state; return a, nil }); err != nil {
+			t.Fatal(err)
+		}
+		if d, replayed, err := say("dis_0", "one", "theirs"); err != nil || !replayed || d.Reason != "theirs" {
+			t.Errorf("said again: %+v, %v, %v", d, replayed, err)
+		}
+		if a, err := desk.alerts.Get(t.Context(), alert.ID); err != nil || a.State != "resolved" || a.ResolvedBy != "operator" {
+			t.Errorf("its alert: %+v, %v", a, err)
+		}
+	}
+	if _, _, err := say("dis_0", "one", "ours"); payment.CodeOf(err) != payment.CodeIdempotencyReused {
+		t.Errorf("other words: %v", err)
+	}
+	if _, _, err := say("dis_0", "two", "ours"); payment.CodeOf(err) != payment.CodeConflict {
+		t.Errorf("another request: %v", err)
+	}
+	if _, _, err := say("dis_1", "one", "no alert of it is left"); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := say("dis_9", "one", "x"); !errors.Is(err, gateway.ErrNotFound) {
+		t.Errorf("of none: %v", err)
 	}
 }

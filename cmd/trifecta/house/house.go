@@ -225,6 +225,7 @@ func wire(o Options, below store.Engine) (*House, error) {
 		PublicURL: o.Config.PublicURL, BrandName: o.Config.BrandName,
 		Alerts: alertDesk{alerts, o.Clock}, Events: feedDesk{outbox.NewReader(feed)}, Runs: runDesk{h.Reconciler, h.Runs},
 		Settings: settingsDesk{runtime}, Encryption: encryptionDesk{h.Resealer}, Erasures: erasureDesk{h},
+		Discrepancies: discrepancyDesk{store.NewDiscrepancies(engine), alerts, o.Clock},
 	}
 	if o.Config.Layers.Webhook {
 		api.Webhooks = h.Inbox
