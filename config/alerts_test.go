@@ -26,7 +26,7 @@ const withAlerts = stripeTest + `alerts:
 // Promise: what is said about alerts is what the program gets, from the file, the environment and secret files.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
-	cfg, err := load(t, withAlerts, "TRIFECTA_ALERTS_CHANNELS_0_SMTP_HOST=mail.example.com", "TRIFECTA_ALERTS_BURST=7", "TRIFECTA_ACCOUNTS_0_SECRET_EXPIRES=2027-03-31")
+	cfg, err := load(t, withAlerts, "TRIFECTA_ALERTS_CHANNELS_0_SMTP_HOST=mail.example.com", "TRIFECTA_ALERTS_BURST=7", "TRIFECTA_ACCOUNTS_0_SECRET_EXPIRES=2027-03-31", "TRIFECTA_ACCOUNTS_0_IGNORE_FOREIGN=true")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +49,9 @@ func TestAlerts(t *testing.T) {
 	}
 	if !cfg.Accounts[0].SecretExpires.Equal(time.Date(2027, 3, 31, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("expires %v", cfg.Accounts[0].SecretExpires)
+	}
+	if !cfg.Accounts[0].IgnoreForeign {
+		t.Error("foreign money is not ignored")
 	}
 }
 

@@ -108,6 +108,9 @@ type Account struct {
 	// SecretExpires is when one of the account's credentials runs out; admins are
 	// alerted three weeks before. Zero: nobody said.
 	SecretExpires time.Time
+	// IgnoreForeign says that another system uses the account too: what names no
+	// payment of ours is its business, neither recorded nor told of.
+	IgnoreForeign bool
 }
 
 // App is one product app.

@@ -101,6 +101,7 @@ type rawAccount struct {
 	WebhookRootCA             string   `yaml:"webhook_root_ca" env:"WEBHOOK_ROOT_CA"`
 	WebhookCertHosts          []string `yaml:"webhook_cert_hosts" env:"WEBHOOK_CERT_HOSTS"`
 	SecretExpires             string   `yaml:"secret_expires" env:"SECRET_EXPIRES"`
+	IgnoreForeign             bool     `yaml:"ignore_foreign" env:"IGNORE_FOREIGN"`
 }
 
 type rawApp struct {
@@ -300,6 +301,7 @@ func (l *loader) account(at string, a rawAccount) Account {
 		WebhookRootCA:         a.WebhookRootCA,
 		WebhookCertHosts:      a.WebhookCertHosts,
 		SecretExpires:         l.date(at+"secret_expires", a.SecretExpires),
+		IgnoreForeign:         a.IgnoreForeign,
 	}
 }
 

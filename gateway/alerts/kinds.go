@@ -87,7 +87,7 @@ func Kinds() []Kind { //nolint:funlen // a table
 		{
 			"foreign_money", Warning, "Money in the account that is not ours",
 			"Nothing connects it with a payment made here: another system may use the account.",
-			"If another system uses the account on purpose, ignore its objects; otherwise find out who does.", "",
+			"If another system uses the account on purpose, set ignore_foreign for it in the configuration; otherwise find out who does.", "",
 		},
 		{
 			"webhook_silence", Critical, "Webhooks do not arrive",

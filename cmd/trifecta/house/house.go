@@ -251,6 +251,8 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 		Clock: o.Clock, Wall: o.Wall, Owner: rand.Text(), Logger: o.Logger, Metrics: metrics,
 		APIVersions: map[string]string{config.ProviderStripe: "2023-10-16"}, // what the pinned SDK speaks
 		Parallel:    8,                                                      // payments: most of the work is waiting for the provider
+
+		IgnoreForeign: sharedAccounts(o.Config),
 	})
 	if err != nil {
 		return fmt.Errorf("wire the inbox: %w", err)
@@ -259,7 +261,7 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 		Payments: payments, Applier: h.Service, Accounts: registry.Accounts(), Leases: store.NewLeases(h.engine),
 		Cursors: store.NewSweepCursors(h.engine), Runs: h.Runs, Discrepancies: store.NewDiscrepancies(h.engine),
 		Orphans: orphans, Disputes: h.Service, Alerts: alerts, Clock: o.Clock, NewID: rand.Text, Logger: o.Logger, Pace: pace(registry),
-		KeepRuns: config.Days(o.Config.Retention.WithDefaults().Runs), Janitors: h.janitors(o),
+		KeepRuns: config.Days(o.Config.Retention.WithDefaults().Runs), Janitors: h.janitors(o), IgnoreForeign: sharedAccounts(o.Config),
 	})
 	if err != nil {
 		return fmt.Errorf("wire reconcile: %w", err)
@@ -270,6 +272,16 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 		}
 	}
 	return h.tellAdmins(o, alerts)
+}
+
+// sharedAccounts names the accounts that other systems use too.
+func sharedAccounts(c config.Config) (names []string) {
+	for _, a := range c.Accounts {
+		if a.IgnoreForeign {
+			names = append(names, a.Name)
+		}
+	}
+	return names
 }
 
 // callsPerSecond is the rate budget of one account. Stripe allows 100 reads and
