@@ -78,3 +78,32 @@ func TestInquiryRefunded(t *testing.T) {
 		t.Errorf("disputes %+v, amounts %+v", f.Disputes, a)
 	}
 }
+
+// TestForeignRefundsAreTold (I9): two refunds that another tool made under one number of its own are two to an app.
+func TestForeignRefundsAreTold(t *testing.T) {
+	t.Parallel()
+	at := attemptOf(false)
+	refund := func(id string) string {
+		return `{"id":"` + id + `","status":"COMPLETED","custom_id":"ORDER-7","amount":{"currency_code":"USD","value":"4.00"},"create_time":"2026-03-01T11:57:00Z",
+ "links":[{"rel":"up","href":"https://api-m.paypal.com/v2/payments/captures/` + capID + `"}]}`
+	}
+	p := payment.New(payID, "shop", payment.ModeTest, payment.Terms{Amount: payment.Money{Minor: 1999, Currency: "usd"}}, payment.Request{ExpiresIn: time.Hour}, "token", startWall)
+	p.Facts.Opened = []payment.Attempt{{N: at.N, Provider: Provider, Account: "paypal-test"}}
+	told := map[string]int{}
+	for i, refunds := range []string{refund("R1"), refund("R1") + "," + refund("R2")} {
+		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", `{"captures":[`+captureJSON(capID, "PARTIALLY_REFUNDED", "")+`],"refunds":[`+refunds+`]}`))
+		obs, err := s.adapter().Fetch(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err = p.Apply(obs, payment.Source{}, startWall.Add(time.Duration(i)*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range p.Outbox {
+		told[e.Type]++
+	}
+	if told["refund.created"] != 2 || told["refund.succeeded"] != 2 {
+		t.Errorf("told %v", told)
+	}
+}

@@ -275,9 +275,11 @@ func (m *mapper) refunds() {
 
 // operation is the id of our refund operation: we write it as custom_id and as
 // invoice_id, and one of them will do where PayPal shows no more. A refund made on
-// PayPal's own pages carries its capture's custom_id, the payment's id.
+// PayPal's own pages carries its capture's custom_id, the payment's id, and one made with
+// another tool whatever that writes, such as an order's number on each of its refunds:
+// were that an operation, they would be one refund to an app.
 func (m *mapper) operation(r refundBody) string {
-	foreign := r.CustomID == "" || r.CustomID == m.s.attempt.PaymentID
+	foreign := !strings.HasPrefix(r.CustomID, refundPrefix)
 	switch {
 	case foreign && strings.HasPrefix(r.InvoiceID, refundPrefix):
 		return r.InvoiceID
@@ -287,7 +289,7 @@ func (m *mapper) operation(r refundBody) string {
 	return r.CustomID
 }
 
-// refundPrefix begins the ids of refund operations; nobody else writes such an invoice id.
+// refundPrefix begins the ids of refund operations; nobody else writes such ids.
 const refundPrefix = "rfd_"
 
 // reversals: amounts are signed from the account's view. A row above zero is money that

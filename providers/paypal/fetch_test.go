@@ -280,7 +280,7 @@ func TestFetchRefundOperation(t *testing.T) {
 		`"custom_id":"rfd_1","invoice_id":"rfd_1"`: "rfd_1", `"custom_id":"rfd_1"`: "rfd_1", `"custom_id":"` + payID + `"`: "",
 		`"custom_id":"` + payID + `","invoice_id":"` + payID + `-1"`: "", `"custom_id":"x","invoice_id":"y"`: "", `"invoice_id":"rfd_1"`: "rfd_1",
 		`"custom_id":"` + payID + `","invoice_id":"rfd_1"`: "rfd_1", `"custom_id":"rfd_2","invoice_id":"rfd_1"`: "", `"invoice_id":"1644280607"`: "",
-		`"note_to_payer":"n"`: "",
+		`"note_to_payer":"n"`: "", `"custom_id":"ORDER-7"`: "", `"custom_id":"ORDER-7","invoice_id":"ORDER-7"`: "", `"custom_id":"ORDER-7","invoice_id":"rfd_1"`: "rfd_1",
 	} {
 		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "",
 			`{"captures":[`+captureJSON(capID, "COMPLETED", "")+`],"refunds":[{"id":"R1","status":"COMPLETED","amount":{"currency_code":"USD","value":"1.00"},`+in+`}]}`))
