@@ -2,6 +2,7 @@ package paypal
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -182,25 +183,40 @@ func (m *mapper) payable(id string, parts []payablePart) (sum payment.Money, ok 
 	return sum, len(parts) > 0
 }
 
+// renewals tells which authorization each one renews. An order is authorized once (PayPal
+// OpenAPI orders v2: ORDER_ALREADY_AUTHORIZED) and may be renewed several times, each time
+// from the first one (payments v2: reauthorize). So of those that were not refused each
+// renews the one before, whether or not PayPal names any: counted beside each other they
+// would hold the money as often.
+func renewals(all []authorizationBody) map[string]string {
+	family := slices.DeleteFunc(slices.Clone(all), func(x authorizationBody) bool { return x.Status == "DENIED" })
+	slices.SortStableFunc(family, func(x, y authorizationBody) int { return parseTime(x.CreateTime).Compare(parseTime(y.CreateTime)) })
+	out := map[string]string{}
+	for i, x := range family {
+		if i > 0 {
+			out[x.ID] = family[i-1].ID
+			continue
+		}
+		beside := slices.ContainsFunc(family, func(y authorizationBody) bool { return y.ID == x.parent() })
+		if !beside { // read without what it renews
+			out[x.ID] = x.parent()
+		}
+	}
+	return out
+}
+
 // authorizations maps every authorization of the order; captures must be mapped
-// before. A renewal and its parent share one amount of captures. After a final capture
+// before. Renewals and what they renew share one amount of captures. After a final capture
 // nothing more can be taken, whatever it left: that is told by the capture (PayPal OpenAPI
 // payments v2: final_capture), while the authorization's status goes by the amounts alone
 // and stays PARTIALLY_CAPTURED.
 func (m *mapper) authorizations() {
-	roots := map[string]string{}
-	for _, x := range m.s.parts.Authorizations {
-		roots[x.ID] = x.ID
-		if parent := x.parent(); parent != "" {
-			roots[x.ID] = parent
-		}
-	}
-	taken, closed := map[string]int64{}, map[string]bool{}
+	replaces := renewals(m.s.parts.Authorizations)
+	taken, closed := int64(0), false
 	for i, c := range m.out.Captures { // one of each of PayPal's, in their order
 		if c.State != payment.CaptureDeclined {
-			root := roots[c.Auth]
-			taken[root] = min(taken[root]+c.Amount.Minor, payment.MaxReported)
-			closed[root] = closed[root] || m.s.parts.Captures[i].Final
+			taken = min(taken+c.Amount.Minor, payment.MaxReported)
+			closed = closed || m.s.parts.Captures[i].Final
 		}
 	}
 	for _, x := range m.s.parts.Authorizations {
@@ -209,11 +225,11 @@ func (m *mapper) authorizations() {
 		st.AsOf = m.sighting()
 		fact := payment.Authorization{
 			Key: m.a.key(x.ID), N: m.s.attempt.N, Amount: amount, State: m.authState(x),
-			ExpiresAt: parseTime(x.ExpirationTime), Replaces: x.parent(), Stamp: st,
+			ExpiresAt: parseTime(x.ExpirationTime), Replaces: replaces[x.ID], Stamp: st,
 		}
 		if fact.State == payment.AuthActive {
-			fact.Capturable = max(0, amount.Minor-taken[roots[x.ID]])
-			if fact.Capturable == 0 || closed[roots[x.ID]] {
+			fact.Capturable = max(0, amount.Minor-taken)
+			if fact.Capturable == 0 || closed {
 				fact.State, fact.Capturable = payment.AuthCaptured, 0
 			}
 		}

@@ -332,6 +332,59 @@ func TestReauthorization(t *testing.T) {
 	}
 }
 
+// Promise (I1, I7): an authorization that was renewed several times holds its money once,
+// whether or not PayPal says what renews what, and all of it is released through the first.
+func TestRenewedTwice(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	p := l.paid(t, true)
+	first := p.attempt.Refs.Authorization
+	var renewed authorizationBody
+	for _, key := range []string{"one", "two"} {
+		l.advance(t, 4*24*time.Hour)
+		if _, err := l.adapter.api.write(t.Context(), "test", "/v2/payments/authorizations/"+first+"/reauthorize", key, nothing{}, &renewed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	obs, err := l.adapter.Fetch(t.Context(), p.attempt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.observe(obs)
+	if got := p.facts.Amounts(nil); len(p.facts.Authorizations) != 3 || got.Authorized != 1999 || got.Capturable != 1999 || p.attempt.Refs.Authorization != renewed.ID {
+		t.Errorf("amounts %+v, refs %+v", got, p.attempt.Refs)
+	}
+	res, err := l.adapter.Void(t.Context(), providers.CaptureRequest{Attempt: p.attempt, Target: renewed.ID}, "void")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.observe(res.Observation)
+	if got := p.facts.Amounts(nil); got.Capturable != 0 || got.Authorized != 0 {
+		t.Errorf("after the void: %+v", got)
+	}
+
+	auth := func(id, status, day string) string {
+		return `{"id":"` + id + `","status":"` + status + `","amount":{"currency_code":"USD","value":"19.99"},"expiration_time":"2026-03-30T11:55:00Z","create_time":"2026-02-` + day + `T11:55:00Z","update_time":"2026-02-` + day + `T11:55:00Z"}`
+	}
+	all := map[string]string{"A0": auth("A0", "DENIED", "09"), "A1": auth("A1", "PARTIALLY_CAPTURED", "10"), "A2": auth("A2", "PARTIALLY_CAPTURED", "15"), "A3": auth("A3", "PARTIALLY_CAPTURED", "20")}
+	s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "AUTHORIZE", `{"authorizations":[`+all["A3"]+`,`+all["A0"]+`,`+all["A1"]+`,`+all["A2"]+`],"captures":[`+
+		strings.Replace(captureJSON(capID, "COMPLETED", ""), "19.99", "5.00", 1)+`]}`))
+	for id, body := range all {
+		s.on("GET /v2/payments/authorizations/"+id, 200, body).on("POST /v2/payments/authorizations/"+id+"/void", 422, issueJSON("CANNOT_BE_VOIDED"))
+	}
+	if obs, err = s.adapter().Fetch(t.Context(), attemptOf(true)); err != nil {
+		t.Fatal(err)
+	}
+	facts := payment.Facts{Terms: payment.Terms{Amount: payment.Money{Minor: 1999, Currency: "usd"}, Manual: true}}.Observe(obs)
+	if got := facts.Amounts(nil); got.Authorized != 1999 || got.Capturable != 1499 {
+		t.Errorf("nobody says what renews what: %+v", got)
+	}
+	s.on("POST /v2/payments/authorizations/A1/void", 204, "")
+	if _, err := s.adapter().Void(t.Context(), providers.CaptureRequest{Attempt: attemptOf(true), Target: "A3"}, "v"); err != nil || s.count("POST /v2/payments/authorizations/A1/void") != 1 {
+		t.Errorf("void: %v, calls %v", err, s.seen)
+	}
+}
+
 // TestVoid: voided twice is voided; what was captured can't be.
 func TestVoid(t *testing.T) {
 	t.Parallel()

@@ -63,23 +63,49 @@ func refunded(f payment.Facts, req providers.RefundRequest, none error) (string,
 	return "", none
 }
 
-// Void releases an authorization. A renewed one is released through its parent, as
-// PayPal demands. The key is not sent: PayPal knows none here, and voiding twice is
-// harmless.
+// Void releases an authorization. A renewed one is released through the first of its
+// order, as PayPal demands. The key is not sent: PayPal knows none here, and voiding
+// twice is harmless.
 func (a *Adapter) Void(ctx context.Context, req providers.CaptureRequest, _ string) (providers.Result, error) {
 	res, err := a.void(ctx, req, req.Target)
 	var e *providers.Error
 	if !errors.As(err, &e) || e.Code != "cannot_be_voided" {
 		return res, err
 	}
-	var x authorizationBody
-	if rerr := a.readAuthorization(ctx, "void", req.Target, &x); rerr != nil {
+	first, rerr := a.renewed(ctx, req)
+	if rerr != nil {
 		return providers.Result{}, rerr
 	}
-	if x.parent() == "" {
+	if first == "" {
 		return res, err
 	}
-	return a.void(ctx, req, x.parent())
+	return a.void(ctx, req, first)
+}
+
+// renewed is the authorization that the one to be voided renews, over all renewals; empty
+// if it is none.
+func (a *Adapter) renewed(ctx context.Context, req providers.CaptureRequest) (string, error) {
+	const op = "void"
+	var x authorizationBody
+	if err := a.readAuthorization(ctx, op, req.Target, &x); err != nil {
+		return "", err
+	}
+	if first := x.parent(); first != "" {
+		return first, nil
+	}
+	if err := checkID(op, req.Attempt.Root.ID); err != nil {
+		return "", err
+	}
+	var o orderBody
+	if _, err := a.api.read(ctx, op, "/v2/checkout/orders/"+req.Attempt.Root.ID, &o); err != nil {
+		return "", err
+	}
+	replaces := renewals(o.payments().Authorizations)
+	first := replaces[req.Target]
+	for replaces[first] != "" {
+		first = replaces[first]
+	}
+	return first, nil
 }
 
 func (a *Adapter) void(ctx context.Context, req providers.CaptureRequest, target string) (providers.Result, error) {
