@@ -147,9 +147,11 @@ func TestBackupBesideAStrangeLogIsRefused(t *testing.T) {
 	file, log := read(path), read(path+"-wal") // as kill -9 leaves them
 
 	mixed := put(backup, log)
-	_, err = Open(t.Context(), Options{Path: mixed, Collections: enginetest.Collections()})
-	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "t.db-wal") {
-		t.Errorf("a backup beside a strange log: %v", err)
+	for _, readOnly := range []bool{true, false} {
+		_, err := Open(t.Context(), Options{Path: mixed, Collections: enginetest.Collections(), ReadOnly: readOnly})
+		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "t.db-wal") {
+			t.Errorf("a backup beside a strange log, to be read only: %v: %v", readOnly, err)
+		}
 	}
 	if !bytes.Equal(read(mixed), backup) || !bytes.Equal(read(mixed+"-wal"), log) {
 		t.Error("the refusal changed the files")

@@ -80,14 +80,16 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 			err = errors.Join(fmt.Errorf("sqlite store %s: %w", path, err), e.closeFiles())
 		}
 	}()
-	if o.ReadOnly {
-		return e, e.openToRead(ctx, path, o.Collections)
-	}
-	if err := ownerOnly(path); err != nil {
-		return nil, err
+	if !o.ReadOnly {
+		if err := ownerOnly(path); err != nil {
+			return nil, err
+		}
 	}
 	if err := checkLog(ctx, path); err != nil {
 		return nil, err
+	}
+	if o.ReadOnly {
+		return e, e.openToRead(ctx, path, o.Collections)
 	}
 	if err := e.openFiles(ctx, path, o.Collections); err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ func (r *run) unchanged(ctx context.Context) error {
 }
 
 func (r *run) digestSource(ctx context.Context, c store.Collection) (*digest, error) {
-	out, docs := newDigest(), &walk{e: r.Source, coll: c, page: r.PageSize}
+	out, docs := newDigest(), &walk{e: r.Source, coll: c, pages: pacer{most: r.PageSize}}
 	for {
 		d, ok, err := docs.peek(ctx)
 		if err != nil {

@@ -59,12 +59,13 @@ func count(ctx context.Context, e store.Engine, c store.Collection, page int) (i
 		}
 		return n, nil
 	}
-	n, after := int64(0), ""
+	n, after, pages := int64(0), "", pacer{most: page}
 	for {
-		docs, next, err := e.Scan(ctx, c.Name, after, page)
+		docs, next, err := e.Scan(ctx, c.Name, after, pages.size())
 		if err != nil {
 			return 0, fmt.Errorf("count %s: %w", c.Name, err)
 		}
+		pages.saw(docs)
 		n += int64(len(docs))
 		if next == "" {
 			return n, nil

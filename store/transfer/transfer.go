@@ -53,7 +53,7 @@ type Options struct {
 	Alive func(ctx context.Context, e store.Engine) ([]string, error)
 	// Progress hears of each page; may be nil.
 	Progress func(Progress)
-	// PageSize is how many documents are copied at once, at most store.MaxLimit; 0: 200.
+	// PageSize is how many documents are copied at once, at most store.MaxLimit, and fewer where they are large; 0: 200.
 	PageSize int
 }
 
@@ -245,12 +245,13 @@ func (r *run) copyAll(ctx context.Context) error {
 // copyOne copies page by page; the place to go on from is stored after each.
 func (r *run) copyOne(ctx context.Context, c store.Collection) error {
 	importer, _ := r.Target.(store.Importer) // checked by Run
-	at := r.m.Collections[c.Name]
+	at, pages := r.m.Collections[c.Name], pacer{most: r.PageSize}
 	for !at.Done {
-		docs, next, err := r.Source.Scan(ctx, c.Name, at.Cursor, r.PageSize)
+		docs, next, err := r.Source.Scan(ctx, c.Name, at.Cursor, pages.size())
 		if err != nil {
 			return err
 		}
+		pages.saw(docs)
 		for i := range docs {
 			docs[i] = c.Fit(docs[i])
 		}

@@ -57,8 +57,8 @@ type comparison struct {
 // compare walks both stores in order of id.
 func (r *run) compare(ctx context.Context, c store.Collection, repair bool) (comparison, error) {
 	out := comparison{source: newDigest(), target: newDigest()}
-	theirs := &walk{e: r.Source, coll: c, page: r.PageSize}
-	ours := &walk{e: r.Target, coll: c, page: r.PageSize}
+	theirs := &walk{e: r.Source, coll: c, pages: pacer{most: r.PageSize}}
+	ours := &walk{e: r.Target, coll: c, pages: pacer{most: r.PageSize}}
 	var wrong []store.Doc
 	for n := 1; ; n++ {
 		s, sok, err := theirs.peek(ctx)
@@ -69,13 +69,13 @@ func (r *run) compare(ctx context.Context, c store.Collection, repair bool) (com
 		if err != nil {
 			return out, fmt.Errorf("read the target: %w", err)
 		}
-		if !sok && !tok || len(wrong) == r.PageSize {
+		if !sok && !tok || len(wrong) >= theirs.pages.size() {
 			if err := r.repair(ctx, c, wrong); err != nil {
 				return out, err
 			}
 			wrong = nil
 		}
-		if n%r.PageSize == 0 || !sok && !tok {
+		if n%theirs.pages.size() == 0 || !sok && !tok {
 			if err := r.tick(ctx, c); err != nil {
 				return out, err
 			}
@@ -169,7 +169,7 @@ func (r *run) tick(ctx context.Context, c store.Collection) error {
 type walk struct {
 	e     store.Engine
 	coll  store.Collection
-	page  int
+	pages pacer
 	docs  []store.Doc
 	after string
 	ended bool
@@ -178,9 +178,10 @@ type walk struct {
 // peek is the next document; ok is false at the end.
 func (w *walk) peek(ctx context.Context) (d store.Doc, ok bool, err error) {
 	for len(w.docs) == 0 && !w.ended {
-		if w.docs, w.after, err = w.e.Scan(ctx, w.coll.Name, w.after, w.page); err != nil {
+		if w.docs, w.after, err = w.e.Scan(ctx, w.coll.Name, w.after, w.pages.size()); err != nil {
 			return store.Doc{}, false, err
 		}
+		w.pages.saw(w.docs)
 		w.ended = w.after == ""
 		for i := range w.docs {
 			w.docs[i] = w.coll.Fit(w.docs[i])
