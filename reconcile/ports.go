@@ -227,5 +227,8 @@ type Discrepancy struct {
 type Step struct {
 	Name  string
 	Every time.Duration // how often a scheduler should call it
+	// Always: also where the layer is switched off. What has been kept long enough is
+	// dropped all the same, and a run that an operator was promised is done.
+	Always bool
 	Step  func(ctx context.Context) (did int, next time.Time, err error)
 }

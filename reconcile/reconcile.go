@@ -126,8 +126,8 @@ func (r *Reconciler) Steps() []Step {
 	}
 	j := &janitor{r: r}
 	return append(steps,
-		Step{Name: "reconcile/janitor", Every: time.Minute, Step: j.Step},
-		Step{Name: "reconcile/requested", Every: 5 * time.Second, Step: r.stepRequested})
+		Step{Name: "reconcile/janitor", Every: time.Minute, Always: true, Step: j.Step},
+		Step{Name: "reconcile/requested", Every: 5 * time.Second, Always: true, Step: r.stepRequested})
 }
 
 // now is our clock at the precision every store keeps.

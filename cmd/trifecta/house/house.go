@@ -266,8 +266,8 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 	if err != nil {
 		return fmt.Errorf("wire reconcile: %w", err)
 	}
-	if o.Config.Layers.Reconcile {
-		for _, s := range h.Reconciler.Steps() {
+	for _, s := range h.Reconciler.Steps() {
+		if s.Always || o.Config.Layers.Reconcile {
 			h.scheduled = append(h.scheduled, h.watched(s))
 		}
 	}
