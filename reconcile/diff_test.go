@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -402,5 +403,38 @@ func TestSweepStalePageCursor(t *testing.T) {
 	}
 	if len(f.windows) != 2 {
 		t.Errorf("windows %q", f.windows)
+	}
+}
+
+// Promise: a run that an operator was promised outlives the process that began it: stopped
+// in the middle, it is done by another one.
+func TestRequestedRunOutlivesItsProcess(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "money")
+	f.pageSize = 1
+	l := newLab(t, c, options{}, f)
+	p, q := l.create("acct", 100), l.create("acct", 200)
+	f.list("money", captured(p, c.now()), captured(q, c.now()))
+	c.advance(10 * time.Second)
+	run, err := l.rec.Request(t.Context(), "", reconcile.JobSweep, "acct", start.Add(-time.Hour), start.Add(time.Hour), payment.Actor{Type: "operator"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	f.onSweep = func() { stop(); f.onSweep = nil }
+	for _, s := range l.rec.Steps() {
+		if s.Name == "reconcile/requested" {
+			_, _, _ = s.Step(stopped)
+		}
+	}
+	if got, err := l.runs.Get(t.Context(), run.ID); err != nil || got.State != reconcile.RunQueued || got.ErrorCount != 0 {
+		t.Fatalf("after the stop: %+v, %v", got, err)
+	}
+	if did := must(t, l.replica(nil), "reconcile/requested"); did != 1 {
+		t.Fatal("nobody took it over")
+	}
+	if got, err := l.runs.Get(t.Context(), run.ID); err != nil || got.State != reconcile.RunDone || got.Seen != 2 || got.By != run.By {
+		t.Fatalf("in the end: %+v, %v", got, err)
 	}
 }

@@ -84,7 +84,8 @@ func (r *Reconciler) stepRequested(ctx context.Context) (did int, next time.Time
 
 // execute does the parts of a run one after the other and closes its record. A part
 // that fails never stops the others. requeue puts a run back that another replica
-// kept from doing anything.
+// kept from doing anything, or that this process can't finish because it is being
+// stopped: it was promised, so another one begins it anew.
 func (r *Reconciler) execute(ctx context.Context, w *work, requeue bool) (Run, error) {
 	var problems []error
 	job := w.run.Job
@@ -102,9 +103,10 @@ func (r *Reconciler) execute(ctx context.Context, w *work, requeue bool) (Run, e
 		problems = append(problems, r.held(ctx, w, JobJanitor, "", func() error { return r.clean(ctx, w) }))
 	}
 	cause := errors.Join(problems...)
-	if requeue && errors.Is(cause, ErrBusy) && w.run.Seen == 0 && w.run.Calls == 0 {
-		w.run.State, w.run.StartedAt = RunQueued, r.now() // nothing was done: it stays asked for
-		return w.run, errors.Join(cause, r.opts.Runs.Save(ctx, w.run))
+	if busy := errors.Is(cause, ErrBusy) && w.run.Seen == 0 && w.run.Calls == 0; requeue && (busy || cause != nil && ctx.Err() != nil) {
+		again := Run{ID: w.run.ID, Job: w.run.Job, Account: w.run.Account, By: w.run.By, From: w.run.From, To: w.run.To}
+		again.State, again.StartedAt = RunQueued, r.now()
+		return again, errors.Join(cause, r.opts.Runs.Save(context.WithoutCancel(ctx), again))
 	}
 	if err := w.end(ctx, cause); err != nil {
 		return w.run, errors.Join(cause, err)

@@ -230,5 +230,5 @@ type Step struct {
 	// Always: also where the layer is switched off. What has been kept long enough is
 	// dropped all the same, and a run that an operator was promised is done.
 	Always bool
-	Step  func(ctx context.Context) (did int, next time.Time, err error)
+	Step   func(ctx context.Context) (did int, next time.Time, err error)
 }
