@@ -131,7 +131,33 @@ func (f Facts) feeSums() (fee, net []Money) {
 		fees[x.Fee.Currency] += x.Fee.Minor
 		nets[x.Net.Currency] += x.Net.Minor
 	}
+	if len(nets) > 0 { // else nothing is known yet, and what is missing of it says nothing
+		for _, m := range f.unbooked() {
+			nets[m.Currency] -= m.Minor
+		}
+	}
 	return sortedMoney(fees), sortedMoney(nets)
+}
+
+// unbooked is what disputes and reversals took and no balance transaction tells of: Stripe
+// books each of them, PayPal has no such objects.
+func (f Facts) unbooked() []Money {
+	booked := map[string]int64{}
+	for _, x := range f.Fees {
+		booked[x.Object] += x.Fee.Minor + x.Net.Minor // what was moved, its fee aside
+	}
+	var out []Money
+	for _, d := range f.Disputes {
+		if booked[d.Key.ID] == 0 {
+			out = append(out, Money{Minor: d.taken(), Currency: d.Amount.Currency})
+		}
+	}
+	for _, r := range f.unexplained() {
+		if booked[r.Key.ID] == 0 {
+			out = append(out, r.Amount)
+		}
+	}
+	return slices.DeleteFunc(out, Money.IsZero)
 }
 
 func sortedMoney(by map[Currency]int64) []Money {

@@ -363,6 +363,36 @@ func TestDisputedAndFees(t *testing.T) {
 	wantDiff(t, "net", a.Net, []Money{eur(93), usd(865)})
 }
 
+// Guards that net is what is left at both providers: what a dispute or a reversal took counts once, whether the provider
+// books it (Stripe) or not (PayPal), and never while no net is known.
+func TestNetAfterDisputes(t *testing.T) {
+	t.Parallel()
+	base := paidPayment(t).Facts
+	booked := func(key, object string, fee, net int64) Facts {
+		return Facts{Fees: []Fee{{Key: stripeKey(key), Object: object, Fee: usd(fee), Net: usd(net)}}}
+	}
+	sold := booked("t1", "c1", 30, 970)
+	dispute := func(status DisputeStatus, withheld int64) Facts {
+		return Facts{Disputes: []Dispute{{Key: stripeKey("d1"), Capture: "c1", Amount: usd(600), Stage: "chargeback", Status: status, Withheld: withheld}}}
+	}
+	for name, c := range map[string]struct {
+		f    Facts
+		want []Money
+	}{
+		"sold":                              {sold, []Money{usd(970)}},
+		"lost":                              {with(sold, dispute(DisputeLost, 600)), []Money{usd(370)}},
+		"lost, with its fee":                {with(sold, dispute(DisputeLost, 600), booked("d1:1", "d1", 20, -20)), []Money{usd(350)}},
+		"lost, and booked":                  {with(sold, dispute(DisputeLost, 600), booked("t2", "d1", 15, -615)), []Money{usd(355)}},
+		"won":                               {with(sold, dispute(DisputeWon, 0)), []Money{usd(970)}},
+		"won, and booked":                   {with(sold, dispute(DisputeWon, 0), booked("t2", "d1", 15, -615), booked("t3", "d1", 0, 600)), []Money{usd(955)}},
+		"reversed":                          {with(sold, reversal("v1", "c1", 400)), []Money{usd(570)}},
+		"reversed by a dispute":             {with(sold, dispute(DisputeLost, 600), reversal("v1", "c1", 600)), []Money{usd(370)}},
+		"nothing known of what it was sold": {dispute(DisputeLost, 600), nil},
+	} {
+		wantDiff(t, name, with(base, c.f).Amounts(nil).Net, c.want)
+	}
+}
+
 // Guards the sum check on refunds: more given back than was taken reaches a
 // human, once, and only when a complete snapshot covers both.
 func TestOverRefundedAlert(t *testing.T) {
