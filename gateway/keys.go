@@ -39,9 +39,40 @@ func ScopeFault(scopes []string) string {
 // NewKey stores a key for an app, or an operator key, and returns the key
 // itself: the only time it can be seen. scopes nil means all of them.
 func (s *Service) NewKey(ctx context.Context, app string, operator bool, scopes []string) (string, error) {
-	k := Key{Operator: operator, Scopes: scopes, CreatedAt: s.now()}
+	token, _, err := s.newKey(ctx, app, Key{Operator: operator, Scopes: scopes})
+	return token, err
+}
+
+// IssueKey is NewKey for an operator's request. The same request again gives the key's
+// record, with replayed, and not the key itself: that was shown, or is lost, and then
+// another one is to be made and this one revoked.
+func (s *Service) IssueKey(ctx context.Context, r Request, app string, operator bool, scopes []string) (token string, made Key, replayed bool, err error) {
+	if !r.Caller.Operator {
+		return "", Key{}, false, payment.NewError(payment.CodeForbidden, "Making keys needs an operator key.")
+	}
+	known, err := s.ListKeys(ctx)
+	if err != nil {
+		return "", Key{}, false, err
+	}
+	id := r.id("key")
+	for _, k := range known {
+		switch {
+		case k.Request != id:
+		case k.Fingerprint != r.Fingerprint:
+			return "", Key{}, false, reused()
+		default:
+			return "", k, true, nil
+		}
+	}
+	token, made, err = s.newKey(ctx, app, Key{Operator: operator, Scopes: scopes, CreatedBy: r.Caller.Actor(), Request: id, Fingerprint: r.Fingerprint})
+	return token, made, false, err
+}
+
+// newKey makes and stores a key that is as far described.
+func (s *Service) newKey(ctx context.Context, app string, k Key) (string, Key, error) {
+	k.CreatedAt = s.now()
 	prefix := "tk_op_"
-	if !operator {
+	if !k.Operator {
 		found := false
 		for _, a := range s.opts.Apps {
 			if a.Name == app {
@@ -49,7 +80,7 @@ func (s *Service) NewKey(ctx context.Context, app string, operator bool, scopes 
 			}
 		}
 		if !found {
-			return "", payment.Invalid("/app", "must be an app in the configuration")
+			return "", Key{}, payment.Invalid("/app", "must be an app in the configuration")
 		}
 		prefix = "tk_" + string(k.Mode) + "_"
 	}
@@ -57,10 +88,11 @@ func (s *Service) NewKey(ctx context.Context, app string, operator bool, scopes 
 		k.Scopes = AllScopes()
 	}
 	if fault := ScopeFault(k.Scopes); fault != "" {
-		return "", payment.Invalid("/scopes", "%s", fault)
+		return "", Key{}, payment.Invalid("/scopes", "%s", fault)
 	}
 	token := prefix + s.opts.Token() + s.opts.Token()
-	return token, s.AddKey(ctx, token, k)
+	k.Hash, k.Prefix = hashKey(token), keyPrefix(token)
+	return token, k, s.AddKey(ctx, token, k)
 }
 
 // AddKey stores a given key, as the demo does with its fixed ones.

@@ -170,6 +170,10 @@ type Key struct {
 	CreatedAt time.Time
 	RevokedAt time.Time     // zero: it opens
 	RevokedBy payment.Actor // who revoked it
+	// Of a key that was made by a request: who asked, the request's id and its words.
+	CreatedBy   payment.Actor `json:",omitzero"`
+	Request     string        `json:",omitempty"`
+	Fingerprint string        `json:",omitempty"`
 }
 
 // ID is how a key is named: it tells nothing of the key itself.

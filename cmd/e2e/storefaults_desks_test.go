@@ -121,6 +121,14 @@ func privacyWrites() []endpoint {
 				}
 			}
 		}},
+		{"POST /v1/api_keys", func(tn *town, n int) (call, func()) {
+			before := len(tn.list("/v1/api_keys", operatorKey))
+			return call{method: http.MethodPost, path: "/v1/api_keys", key: operatorKey, idem: key(n, "make"), body: `{"app":"shop"}`}, func() {
+				if made := len(tn.list("/v1/api_keys", operatorKey)) - before; made != 1 {
+					tn.t.Errorf("%d keys were made", made)
+				}
+			}
+		}},
 		{"DELETE /v1/api_keys/{id}", func(tn *town, n int) (call, func()) {
 			token := fmt.Sprintf("tk_test_%06d", n) + strings.Repeat("x", 40)
 			k := gateway.Key{App: "shop", Mode: payment.ModeTest, Scopes: gateway.AllScopes()}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -23,31 +25,37 @@ func (p program) apikey() *cobra.Command {
 }
 
 func (p program) apikeyCreate() *cobra.Command {
-	var file, app string
+	var where at
+	var app string
 	var operator bool
 	var scopes []string
 	cmd := &cobra.Command{
-		Use:   "create --config FILE (--app NAME [--scopes A,B] | --operator)",
+		Use:   "create (--config FILE | --server URL) (--app NAME [--scopes A,B] | --operator)",
 		Short: "Make a key and print it, alone, on stdout",
 		Long: `Make an API key and print it, alone, on stdout. It is shown this once: only its
 digest is stored.
 
-It opens the store itself, so with SQLite no server may be running.`,
-		Example: "  trifecta apikey create --config trifecta.yaml --app shop\n  trifecta apikey create --config trifecta.yaml --app shop --scopes payments:read\n  trifecta apikey create --config trifecta.yaml --operator",
+With --config it opens the store itself, so with SQLite no server may be running: that is
+how the first key is made. With --server it asks a running one, with the operator key in
+` + operatorKeyVariable + `.`,
+		Example: "  trifecta apikey create --config trifecta.yaml --app shop\n  trifecta apikey create --config trifecta.yaml --app shop --scopes payments:read\n  trifecta apikey create --config trifecta.yaml --operator\n  trifecta apikey create --server https://pay.example.com --app shop",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (app == "") == !operator {
 				return errors.New("say who the key is for: --app NAME or --operator")
 			}
-			cfg, err := config.Load(config.Options{File: file, Environ: p.environ})
+			if fault := gateway.ScopeFault(scopes); fault != "" {
+				return fmt.Errorf("--scopes: %s", fault)
+			}
+			if where.server != "" {
+				return p.keyFrom(cmd.Context(), where.server, app, operator, scopes)
+			}
+			cfg, err := config.Load(config.Options{File: where.config, Environ: p.environ})
 			if err != nil {
 				return fmt.Errorf("the configuration is refused:\n%w", err)
 			}
 			if names := appNames(cfg); !operator && !slices.Contains(names, app) {
 				return fmt.Errorf("no app is called %q; the configuration has: %s", app, strings.Join(names, ", "))
-			}
-			if fault := gateway.ScopeFault(scopes); fault != "" {
-				return fmt.Errorf("--scopes: %s", fault)
 			}
 			key, err := p.makeKey(cmd.Context(), cfg, app, operator, scopes)
 			if err != nil {
@@ -57,11 +65,34 @@ It opens the store itself, so with SQLite no server may be running.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "", "the configuration file (YAML)")
+	where.flags(cmd)
 	cmd.Flags().StringVar(&app, "app", "", "the product app the key belongs to")
 	cmd.Flags().BoolVar(&operator, "operator", false, "make an operator key, which spans apps")
 	cmd.Flags().StringSliceVar(&scopes, "scopes", nil, "scopes of the key (default: all)")
 	return cmd
+}
+
+// keyFrom asks a running server for a key and prints it.
+func (p program) keyFrom(ctx context.Context, server, app string, operator bool, scopes []string) error {
+	order := map[string]any{}
+	if operator {
+		order["operator"] = true
+	} else {
+		order["app"] = app
+		if scopes != nil {
+			order["scopes"] = scopes
+		}
+	}
+	answer, err := p.asked(ctx, server, http.MethodPost, "/v1/api_keys", order)
+	if err != nil {
+		return err
+	}
+	var made struct{ Key string }
+	if err := json.Unmarshal(answer, &made); err != nil || made.Key == "" {
+		return errors.New("the server's answer has no key in it; see trifecta apikey list, and revoke what was made")
+	}
+	_, err = fmt.Fprintln(p.out, made.Key)
+	return err
 }
 
 func appNames(cfg config.Config) []string {

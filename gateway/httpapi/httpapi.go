@@ -164,6 +164,7 @@ func (a *api) routes(e *gin.Engine) {
 	v1.GET("/discrepancies", read, a.do(a.listDiscrepancies))
 	v1.POST("/discrepancies/:id/resolve", a.operator, a.post, a.do(a.resolveDiscrepancy))
 	v1.GET("/api_keys", a.operator, a.do(a.listKeys))
+	v1.POST("/api_keys", a.operator, a.post, a.do(a.makeKey))
 	v1.DELETE("/api_keys/:id", a.operator, a.do(a.revokeKey))
 	v1.GET("/encryption", a.operator, a.do(a.getEncryption))
 	v1.POST("/encryption/rotate", a.operator, a.post, a.do(a.rotateEncryption))

@@ -272,3 +272,39 @@ func TestWebhooksPassThrough(t *testing.T) {
 	}
 	w.do(call{method: "GET", path: "/webhooks/stripe/stripe-eu"}).want(http.StatusMethodNotAllowed, "")
 }
+
+// Promise: an operator makes keys for apps and operators; each is shown once, to whoever asked
+// first, opens what it should from then on, and stands in no list and no log.
+func TestMakeKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	do := func(key, idem, body string, bad bool) answer {
+		return w.do(call{method: "POST", path: "/v1/api_keys", key: key, idem: idem, body: body, bad: bad})
+	}
+	made := do(opKey, "k", `{"app":"shop","scopes":["payments:read"]}`, false).want(http.StatusCreated, "")
+	token := made.text("key")
+	if !strings.HasPrefix(token, "tk_") || made.text("created_by", "type") != "operator" || made.header.Get("Idempotent-Replayed") != "" {
+		t.Fatalf("made: %s", made.raw)
+	}
+	w.do(call{method: "GET", path: "/v1/payments", key: token}).want(http.StatusOK, "")
+	w.do(call{method: "POST", path: "/v1/payments", key: token, idem: "p", body: body(nil)}).want(http.StatusForbidden, "forbidden")
+	again := do(opKey, "k", `{"scopes":["payments:read"],"app":"shop"}`, false).want(http.StatusCreated, "")
+	if again.at("key") != nil || again.text("id") != made.text("id") || again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("repeated: %s", again.raw)
+	}
+	do(opKey, "k", `{"app":"shop"}`, false).want(http.StatusUnprocessableEntity, "idempotency_key_reused")
+	op := do(opKey, "op", `{"operator":true}`, false).want(http.StatusCreated, "")
+	list := w.do(call{method: "GET", path: "/v1/api_keys", key: op.text("key")}).want(http.StatusOK, "")
+	if strings.Contains(list.raw, token) || strings.Contains(w.log.String(), token) {
+		t.Error("the key is in the list or in the log")
+	}
+	w.do(call{method: "DELETE", path: "/v1/api_keys/" + made.text("id"), key: op.text("key")}).want(http.StatusOK, "")
+	w.do(call{method: "GET", path: "/v1/payments", key: token}).want(http.StatusUnauthorized, "unauthenticated")
+	do(shopKey, "x", `{"operator":true}`, false).want(http.StatusForbidden, "forbidden")
+	for body, at := range map[string]string{
+		`{}`: "/app", `{"app":"shop","operator":true}`: "/app", `{"app":"nobody"}`: "/app", `{"app":"shop","scopes":[]}`: "/scopes",
+		`{"app":"shop","scopes":["everything"]}`: "/scopes", `{"operator":true,"scopes":["payments:read"]}`: "/scopes", `{"app":"shop","mode":"live"}`: "/mode",
+	} {
+		do(opKey, "bad", body, true).want(http.StatusUnprocessableEntity, "invalid_request").wantField(at)
+	}
+}

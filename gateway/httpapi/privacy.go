@@ -84,6 +84,13 @@ type keyWire struct {
 	CreatedAt time.Time  `json:"created_at"`
 	RevokedAt *time.Time `json:"revoked_at"`
 	RevokedBy *actorWire `json:"revoked_by"`
+	CreatedBy *actorWire `json:"created_by"`
+}
+
+// madeKeyWire is a key that was just made: the only time that Key is not null.
+type madeKeyWire struct {
+	keyWire
+	Key *string `json:"key"`
 }
 
 func keyOf(k gateway.Key) keyWire {
@@ -94,7 +101,55 @@ func keyOf(k gateway.Key) keyWire {
 	if k.RevokedBy.Type != "" {
 		w.RevokedBy = &actorWire{Type: k.RevokedBy.Type, ID: opt(k.RevokedBy.ID)}
 	}
+	if k.CreatedBy.Type != "" {
+		w.CreatedBy = &actorWire{Type: k.CreatedBy.Type, ID: opt(k.CreatedBy.ID)}
+	}
 	return w
+}
+
+type keyBody struct {
+	App      string   `json:"app,omitempty"`
+	Operator bool     `json:"operator,omitempty"`
+	Scopes   []string `json:"scopes,omitempty"`
+}
+
+// bindKey reads an order for a key. Without scopes it is one that may do everything, so
+// an empty list is refused: whoever writes it means the opposite.
+func bindKey(raw []byte) (keyBody, error) {
+	var b keyBody
+	err := bindObject(raw, func(o *object) {
+		o.str("app", &b.App)
+		o.boolean("operator", &b.Operator)
+		listed := o.has("scopes")
+		o.texts("scopes", &b.Scopes)
+		switch {
+		case !o.valid:
+		case (b.App == "") == !b.Operator:
+			o.f.add("/app", "is required, or operator: true, not both")
+		case b.Operator && listed:
+			o.f.add("/scopes", "belong to keys of apps: an operator key may do everything")
+		case listed && len(b.Scopes) == 0:
+			o.f.add("/scopes", "must name at least one scope; left out, the key has all")
+		}
+	})
+	return b, err
+}
+
+func (a *api) makeKey(c *gin.Context) error {
+	b, err := bindKey(body(c))
+	if err != nil {
+		return err
+	}
+	r, err := a.request(c, "/v1/api_keys", b)
+	if err != nil {
+		return err
+	}
+	token, k, replayed, err := a.svc.IssueKey(c.Request.Context(), r, b.App, b.Operator, b.Scopes)
+	if err != nil {
+		return err
+	}
+	markReplay(c, replayed)
+	return a.json(c, http.StatusCreated, madeKeyWire{keyWire: keyOf(k), Key: opt(token)})
 }
 
 func (a *api) listKeys(c *gin.Context) error {
