@@ -242,7 +242,7 @@ func batchOf(coll string) int {
 	if coll == feedName {
 		return eraseFeed
 	}
-	return eraseBatch
+	return atOnce(coll, eraseBatch)
 }
 
 // sweep overwrites one batch of what repeats the customer's data.

@@ -366,49 +366,71 @@ func (s *Inbox) Body(ctx context.Context, id string) ([]byte, error) {
 // PruneBodies implements inbox.Store. An event that can't be read keeps its body, and
 // keeps no other's.
 func (s *Inbox) PruneBodies(ctx context.Context, before time.Time, limit int) (int, error) {
-	n := 0
-	docs, _, err := s.e.Query(ctx, inboxName, Query{Index: "by_body", Where: []Filter{Where("body_at", Lt, before)}, SortBy: "body_at", Limit: limit})
-	if err != nil {
-		return n, err
-	}
-	var problems []error
-	for _, d := range docs {
-		_, err := Update(WithPoint(ctx, PointInboxPrune), s.e, inboxName, d.ID, func(d Doc) (Doc, error) {
-			r, err := inboxOf(d)
-			if err != nil {
-				return Doc{}, err
-			}
-			if len(r.Body) == 0 {
-				return d, ErrUnchanged
-			}
-			r.Body = nil
-			return r.doc()
-		})
-		switch {
-		case errors.Is(err, ErrUnavailable):
-			return n, err
-		case err != nil:
-			problems = append(problems, err)
-		default:
-			n++
-		}
-	}
-	if len(docs) == limit {
-		return n, errors.Join(problems...)
-	}
-	docs, _, err = s.e.Query(ctx, bodiesName, Query{Index: "by_time", Where: []Filter{Where("at", Lt, before)}, SortBy: "at", Limit: limit - len(docs)})
-	if err != nil {
+	n, problems, err := s.pruneInline(ctx, before, limit)
+	if err != nil || n >= limit {
 		return n, errors.Join(append(problems, err)...)
 	}
-	for _, d := range docs {
-		err := s.e.Delete(WithPoint(ctx, PointInboxPruneBody), bodiesName, d.ID, d.Version)
-		if err != nil && !errors.Is(err, ErrConflict) { // a conflict: gone already
+	for n < limit {
+		few := atOnce(bodiesName, limit-n)
+		docs, _, err := s.e.Query(ctx, bodiesName, Query{Index: "by_time", Where: []Filter{Where("at", Lt, before)}, SortBy: "at", Limit: few})
+		if err != nil {
 			return n, errors.Join(append(problems, err)...)
 		}
-		n++
+		for _, d := range docs {
+			err := s.e.Delete(WithPoint(ctx, PointInboxPruneBody), bodiesName, d.ID, d.Version)
+			if err != nil && !errors.Is(err, ErrConflict) { // a conflict: gone already
+				return n, errors.Join(append(problems, err)...)
+			}
+			n++
+		}
+		if len(docs) < few {
+			break
+		}
 	}
 	return n, errors.Join(problems...)
 }
+
+// pruneInline drops bodies that stand in their events. Those that can't be read stay in front of the others, so it looks
+// past them.
+func (s *Inbox) pruneInline(ctx context.Context, before time.Time, limit int) (n int, problems []error, err error) {
+	q := Query{Index: "by_body", Where: []Filter{Where("body_at", Lt, before)}, SortBy: "body_at", Limit: limit}
+	for range prunePages {
+		docs, next, err := s.e.Query(ctx, inboxName, q)
+		if err != nil {
+			return n, problems, err
+		}
+		for _, d := range docs {
+			_, err := Update(WithPoint(ctx, PointInboxPrune), s.e, inboxName, d.ID, func(d Doc) (Doc, error) {
+				r, err := inboxOf(d)
+				if err != nil {
+					return Doc{}, err
+				}
+				if len(r.Body) == 0 {
+					return d, ErrUnchanged
+				}
+				r.Body = nil
+				return r.doc()
+			})
+			switch {
+			case errors.Is(err, ErrUnavailable):
+				return n, problems, err
+			case err == nil:
+				if n++; n >= limit {
+					return n, problems, nil
+				}
+			case len(problems) < maxPruneProblems:
+				problems = append(problems, err)
+			}
+		}
+		if q.After = next; next == "" {
+			break
+		}
+	}
+	return n, problems, nil
+}
+
+// maxPruneProblems bounds how many unreadable events one step names.
+const maxPruneProblems = 10
 
 // Find reads a payment for the inbox; ok is false where there is none.
 func (s *Payments) Find(ctx context.Context, id string) (*payment.Payment, bool, error) {

@@ -32,6 +32,19 @@ const (
 	never   = "nothing"
 )
 
+// largeAtOnce is how many records are read at once where each may be of a document's largest size.
+const largeAtOnce = 8
+
+// atOnce bounds a batch of a collection's records by what they may weigh together, in memory and on the line. Pages of
+// feeds, parts of webhooks and evidence come near a document's limit; a hundred others weigh less than a few of those.
+func atOnce(coll string, most int) int {
+	switch coll {
+	case feedName, bodiesName, filesName:
+		return min(most, largeAtOnce)
+	}
+	return most
+}
+
 // Keepings has one entry for every collection; a test sees to it, and to docs/privacy.md saying the same. A new
 // collection registers here what it keeps of people: that is all that erasure and its proof need to know of it.
 func Keepings() []Keeping {

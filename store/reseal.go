@@ -203,7 +203,7 @@ func (r *Resealer) batchOf(ctx context.Context, rec *resealRecord) (did int, err
 	if rec.Collection == "" && len(names) > 0 {
 		rec.Collection = names[0]
 	}
-	done, after, err := r.engine.Reseal(ctx, rec.Collection, rec.After, r.batch, rec.Phase == ResealRewriting)
+	done, after, err := r.engine.Reseal(ctx, rec.Collection, rec.After, atOnce(rec.Collection, r.batch), rec.Phase == ResealRewriting)
 	if errors.Is(err, ErrBadCursor) { // the declarations changed since: begin the collection again
 		rec.After = ""
 		return 1, nil

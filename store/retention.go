@@ -37,25 +37,34 @@ func (r *Retention) drop(ctx context.Context, p WritePoint, coll string, d Doc) 
 	return 1, nil
 }
 
+// prunePages bounds how many pages of old webhooks one step looks at, for those that may go behind those that stay.
+const prunePages = 50
+
 // Inbox drops up to limit webhooks that were finished and received before a time, the oldest first. Parked and dead
 // ones stay: nobody has acted on them. One that still has its body waits until that is gone. A webhook that the provider
 // sends once more afterwards is worked on as new, which is harmless: an event is a hint.
 func (r *Retention) Inbox(ctx context.Context, before time.Time, limit int) (n int, err error) {
-	docs, _, err := r.e.Query(ctx, inboxName, Query{
+	q := Query{
 		Index: "by_state", SortBy: "received", Limit: limit,
 		Where: []Filter{Where("state", In, string(inbox.Done), string(inbox.Irrelevant)), Where("received", Lt, before)},
-	})
-	if err != nil {
-		return 0, err
 	}
-	for _, d := range docs {
-		rec, err := inboxOf(d)
-		if err != nil || len(rec.Body) > 0 || !rec.Event.DueAt.IsZero() {
-			continue
-		}
-		did, err := r.drop(ctx, PointPruneInbox, inboxName, d)
-		if n += did; err != nil {
+	for range prunePages {
+		docs, next, err := r.e.Query(ctx, inboxName, q)
+		if err != nil {
 			return n, err
+		}
+		for _, d := range docs {
+			rec, err := inboxOf(d)
+			if err != nil || len(rec.Body) > 0 || !rec.Event.DueAt.IsZero() {
+				continue // stays, and is met again
+			}
+			did, err := r.drop(ctx, PointPruneInbox, inboxName, d)
+			if n += did; err != nil || n >= limit {
+				return n, err
+			}
+		}
+		if q.After = next; next == "" {
+			break
 		}
 	}
 	return n, nil
@@ -84,13 +93,13 @@ func (r *Retention) Alerts(ctx context.Context, before time.Time, limit int) (n 
 }
 
 // feedRounds bounds how many pages of old feed pages one step looks at.
-const feedRounds = 10
+const feedRounds = 200
 
 // Feed drops up to limit pages of feeds whose last event happened before a time. A feed loses its pages from the front
 // only, and never its last one, on which the numbering goes on. A page with an event that is not certainly taken out of
 // its payment is never dropped.
 func (r *Retention) Feed(ctx context.Context, before time.Time, limit int) (n int, err error) {
-	q := Query{Index: "by_end", Where: []Filter{Where("ended", Lt, before)}, SortBy: "ended", Limit: min(limit, MaxLimit)}
+	q := Query{Index: "by_end", Where: []Filter{Where("ended", Lt, before)}, SortBy: "ended", Limit: atOnce(feedName, limit)}
 	for range feedRounds {
 		docs, next, err := r.e.Query(ctx, feedName, q)
 		if err != nil {
