@@ -10,14 +10,15 @@ import (
 // Returned is layer one: the customer's browser is back from a provider. The
 // provider's own query is never believed: the attempt is read, applied, and what
 // is due runs (an approved order is captured here). It returns where to send
-// the customer next. A provider that is slow or down never keeps them here.
+// the customer next. A provider that is slow or down never keeps them here, and
+// one who comes back again and again is sent on without asking it.
 func (s *Service) Returned(ctx context.Context, id, token, outcome string, n int) (redirect string, p *payment.Payment, err error) {
 	p, err = s.forCustomer(ctx, id, token)
 	if err != nil {
 		return "", nil, err
 	}
 	canceled := outcome == "cancel"
-	if s.opts.ReturnLayer {
+	if s.opts.ReturnLayer && s.lookBacks.allow(p.ID, s.now()) { // else the other layers are soon enough
 		p = s.settleReturn(ctx, p, canceled)
 	}
 	target := p.Request.ReturnURL

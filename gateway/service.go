@@ -45,8 +45,9 @@ type Options struct {
 
 // Service is the use cases.
 type Service struct {
-	opts Options
-	log  *slog.Logger
+	opts      Options
+	log       *slog.Logger
+	lookBacks lookBackLimit
 }
 
 // New makes the use cases.
