@@ -55,6 +55,32 @@ func TestDependenciesAreExplained(t *testing.T) {
 	}
 }
 
+// Promise: an alert that somebody waits for, because alerts.md names its kind, is raised
+// somewhere: a pager that is routed to a kind which nobody raises stays silent for ever.
+func TestEveryKindOfAlertIsRaised(t *testing.T) {
+	t.Parallel()
+	kinds := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (?:info|warning|critical) \\|").FindAllStringSubmatch(read(t, "alerts.md"), -1)
+	if len(kinds) < 20 {
+		t.Fatalf("found %d kinds in alerts.md", len(kinds))
+	}
+	var source strings.Builder
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		skip := strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, "alerts/kinds.go") || strings.HasSuffix(path, "watch/causes.go")
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".go") && !skip {
+			source.WriteString(read(t, path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range kinds {
+		if !strings.Contains(source.String(), `"`+k[1]+`"`) {
+			t.Errorf("nothing raises %s", k[1])
+		}
+	}
+}
+
 // Promise: links between pages lead somewhere.
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()

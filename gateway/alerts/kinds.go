@@ -65,13 +65,11 @@ func Kinds() []Kind { //nolint:funlen // a table
 		},
 		{"dispute_lost", Warning, "A dispute was lost", "The money and the fee are gone.", "Nothing. Consider blocking the customer.", ""},
 		{"dispute_won", Info, "A dispute was won", "The money is back.", "Nothing.", ""},
-		{"dispute_changed", Info, "A dispute changed", "The provider reports another state of a dispute.", "Look at the dispute.", ""},
 		{
 			"fraud_warning", Warning, "A bank warns of fraud on a payment",
 			"The card's issuer believes that the holder did not pay. A dispute often follows.",
 			"Consider a refund: it mostly prevents the dispute and its fee.", "",
 		},
-		{"review_opened", Warning, "The provider holds a payment for review", "It wants somebody to look before it is fulfilled.", "Decide it in the provider's dashboard.", "the review is closed"},
 		{"rule_fired", Warning, "A fraud rule fired", "A payment matched a rule that asks for attention.", "Look at the payment and at the rule.", ""},
 		{"customer_blocked", Warning, "A customer was blocked", "A rule or an operator blocks further payments.", "If it was a mistake, lift the block.", ""},
 		{
@@ -101,7 +99,6 @@ func Kinds() []Kind { //nolint:funlen // a table
 		},
 		{"webhook_parked", Warning, "Webhooks are stored but not acted upon", "They don't fit the account's mode, version or owner.", whenReplayed, "none of the account's is left"},
 		{"webhook_dead", Critical, "A webhook was given up", "It could not be worked on after many tries. Reconciling goes on.", whenReplayed, "none of the account's is left"},
-		{"endpoint_disabled", Critical, "Deliveries to an app were stopped", "Its endpoint failed for days or said that it is gone.", "Repair the endpoint and enable it. No event is lost: the feed has all of them.", "it is enabled again"},
 		{"provider_mismatch", Critical, "Our record differs from the provider's list", "A payment, read again, still differs from what the provider lists.", "Look at the payment and at GET /v1/discrepancies, which has the evidence. Then resolve the discrepancy, with a reason: this alert ends with it.", "its discrepancy is resolved"},
 		{"unreadable_item", Critical, "An object of the provider could not be worked through", "It was tried for days.", "Look at it in the provider's dashboard, then resolve the discrepancy that GET /v1/discrepancies shows: this alert ends with it.", "its discrepancy is resolved"},
 		{"sweep_failing", Critical, "Reconciling an account fails", "A list of the provider could not be read for long. Webhooks and returns go on.", "Check the account's credentials and rights, and the provider's status page.", "the list was read"},

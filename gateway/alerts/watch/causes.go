@@ -51,6 +51,8 @@ func (w *Watch) gone(ctx context.Context, a gateway.AlertRecord) (bool, error) {
 	case "sweep_failing":
 		_, good, err := w.o.LastSweep(ctx, a.Account)
 		return err == nil && good.After(a.LastSeen), err
+	case "webhook_forged":
+		return w.o.Clock().Sub(a.LastSeen) > forgedWithin+raiseEvery, nil
 	case "webhook_dead", "webhook_parked":
 		waiting, err := w.o.Waiting(ctx, a.Account, strings.TrimPrefix(a.Kind, "webhook_"))
 		return err == nil && !waiting, err

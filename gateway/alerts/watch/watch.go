@@ -234,25 +234,24 @@ func (w *Watch) note(account string, cleared bool) {
 	w.calls[account].cleared = cleared
 }
 
-// forgeries: many wrong signatures within an hour; over after an hour without.
+// forgeries: many wrong signatures within an hour. That they stopped, causes sees by the
+// alert itself: the process that counted them may have been restarted with the right
+// secret since, and another one may still count.
 func (w *Watch) forgeries(ctx context.Context, a Account, now time.Time) error {
 	w.mu.Lock()
 	f := forged{}
 	if known := w.forged[a.Name]; known != nil {
 		f = *known
 	}
-	over := f.count > 0 && now.Sub(f.last) > forgedWithin
-	if over {
+	if now.Sub(f.last) > forgedWithin {
 		delete(w.forged, a.Name)
+		f = forged{}
 	}
 	w.mu.Unlock()
-	if over {
-		return w.set(ctx, a, "webhook_forged", "", "", false, now)
-	}
 	if f.count < forgedCount {
 		return nil
 	}
-	return w.set(ctx, a, "webhook_forged", alerts.Warning, fmt.Sprintf("%d webhooks with a wrong signature since %s.", f.count, f.began.UTC().Format(time.RFC3339)), true, now)
+	return w.set(ctx, a, "webhook_forged", alerts.Warning, fmt.Sprintf("%d webhooks with a wrong signature since %s.", f.count, f.began.UTC().Format(time.RFC3339)), true, f.last)
 }
 
 // stands says whether something has looked dead for long enough to say so.

@@ -160,6 +160,14 @@ func TestForged(t *testing.T) {
 	w.want(map[string]string{"webhook_forged": "open"})
 	w.pass(20*time.Minute, nil)
 	w.want(map[string]string{"webhook_forged": "resolved"})
+
+	w.pass(25*time.Minute, func() { w.w.Forged("stripe-eu") })
+	w.want(map[string]string{"webhook_forged": "open"})
+	w.open() // with the right secret, in a process that has counted nothing
+	w.pass(50*time.Minute, nil)
+	w.want(map[string]string{"webhook_forged": "open"})
+	w.pass(25*time.Minute, nil)
+	w.want(map[string]string{"webhook_forged": "resolved"})
 }
 
 // Guards that webhooks which stay away are missed when money was found without them, and only then; the first that comes
