@@ -136,7 +136,8 @@ func (f Facts) Conditions() Conditions {
 	c.Authorized = f.capturable() > 0
 	c.Paid = len(captured) > 0 || f.completeForNothing()
 	if f.Terms.Manual {
-		c.Paid = c.Paid && !c.Authorized && !f.captureOutstanding()
+		// A capture that is pending, whoever made it, can be denied, and then what it holds can be captured again.
+		c.Paid = c.Paid && !c.Authorized && !f.captureOutstanding() && !f.pendingCapture()
 		c.Processing = c.Processing || f.captureOutstanding()
 	}
 	c.Processing = c.Processing || len(f.uncounted()) > 0 || f.pendingCapture()

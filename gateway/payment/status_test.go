@@ -302,3 +302,27 @@ func TestFailure(t *testing.T) {
 		}
 	}
 }
+
+// Guards the published graph where a part of a held sum is captured by us and the rest in the dashboard, pending: the
+// payment is succeeded when that is decided and not before, because a denial makes the rest capturable again.
+func TestPendingCaptureOutsideKeepsManualOpen(t *testing.T) {
+	t.Parallel()
+	facts := func(state CaptureState, capturable int64, asOf int) Facts {
+		outside := captured(1, "c2", 1000, 6)
+		outside.State = state
+		return with(attempts(session(1, AttemptComplete, 5000, asOf)), Facts{
+			Authorizations: []Authorization{authorized(1, "a1", 5000, capturable, asOf)}, Captures: []Capture{captured(1, "c1", 4000, 5), outside},
+		})
+	}
+	base := with(manual(opened(1, "stripe")), decisions(asked(1, "op#0000", 4000, "c1")...))
+	for _, c := range []struct {
+		state      CaptureState
+		capturable int64
+		want       Status
+	}{{CaptureCompleted, 0, StatusSucceeded}, {CaptureDeclined, 1000, StatusAuthorized}} {
+		p := observe(t, newPayment(base), 1, 10, facts(CapturePending, 0, 10))
+		wantStatus(t, p, StatusProcessing)
+		p = observe(t, p, 1, 20, facts(c.state, c.capturable, 20))
+		wantStatus(t, p, c.want)
+	}
+}
