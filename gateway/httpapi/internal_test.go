@@ -444,3 +444,34 @@ func pointerOf(err error) string {
 	}
 	return e.Fields[0].Pointer
 }
+
+// Promise: paging goes through every row once and comes to an end, for pages of any size, also
+// where rows share a key.
+func TestPagesOfRowsThatShareAKey(t *testing.T) {
+	t.Parallel()
+	rows := []string{"a1", "b1", "b2", "b3", "c1", "b4", "a2"}
+	key := func(r string) string { return r[:1] }
+	for limit := 1; limit <= len(rows)+1; limit++ {
+		var got []string
+		after := ""
+		for range rows {
+			page, err := pageOf(rows, key, limit, after)
+			if err != nil || len(page.Data) > limit {
+				t.Fatalf("limit %d after %q: %v, %v", limit, after, page, err)
+			}
+			got = append(got, page.Data...)
+			if page.Next == nil {
+				break
+			}
+			after = *page.Next
+		}
+		if !slices.Equal(got, rows) {
+			t.Errorf("limit %d: %v", limit, got)
+		}
+	}
+	for _, after := range []string{"d", "a~2", "a~0", "~1"} {
+		if _, err := pageOf(rows, key, 2, after); err == nil {
+			t.Errorf("cursor %q passes", after)
+		}
+	}
+}

@@ -142,19 +142,27 @@ func paymentFilter(raw string) (gateway.Filter, error) {
 }
 
 // pageOf cuts one page out of a list that is held whole. The cursor is the key
-// of the page's last row.
+// of the page's last row, and which one it is where several have that key: two objects
+// at a provider may carry the id of one refund of ours.
 func pageOf[T any](rows []T, key func(T) string, limit int, after string) (listWire[T], error) {
+	cursors, seen := make([]string, len(rows)), map[string]int{}
+	for i, r := range rows {
+		k := key(r)
+		if cursors[i] = k; seen[k] > 0 {
+			cursors[i] += "~" + strconv.Itoa(seen[k])
+		}
+		seen[k]++
+	}
+	from := 0
 	if after != "" {
-		i := slices.IndexFunc(rows, func(r T) bool { return key(r) == after })
-		if i < 0 {
+		if from = slices.Index(cursors, after) + 1; from == 0 {
 			return listWire[T]{}, malformed("?after", "must be the value of next in an earlier answer")
 		}
-		rows = rows[i+1:]
 	}
-	if len(rows) <= limit {
-		return listOf(rows, ""), nil
+	if len(rows)-from <= limit {
+		return listOf(rows[from:], ""), nil
 	}
-	return listOf(rows[:limit], key(rows[limit-1])), nil
+	return listOf(rows[from:from+limit], cursors[from+limit-1]), nil
 }
 
 // nested reads the payment in the path and the page asked for of a list below it.
