@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/url"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
@@ -70,6 +71,21 @@ func (s *Service) settleReturn(ctx context.Context, p *payment.Payment, canceled
 		s.log.WarnContext(ctx, "due operations could not be stored", "payment", p.ID, "error", err)
 	}
 	return done
+}
+
+// Approved notes that a provider told of the customer's approval of attempt n, at a moment
+// in its time: a declined order that they approved again is captured although they never
+// come back. What is no news costs one read. RunDue runs what it makes due.
+func (s *Service) Approved(ctx context.Context, id string, n int, at time.Time, src payment.Source) error {
+	p, err := s.load(ctx, id)
+	if err != nil || !p.Reapproved(n, at) {
+		return err
+	}
+	_, err = s.change(ctx, id, src, func(c *payment.Payment) error {
+		c.Approved(n, at, s.now())
+		return nil
+	})
+	return err
 }
 
 // RunDue runs what became due through a layer: inbox and reconcile call it after

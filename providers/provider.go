@@ -192,6 +192,9 @@ type Event struct {
 	Object   Ref
 	Hint     Hint
 	Relevant bool // false: a type we keep and count but do not act on
+	// Approved: the customer agreed at Created to pay the object, a checkout; the object
+	// itself may not say when.
+	Approved bool `json:",omitzero"`
 }
 
 // Verifier is an adapter that receives webhooks. Verify checks the signature of
@@ -220,6 +223,8 @@ type SweepItem struct {
 	// Done: the money has moved. Paid alone may mean that it is on its way, as in
 	// Stripe's list of refunds; false where a list does not tell the two apart.
 	Done bool `json:",omitzero"`
+	// Approved: the customer agreed at Created to pay the object, a checkout.
+	Approved bool `json:",omitzero"`
 	// Counted: the payment that a paid row is about shows this very row once it was read.
 	// Where it does not, money moved that nobody counts. False where a provider's list
 	// has more rows than its objects tell of.

@@ -215,10 +215,17 @@ func (pl *placing) claimed(ctx context.Context, row row, hint providers.Hint) (p
 // again where the row may tell news.
 func (pl *placing) judge(ctx context.Context, row row, p *payment.Payment) error {
 	account := pl.account.Info().Account
-	if compare(p, account, row.item, row.at) == reflected {
+	n := attemptOf(p, account, row.item)
+	again := row.item.Approved && p.Reapproved(n, row.item.Created)
+	if again {
+		if err := pl.r.opts.Applier.Approved(ctx, p.ID, n, row.item.Created, pl.w.src); err != nil {
+			return err
+		}
+	}
+	if !again && compare(p, account, row.item, row.at) == reflected {
 		return nil
 	}
-	p, err := pl.read(ctx, p.ID, attemptOf(p, account, row.item))
+	p, err := pl.read(ctx, p.ID, n)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,8 @@ type Applier interface {
 	// Refresh reads attempt n of a payment, or with n 0 every attempt that can
 	// still change. The payment may come back together with the error of a read.
 	Refresh(ctx context.Context, id string, n int, src payment.Source) (*payment.Payment, error)
+	// Approved notes that the customer agreed to attempt n at a moment, in provider time.
+	Approved(ctx context.Context, id string, n int, at time.Time, src payment.Source) error
 	// RunDue runs the operations that are due.
 	RunDue(ctx context.Context, id string, src payment.Source) (*payment.Payment, error)
 	// Postpone moves a next sync that lies in the past to a later time; sooner

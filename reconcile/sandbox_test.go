@@ -262,6 +262,24 @@ func TestPayPalByReconcileAlone(t *testing.T) {
 	}
 }
 
+// Promise: a customer who chose another way to pay after a decline, and never came back, has
+// paid by reconciling alone: PayPal's list of events tells of the second approval.
+func TestApprovedAgainByReconcileAlone(t *testing.T) {
+	t.Parallel()
+	s := newStreet(t)
+	p := s.create(paypalAcct, 5000)
+	s.control(paypalAcct, "orders/"+root(p)+"/approve", map[string]any{"capture": "declined"})
+	s.pass(12 * time.Minute)
+	if got := s.get(p.ID); got.Status() != payment.StatusRequiresAction || len(got.Facts.Declines) != 1 {
+		t.Fatalf("%s after %d declines; troubles %q", got.Status(), len(got.Facts.Declines), s.troubles())
+	}
+	s.control(paypalAcct, "orders/"+root(p)+"/approve", map[string]any{})
+	s.pass(12 * time.Minute)
+	if got := s.get(p.ID); got.Status() != payment.StatusSucceeded || got.SettledBy != payment.LayerReconcile {
+		t.Fatalf("%s by %s; troubles %q", got.Status(), got.SettledBy, s.troubles())
+	}
+}
+
 // Promise I2: money of another system in the same account is told once, although
 // Stripe lists it as a transaction, a charge's intent, a session and events.
 func TestStripeForeignMoneyIsToldOnce(t *testing.T) {

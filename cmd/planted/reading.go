@@ -47,6 +47,10 @@ func readingBugs() []bug {
 `,
 		},
 		{
+			name: "second_approval_not_heard", file: "providers/paypal/event.go", pkg: inInbox, test: "TestApprovedAgainByWebhookAlone",
+			old: `, Approved: e.EventType == approved,`, new: `,`,
+		},
+		{
 			name: "look_without_the_root_counts", file: "gateway/lookup.go", pkg: inGateway, test: "TestLookUpsWithoutTheRoot",
 			old: `LookedUp: !obs.Rootless`, new: `LookedUp: true`,
 		},

@@ -253,6 +253,42 @@ func (p *Payment) Returned(now time.Time) {
 	}
 }
 
+// reapproval is the least time from a decline to an approval that it can't have spent: a
+// provider tells of an approval seconds late, and nobody chooses another way to pay so fast.
+const reapproval = 5 * time.Second
+
+// Reapproved says whether it is news that the customer agreed to attempt n at a moment, in
+// provider time: after a decline of it for which nobody came back yet.
+func (p *Payment) Reapproved(n int, at time.Time) bool {
+	var declined time.Time
+	for _, d := range p.Facts.Declines {
+		if d.N == n && d.Created.After(declined) {
+			declined = d.Created
+		}
+	}
+	for _, d := range p.Facts.Decisions {
+		if d.Kind != DecisionDeclined || d.N != n || p.Facts.has(returnedID(d)) {
+			continue
+		}
+		if declined.IsZero() {
+			declined = d.At
+		}
+		if at.After(declined.Add(reapproval)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Approved notes that the customer agreed to attempt n at a moment, in provider time. After
+// a decline that makes its capture due once more, as their return does: not every provider
+// dates an approval in the object itself.
+func (p *Payment) Approved(n int, at, now time.Time) {
+	if live, ok := p.Facts.Live(); ok && live.N == n && p.Reapproved(n, at) {
+		p.Returned(now)
+	}
+}
+
 // NextSync is the first point of a widening schedule after now, counted from
 // when the attempt was opened; past its end, daily for thirty days, and as long as
 // something is under way that must end. Zero means that nothing can change any more.

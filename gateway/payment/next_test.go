@@ -89,6 +89,35 @@ func withApproval(a AttemptFact, when time.Time) AttemptFact {
 	return a
 }
 
+// Guards that an approval that a provider tells of makes a declined capture due once: not
+// the approval that the decline spent, not one told twice, and not one of another attempt.
+func TestApprovedAfterADecline(t *testing.T) {
+	t.Parallel()
+	approve := func(p *Payment, n, second int) *Payment {
+		return change(t, p, 40, func(c *Payment) error { c.Approved(n, at(second), at(40)); return nil })
+	}
+	if p := approvedOrder(t); approve(p, 1, 30) != p {
+		t.Error("an approval without a decline changed the payment")
+	}
+	p := declineOnce(t, approvedOrder(t), 6)
+	for _, second := range []int{4, 6, 11} {
+		if got := approve(p, 1, second); got != p {
+			t.Errorf("an approval at %d made the capture declined at 6 due", second)
+		}
+	}
+	if got := approve(p, 2, 30); got != p {
+		t.Error("an approval of another attempt counts")
+	}
+	p = approve(p, 1, 30)
+	if unsettled(p, OpCapture) != 1 {
+		t.Fatal("a new approval makes no capture due")
+	}
+	p = declineOnce(t, p, 31)
+	if p = approve(p, 1, 30); unsettled(p, OpCapture) != 0 {
+		t.Error("one approval counts for two declines")
+	}
+}
+
 // Guards that the app is told why the customer must act again.
 func TestDeclinedCaptureIsTheFailure(t *testing.T) {
 	t.Parallel()

@@ -41,13 +41,17 @@ type resource struct {
 // relevant are the events after which something must be read (PayPal docs: "Webhook
 // event names"). Others are kept and counted.
 var relevant = []string{
-	"CHECKOUT.ORDER.APPROVED", "CHECKOUT.ORDER.COMPLETED", "CHECKOUT.ORDER.SAVED", "CHECKOUT.ORDER.VOIDED",
+	approved, "CHECKOUT.ORDER.COMPLETED", "CHECKOUT.ORDER.SAVED", "CHECKOUT.ORDER.VOIDED",
 	"CHECKOUT.ORDER.DECLINED", "CHECKOUT.ORDER.PROCESSED", "CHECKOUT.PAYMENT-APPROVAL.REVERSED",
 	"PAYMENT.AUTHORIZATION.CREATED", "PAYMENT.AUTHORIZATION.VOIDED",
 	"PAYMENT.CAPTURE.COMPLETED", "PAYMENT.CAPTURE.PENDING", "PAYMENT.CAPTURE.DECLINED", "PAYMENT.CAPTURE.DENIED",
 	"PAYMENT.CAPTURE.REFUNDED", "PAYMENT.CAPTURE.REVERSED", "PAYMENT.REFUND.PENDING", "PAYMENT.REFUND.FAILED",
 	"CUSTOMER.DISPUTE.CREATED", "CUSTOMER.DISPUTE.UPDATED", "CUSTOMER.DISPUTE.RESOLVED", "RISK.DISPUTE.CREATED",
 }
+
+// approved is the event of a customer who agreed. An order itself does not say when that
+// was, nor that it was a second time: until it is completed it has no update_time.
+const approved = "CHECKOUT.ORDER.APPROVED"
 
 // readEvent reads a delivery whose signature holds.
 func (a *Adapter) readEvent(transmission string, sent time.Time, body []byte) (providers.Event, error) {
@@ -65,7 +69,7 @@ func (a *Adapter) readEvent(transmission string, sent time.Time, body []byte) (p
 	}
 	return providers.Event{
 		Key: transmission, ID: e.ID, Type: e.EventType, Created: created, Live: a.events.live, Version: e.ResourceVersion,
-		Object: object, Hint: hint, Relevant: slices.Contains(relevant, e.EventType),
+		Object: object, Hint: hint, Relevant: slices.Contains(relevant, e.EventType), Approved: e.EventType == approved,
 	}, nil
 }
 

@@ -193,7 +193,7 @@ func (a *Adapter) sweepEvents(ctx context.Context, from, to time.Time, cursor st
 		if !ok {
 			continue
 		}
-		page.Items = append(page.Items, providers.SweepItem{Object: object, Hint: hint, Created: firstTime(e.CreateTime)})
+		page.Items = append(page.Items, providers.SweepItem{Object: object, Hint: hint, Created: firstTime(e.CreateTime), Approved: e.EventType == approved})
 	}
 	next := queryOf(linkOf(list.Links, "next"))
 	if len(next) > 0 && next.Encode() != query.Encode() {

@@ -503,7 +503,7 @@ func TestVerifyBodies(t *testing.T) {
 		{`{"id":"W","event_type":"BILLING.PLAN.CREATED","resource_type":"plan","resource":{"id":5}}`, providers.Event{Type: "BILLING.PLAN.CREATED"}},
 		{
 			`{"id":"W","event_type":"CHECKOUT.ORDER.APPROVED","resource_type":"checkout-order","resource":{"id":"O1","purchase_units":[{"custom_id":"` + payID + `","invoice_id":"` + payID + `-3"}]}}`,
-			providers.Event{Type: "CHECKOUT.ORDER.APPROVED", Relevant: true, Object: providers.Ref{Kind: "order", ID: "O1"}, Hint: providers.Hint{PaymentID: payID, N: 3, Refs: []string{"O1"}}},
+			providers.Event{Type: "CHECKOUT.ORDER.APPROVED", Relevant: true, Approved: true, Object: providers.Ref{Kind: "order", ID: "O1"}, Hint: providers.Hint{PaymentID: payID, N: 3, Refs: []string{"O1"}}},
 		},
 		{
 			`{"id":"W","event_type":"CHECKOUT.PAYMENT-APPROVAL.REVERSED","resource":{"order_id":"O1","purchase_units":[{"custom_id":"` + payID + `"}]}}`,

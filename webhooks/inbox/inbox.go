@@ -58,6 +58,8 @@ type Store interface {
 type Applier interface {
 	// Refresh reads attempt n of a payment at its provider and applies it.
 	Refresh(ctx context.Context, paymentID string, n int, src payment.Source) (*payment.Payment, error)
+	// Approved notes that the customer agreed to attempt n at a moment, in provider time.
+	Approved(ctx context.Context, paymentID string, n int, at time.Time, src payment.Source) error
 	// RunDue runs what became due, such as the capture of an approved order.
 	RunDue(ctx context.Context, paymentID string, src payment.Source) (*payment.Payment, error)
 }

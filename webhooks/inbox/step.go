@@ -230,7 +230,8 @@ func (b *Inbox) look(ctx context.Context, id string, events []member) sight {
 	if len(done) > 0 {
 		b.opts.Metrics.Fetched(newest.Provider, len(events))
 	}
-	if s.payment != nil && len(s.failed) == 0 && settled(s.payment) {
+	agreed := b.approvals(ctx, id, events, s)
+	if s.payment != nil && len(s.failed) == 0 && !agreed && settled(s.payment) {
 		return s // read a moment ago, and nothing is to be done
 	}
 	p, err := b.opts.Applier.RunDue(ctx, id, src)
@@ -240,6 +241,23 @@ func (b *Inbox) look(ctx context.Context, id string, events []member) sight {
 	}
 	s.payment = p
 	return s
+}
+
+// approvals notes when customers agreed, of attempts that were read, and says whether there
+// was any. It makes an order due that they approved again after a decline.
+func (b *Inbox) approvals(ctx context.Context, id string, events []member, s sight) (agreed bool) {
+	for _, m := range events {
+		for _, n := range m.at.ns {
+			if !m.Event.Approved || !m.at.known || s.failed[n] != nil {
+				continue
+			}
+			agreed = true
+			if err := b.opts.Applier.Approved(ctx, id, n, m.Event.Created, m.source()); err != nil {
+				s.failed[n] = err
+			}
+		}
+	}
+	return agreed
 }
 
 // settled says that nothing is to be done about a payment now or later.

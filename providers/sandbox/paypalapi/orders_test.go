@@ -31,7 +31,7 @@ func TestOrderLifeCycle(t *testing.T) {
 	if err != nil || u.Query().Get("token") != id || u.Query().Get("PayerID") == "" || u.Query().Get("x") != "1" {
 		t.Fatalf("redirect = %q, %v", back, err)
 	}
-	if got := e.must(200, "GET", "/v2/checkout/orders/"+id, "", nil); got.str("status") != "APPROVED" || got.str("update_time") != "2026-11-22T10:01:00Z" {
+	if got := e.must(200, "GET", "/v2/checkout/orders/"+id, "", nil); got.str("status") != "APPROVED" || got.str("update_time") != "" {
 		t.Fatalf("approved order = %v", got)
 	}
 	done := e.must(201, "POST", "/v2/checkout/orders/"+id+"/capture", "{}", key("k2"))

@@ -34,7 +34,12 @@ func (s *server) orderLinks(o *order) []link {
 func (s *server) showOrder(o *order) orderJSON {
 	out := orderJSON{
 		ID: o.id, Intent: o.intent, Status: o.status, Payer: o.payer,
-		CreateTime: stamp(o.created), UpdateTime: stamp(o.updated), Links: s.orderLinks(o),
+		CreateTime: stamp(o.created), Links: s.orderLinks(o),
+	}
+	if o.status == orderCompleted {
+		// Before, PayPal's orders have none: an approval, also a second one, leaves no time in
+		// them (seen in real CHECKOUT.ORDER.APPROVED events).
+		out.UpdateTime = stamp(o.updated)
 	}
 	if p := o.payer; p != nil {
 		out.PaymentSource = &sourceJSON{walletJSON{
