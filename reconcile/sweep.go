@@ -17,8 +17,13 @@ type accountSweep struct {
 	gate    gate
 }
 
-// failingAfter is how long a list may stand still before a human hears of it.
-const failingAfter = time.Hour
+// failingAfter is how long a list may stand still before a human hears of it, and
+// staleAfter how far behind it may be although it is read: PayPal's transactions were
+// seen 36 hours late.
+const (
+	failingAfter = time.Hour
+	staleAfter   = 48 * time.Hour
+)
 
 // Step sweeps what is due of the account's lists.
 func (s *accountSweep) Step(ctx context.Context) (did int, next time.Time, err error) {
@@ -166,7 +171,24 @@ func (t *sweep) list(ctx context.Context, list string, force bool) (due time.Tim
 	if err := t.walk(ctx, list, &p, save); err != nil {
 		return time.Time{}, errors.Join(fmt.Errorf("%s: %w", list, err), t.standing(ctx, list, p))
 	}
-	return p.dueAt(t.r.opts.SweepEvery), nil
+	return p.dueAt(t.r.opts.SweepEvery), t.stale(ctx, list, p)
+}
+
+// stale alerts when a list can be read to its end, but its provider has called nothing of
+// it complete for too long: the mark stands, and beyond one window nothing newer would be
+// looked at any more.
+func (t *sweep) stale(ctx context.Context, list string, p progress) error {
+	now := t.r.now()
+	if now.Sub(p.Mark) < staleAfter || now.Sub(p.SweptAt) >= t.r.opts.SweepEvery {
+		return nil // or there is more to walk
+	}
+	info := t.account.Info()
+	err := fmt.Errorf("%w: %s: nothing after %s is complete yet", errList, list, at(p.Mark))
+	return errors.Join(err, t.r.opts.Alerts.Alert(ctx, Alert{
+		ID:   payment.DeriveID("inc", "sweep_stale", info.Account, list, at(p.Mark)),
+		Kind: "sweep_failing", Severity: "critical", Account: info.Account, Mode: info.Mode, At: p.Mark.Add(staleAfter),
+		Message: fmt.Sprintf("The list %s of %s can be read, but its provider calls nothing after %s complete.", list, info.Account, at(p.Mark)),
+	}))
 }
 
 // walk goes on with the open window, or opens one, for a bounded number of pages.

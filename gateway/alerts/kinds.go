@@ -101,7 +101,7 @@ func Kinds() []Kind { //nolint:funlen // a table
 		{"webhook_dead", Critical, "A webhook was given up", "It could not be worked on after many tries. Reconciling goes on.", whenReplayed, "none of the account's is left"},
 		{"provider_mismatch", Critical, "Our record differs from the provider's list", "A payment, read again, still differs from what the provider lists.", "Look at the payment and at GET /v1/discrepancies, which has the evidence. Then resolve the discrepancy, with a reason: this alert ends with it.", "its discrepancy is resolved"},
 		{"unreadable_item", Critical, "An object of the provider could not be worked through", "It was tried for days.", "Look at it in the provider's dashboard, then resolve the discrepancy that GET /v1/discrepancies shows: this alert ends with it.", "its discrepancy is resolved"},
-		{"sweep_failing", Critical, "Reconciling an account fails", "A list of the provider could not be read for long. Webhooks and returns go on.", "Check the account's credentials and rights, and the provider's status page.", "the list was read"},
+		{"sweep_failing", Critical, "Reconciling an account fails", "A list of the provider could not be read for long, or its provider calls nothing newer complete. Webhooks and returns go on.", "Check the account's credentials and rights, and the provider's status page.", "the list was read"},
 		{
 			"worker_failing", Critical, "A part of the server does not work",
 			"Every step of a worker has failed for a quarter of an hour, mostly because of one record or the store. What it does waits: events of apps, webhooks, payments to be read again.",
