@@ -459,10 +459,15 @@ func (m *mapper) state() payment.AttemptState {
 	}
 }
 
-// voided: PayPal gave the order up, by call or because its time was over.
+// voided: PayPal gave the order up, by call or because its time was over. Where the order
+// does not say when, as PayPal's do not before they are completed, it is as late as it was
+// read: a checkout that lapsed must not end its payment, as a canceled one does.
 func (m *mapper) voided() payment.AttemptState {
-	created := parseTime(m.s.order.CreateTime)
-	if !created.IsZero() && !firstTime(m.s.order.UpdateTime, m.s.order.CreateTime).Before(created.Add(orderLife)) {
+	created, ended := parseTime(m.s.order.CreateTime), parseTime(m.s.order.UpdateTime)
+	if ended.IsZero() {
+		ended = m.s.at
+	}
+	if !created.IsZero() && !ended.Before(created.Add(orderLife)) {
 		return payment.AttemptExpired
 	}
 	return payment.AttemptCanceled
