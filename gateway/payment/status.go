@@ -169,9 +169,10 @@ func (f Facts) outcome(fact AttemptFact, c *Conditions) {
 		c.Processing = true // unless Authorized, which goes before
 	case auths[AuthVoided] || auths[AuthExpired]:
 		c.Canceled = true
+	case fact.State == AttemptExpired: // what was declined on a page that stayed open was no more than a try
 	case auths[AuthDenied] || captures[CaptureDeclined]:
 		c.Failed = true
-	case fact.State != AttemptExpired && fact.Total.Minor > 0:
+	case fact.Total.Minor > 0:
 		c.Processing = true // executed, and nothing below it is known yet
 	}
 }
