@@ -222,7 +222,7 @@ func TestEvents(t *testing.T) {
 		if err := json.Unmarshal(e.Body, &b); err != nil {
 			t.Fatalf("event %d: %s: %v", i, e.Body, err)
 		}
-		if b.Type != e.Type || b.ID != e.Object || e.At.IsZero() || e.ID != payment.DeriveID("evt", p.ID, fmt.Sprint(i+1)) {
+		if b.Type != e.Type || b.ID != e.Object || e.At.IsZero() || e.ID != payment.DeriveID("evt", p.ID, fmt.Sprint(i+1), e.Type, e.Object) {
 			t.Errorf("event %+v with body %+v", e, b)
 		}
 		ids[e.ID] = true

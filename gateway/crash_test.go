@@ -414,7 +414,7 @@ func (s *story) judge(sc scenario, whole bool) {
 	}
 	ids := map[string]bool{}
 	for i, e := range p.Outbox {
-		if ids[e.ID] || len(e.Body) == 0 || e.ID != payment.DeriveID("evt", p.ID, fmt.Sprint(i+1)) {
+		if ids[e.ID] || len(e.Body) == 0 || e.ID != payment.DeriveID("evt", p.ID, fmt.Sprint(i+1), e.Type, e.Object) {
 			s.t.Errorf("event %d: %+v", i, e)
 		}
 		ids[e.ID] = true

@@ -103,3 +103,42 @@ func TestRestoredBackupKnowsARefundByItsRequest(t *testing.T) {
 	}
 	w.wantBooks(id)
 }
+
+// Guards I9 over a restored backup: another event never bears an id that an app has heard, and would drop as known; the
+// same event does.
+func TestRestoredBackupGivesNoIDToAnotherEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	id := w.paid("stripe").ID
+	saved := w.backup()
+	told := func() map[string]string {
+		events := map[string]string{}
+		for _, e := range w.get(id).Outbox {
+			events[e.ID] = e.Type + " " + e.Object
+		}
+		return events
+	}
+	if _, err := w.refund(id, "r", 400); err != nil {
+		t.Fatal(err)
+	}
+	w.quiet(id)
+	heard := told()
+	w.restore(saved)
+	before := len(told())
+	if _, err := w.refund(id, "another", 300); err != nil {
+		t.Fatal(err)
+	}
+	w.quiet(id)
+	now, again := told(), 0
+	for evt, what := range now {
+		switch {
+		case heard[evt] == what:
+			again++
+		case heard[evt] != "":
+			t.Errorf("%s was %s, and is %s now", evt, heard[evt], what)
+		}
+	}
+	if again < before || len(now) <= before {
+		t.Errorf("%d events after the restore, %d before it, %d heard again", len(now), before, again)
+	}
+}

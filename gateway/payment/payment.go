@@ -353,7 +353,9 @@ func (p *Payment) refundStates() map[string]map[RefundState]bool {
 func (p *Payment) emit(kind, object string, now time.Time) {
 	p.EventSeq++
 	p.Outbox = append(p.Outbox, Event{
-		ID:   DeriveID("evt", p.ID, fmt.Sprint(p.EventSeq)),
+		// Its kind and object are in the id, too: in a restored backup the same number may come to another event, which whoever
+		// has heard the first must not take for known.
+		ID:   DeriveID("evt", p.ID, fmt.Sprint(p.EventSeq), kind, object),
 		Type: kind, At: now, Object: object,
 	})
 }
