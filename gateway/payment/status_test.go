@@ -326,3 +326,22 @@ func TestPendingCaptureOutsideKeepsManualOpen(t *testing.T) {
 		wantStatus(t, p, c.want)
 	}
 }
+
+// Guards "failed" as a denial for good: a wallet or bank that declined on the page leaves a failed charge behind, but the
+// page stayed open until nobody paid in time.
+func TestDeclinedTryOnAPageThatExpired(t *testing.T) {
+	t.Parallel()
+	try := captured(1, "py_1", 1000, 5)
+	try.State = CaptureDeclined
+	seen := func(state AttemptState, asOf int) Facts {
+		return with(attempts(session(1, state, 1000, asOf)), Facts{Captures: []Capture{try}})
+	}
+	p := observe(t, newPayment(automatic(opened(1, "stripe"))), 1, 10, seen(AttemptOpen, 10))
+	wantStatus(t, p, StatusRequiresAction)
+	p = observe(t, p, 1, 3500, seen(AttemptExpired, 3500))
+	wantStatus(t, p, StatusRequiresAction)
+	p = change(t, p, 3601, func(*Payment) error { return nil })
+	wantStatus(t, p, StatusExpired)
+	p = observe(t, newPayment(automatic(opened(1, "stripe"))), 1, 10, seen(AttemptFailed, 10))
+	wantStatus(t, p, StatusFailed)
+}
