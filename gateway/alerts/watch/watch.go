@@ -75,7 +75,7 @@ const (
 	forgedCount    = 20
 	forgedWithin   = time.Hour
 	silentPayments = 3
-	silentWindow   = 2 * time.Hour
+	silentWindow   = 7 * 24 * time.Hour
 	sweepMissed    = time.Hour
 	workerFails    = 15 * time.Minute
 	behindBy       = 20 * time.Minute
@@ -268,30 +268,36 @@ func (w *Watch) stands(key string, dead bool, now time.Time) bool {
 }
 
 // silence: payments of an account are found by the other layers only, and not one
-// webhook has come since the first of them.
+// webhook has come since they were made. However few pay: each payment brings some.
 func (w *Watch) silence(ctx context.Context, a Account, now time.Time) error {
 	if !a.WantWebhooks {
 		return nil
-	}
-	settled, err := w.o.Settled(ctx, a.Name, now.Add(-silentWindow))
-	if err != nil {
-		return err
 	}
 	last, err := w.o.LastWebhook(ctx, a.Name)
 	if err != nil {
 		return err
 	}
-	first := now
-	dead := len(settled) >= silentPayments
+	since := now.Add(-silentWindow)
+	if last.After(since) {
+		since = last
+	}
+	settled, err := w.o.Settled(ctx, a.Name, since)
+	if err != nil {
+		return err
+	}
+	first, found := now, 0
 	for _, s := range settled {
+		if s.By == payment.LayerWebhook || !s.Created.After(last) {
+			continue
+		}
+		found++
 		if s.Created.Before(first) {
 			first = s.Created
 		}
-		dead = dead && s.By != payment.LayerWebhook
 	}
-	dead = dead && !last.After(first)
+	dead := found >= silentPayments
 	if w.stands("silence/"+a.Name, dead, now) {
-		return w.set(ctx, a, "webhook_silence", alerts.Critical, fmt.Sprintf("%d payments since %s were found by other layers, and no webhook came.", len(settled), first.UTC().Format(time.RFC3339)), true, now)
+		return w.set(ctx, a, "webhook_silence", alerts.Critical, fmt.Sprintf("%d payments since %s were found by other layers, and no webhook came.", found, first.UTC().Format(time.RFC3339)), true, now)
 	}
 	if dead || last.IsZero() {
 		return nil

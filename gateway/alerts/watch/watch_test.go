@@ -195,6 +195,27 @@ func TestSilence(t *testing.T) {
 	w.want(map[string]string{"webhook_silence": "resolved"})
 }
 
+// Guards the shop with a payment a day: that its webhooks stay away is told too, and that they come says that they work.
+func TestSilenceOfASmallShop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, watch.Account{WantWebhooks: true})
+	for day := range 4 {
+		w.settled = append(w.settled, watch.Settled{Created: w.now, By: payment.LayerReturn})
+		if day == 0 {
+			w.lastWebhook = w.now.Add(time.Minute)
+		}
+		if day < 3 {
+			w.pass(24*time.Hour, nil)
+			w.want(map[string]string{})
+		}
+	}
+	w.pass(12*time.Minute, nil)
+	w.want(map[string]string{"webhook_silence": "open"})
+	w.lastWebhook = w.now
+	w.pass(time.Minute, nil)
+	w.want(map[string]string{"webhook_silence": "resolved"})
+}
+
 // Guards that a reconcile layer that does not run is missed, not one that has only just been started or woken.
 func TestMissedSweep(t *testing.T) {
 	t.Parallel()
