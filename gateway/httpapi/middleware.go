@@ -213,6 +213,16 @@ func (a *api) operator(c *gin.Context) {
 	c.Next()
 }
 
+// unasked refuses query parameters where none mean anything: a filter that is passed over
+// in silence gives all keys to whoever asked for one app's, to revoke them.
+func (a *api) unasked(c *gin.Context) {
+	if err := noQuery(c.Request.URL.RawQuery); err != nil {
+		a.fail(c, err)
+		return
+	}
+	c.Next()
+}
+
 // post checks what every POST under /v1 must bring, and reads its body.
 func (a *api) post(c *gin.Context) { a.postUpTo(maxBody)(c) }
 

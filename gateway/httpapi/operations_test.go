@@ -234,6 +234,19 @@ func TestDiscrepancies(t *testing.T) {
 	w.do(call{method: "POST", path: "/v1/discrepancies/nonsense/resolve", key: opKey, idem: "k", body: `{"reason":"x"}`}).want(http.StatusNotFound, "not_found")
 }
 
+// Promise: a query that means nothing is refused, never passed over.
+func TestUnknownQueriesAreRefused(t *testing.T) {
+	t.Parallel()
+	w, _ := newPortsWorld(t)
+	for _, target := range []string{
+		"GET /v1/api_keys", "DELETE /v1/api_keys/tk_test_x", "GET /v1/settings", "GET /v1/encryption", "GET /v1/erasures/ers_" + strings.Repeat("a", 26),
+		"GET /v1/erasures", "GET /v1/reconcile/runs", "GET /v1/discrepancies", "GET /v1/alerts", "GET /v1/blocks", "GET /v1/risk/decisions", "GET /v1/disputes",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		w.do(call{method: method, path: path + "?app=shop", key: opKey, bad: true}).want(http.StatusUnprocessableEntity, "invalid_request").wantField("?app")
+	}
+}
+
 // Promise: what cmd did not wire is not there, and webhooks that are off say 503
 // so that providers try again.
 func TestUnwired(t *testing.T) {
