@@ -93,7 +93,7 @@ func (s *Service) upToDate(ctx context.Context, p *payment.Payment) (*payment.Pa
 	if live, ok := p.Facts.Live(); ok {
 		if fact, known := p.Facts.AttemptFact(live.N); known && s.lapsed(fact) {
 			fresh, err := s.Refresh(ctx, p.ID, live.N, src)
-			if err != nil {
+			if err != nil && !providers.Beside(err) {
 				return p, providerError(err, p)
 			}
 			p = fresh
