@@ -136,6 +136,12 @@ func (c *certificates) key(ctx context.Context, address string, now time.Time) (
 		return nil, err
 	}
 	got, err := c.chain(ctx, address, now)
+	if err == nil && now.After(got.leaf.NotAfter) && !got.used.IsZero() {
+		// It was kept past its end, and may have been renewed in its place since: else every
+		// webhook would be refused until the process ends.
+		c.forget(address, got.leaf)
+		got, err = c.chain(ctx, address, now)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -151,6 +157,15 @@ func (c *certificates) key(ctx context.Context, address string, now time.Time) (
 		return nil, errCertificate
 	}
 	return key, nil
+}
+
+// forget drops a kept certificate.
+func (c *certificates) forget(address string, leaf *x509.Certificate) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if kept, ok := c.good[address]; ok && kept.leaf == leaf {
+		delete(c.good, address)
+	}
 }
 
 // remember notes that a kept certificate was judged good.

@@ -317,8 +317,41 @@ func TestVerifyJudgesInTime(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
-	if n := m.count("GET " + certPrefix + "CERT-1"); n != 1 {
-		t.Errorf("fetched %d times", n)
+	if n := m.count("GET " + certPrefix + "CERT-1"); n != 2 {
+		t.Errorf("fetched %d times, want once, and once more after its end", n)
+	}
+}
+
+// Promise: a certificate that PayPal renews under its address is taken without a restart;
+// while it is not, an expired one is asked for once a minute, and refused.
+func TestVerifyCertificateRenewedInPlace(t *testing.T) {
+	t.Parallel()
+	m := newMail(t)
+	ends := startWall.Add(time.Hour)
+	m.serve("CERT-1", m.ca.leaf(t, func(c *x509.Certificate) { c.NotAfter = ends }))
+	key := func(at time.Time) error {
+		_, err := m.adapter.certs.key(t.Context(), m.certURL, at)
+		return err
+	}
+	if err := key(startWall); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if err := key(ends.Add(time.Second)); !errors.Is(err, errCertificate) {
+			t.Errorf("past its end: %v", err)
+		}
+	}
+	if n := m.count("GET " + certPrefix + "CERT-1"); n != 2 {
+		t.Errorf("fetched %d times, want twice", n)
+	}
+	m.serve("CERT-1", m.ca.leaf(t, nil))
+	for range 5 {
+		if err := key(ends.Add(2 * time.Minute)); err != nil {
+			t.Errorf("renewed: %v", err)
+		}
+	}
+	if n := m.count("GET " + certPrefix + "CERT-1"); n != 3 {
+		t.Errorf("fetched %d times, want three times", n)
 	}
 }
 
