@@ -54,6 +54,11 @@ func TestApprovalAfterTheEndIsNotCaptured(t *testing.T) {
 		if len(p.Operations) > 0 || len(p.Alerts) > 0 || len(p.Outbox) > 0 {
 			t.Errorf("%s: operations %+v, alerts %v, events %v", kind, p.Operations, alertKinds(p), eventTypes(p))
 		}
+		p = observe(t, p, 1, 3601, attempts(order(1, AttemptOpen, 1000, 3601)))
+		wantStatus(t, p, want)
+		if onlyOp(t, p, OpClose); len(p.Outbox) > 0 {
+			t.Errorf("%s: open again: events %v", kind, eventTypes(p))
+		}
 	}
 }
 

@@ -108,6 +108,7 @@ func (f Facts) Conditions() Conditions {
 		Canceled: f.decided(DecisionCanceled, 0),
 		Deadline: f.decided(DecisionDeadline, 0),
 	}
+	ended := c.Canceled || c.Deadline
 	for _, a := range f.Opened {
 		if f.Abandoned(a.N) || f.decided(DecisionRefused, a.N) {
 			continue
@@ -118,10 +119,10 @@ func (f Facts) Conditions() Conditions {
 			c.Processing = true // its creation has no answer yet
 		case f.begun(a.N) && fact.State != AttemptCanceled && fact.State != AttemptFailed:
 			f.outcome(fact, &c)
+		case ended && (fact.State == AttemptOpen || fact.State == AttemptApproved):
+			// It was gone when the payment ended, and came back: it is closed, and never captured.
 		case fact.State == AttemptOpen, fact.State == AttemptApproved && f.halted(fact):
 			c.Open = true
-		case fact.State == AttemptApproved && (f.decided(DecisionCanceled, 0) || f.decided(DecisionDeadline, 0)):
-			// It was gone when the payment ended, and came back: it is never captured.
 		case fact.State == AttemptApproved, fact.State == AttemptProcessing:
 			c.Processing = true
 		case fact.State == AttemptCanceled:
