@@ -288,6 +288,14 @@ func feedBugs() []bug {
 `, new: ``,
 		},
 		{
+			name: "cursor_ahead_waits", file: "webhooks/outbox/read.go", pkg: inFolder, test: "TestCursorAheadOfTheFeed",
+			old: `	if at.page > last.N+1 || at.page == last.N+1 && at.index > 0 {`, new: `	if at.page < last.N {`,
+		},
+		{
+			name: "restored_event_takes_an_id", file: "gateway/payment/payment.go", pkg: inGateway, test: "TestRestoredBackupGivesNoIDToAnotherEvent",
+			old: `DeriveID("evt", p.ID, fmt.Sprint(p.EventSeq), kind, object)`, new: `DeriveID("evt", p.ID, fmt.Sprint(p.EventSeq))`,
+		},
+		{
 			name: "page_not_closed_when_full", file: "webhooks/outbox/relay.go", pkg: inFolder, test: "TestPageLimits",
 			old: `		if len(p.Events) >= MaxPageEvents || bytes > maxPageBytes && len(p.Events) > 0 {`, new: `		if bytes > maxPageBytes && len(p.Events) > 0 {`,
 		},
