@@ -115,7 +115,7 @@ func Kinds() []Kind { //nolint:funlen // a table
 		{"reconcile_missed", Critical, "Reconciling has not run", "The third layer does not work.", "Check the server's log and its worker metrics.", "a run ended well"},
 		{
 			"provider_outage", Critical, "A provider does not answer",
-			"Every call to this account fails. Customers can't pay through it; what was begun is settled when it is back.",
+			"Every call to this account fails, or every one that opens a checkout. Customers can't pay through it; what was begun is settled when it is back.",
 			"Look at the provider's status page. Nothing needs to be repeated by hand.", "a call works again",
 		},
 		{

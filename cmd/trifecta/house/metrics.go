@@ -62,7 +62,7 @@ func newMetrics(w *lookout.Watch) *metrics {
 func (m *metrics) provider(account string) func(string, providers.Class, time.Duration) {
 	return func(op string, class providers.Class, took time.Duration) {
 		m.calls.WithLabelValues(account, op, string(class)).Observe(took.Seconds())
-		m.watch.Observe(account, string(class))
+		m.watch.Observe(account, op, string(class))
 	}
 }
 

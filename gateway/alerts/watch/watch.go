@@ -97,16 +97,6 @@ type Watch struct {
 	worked  bool // that no worker fails was said, by this process
 }
 
-// calls is how an account's provider has answered lately.
-type calls struct {
-	failures     int // in a row
-	failingSince time.Time
-	lastFailure  time.Time
-	lastGood     time.Time
-	refused      int // in a row: our credentials
-	cleared      bool
-}
-
 type forged struct {
 	began, last time.Time
 	count       int
@@ -115,35 +105,6 @@ type forged struct {
 // New makes a Watch.
 func New(o Options) *Watch {
 	return &Watch{o: o, started: o.Clock(), bad: map[string]time.Time{}, calls: map[string]*calls{}, forged: map[string]*forged{}}
-}
-
-// Observe notes how one provider call ended: class is a providers.Class (given_up and aside
-// included, which say nothing), or "ok".
-func (w *Watch) Observe(account, class string) {
-	now := w.o.Clock()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	c := w.calls[account]
-	if c == nil {
-		c = &calls{}
-		w.calls[account] = c
-	}
-	switch class {
-	case "given_up", "aside": // whoever asked went away, or it was not about payments: no word of the provider's on those
-		return
-	case "unknown", "not_done":
-		if c.failures == 0 {
-			c.failingSince = now
-		}
-		c.failures++
-		c.lastFailure = now
-		return
-	case "misconfigured": // it answers, and says that we are nobody
-		c.refused++
-	default:
-		c.refused = 0
-	}
-	c.failures, c.lastGood = 0, now
 }
 
 // Forged notes a webhook with a wrong signature.
@@ -198,40 +159,6 @@ func (w *Watch) set(ctx context.Context, a Account, kind, severity, message stri
 	return w.o.Notify.Raise(ctx, gateway.AlertRecord{
 		ID: id, Mode: a.Mode, Account: a.Name, Kind: kind, Severity: severity, State: "open", Message: message, Count: 1, FirstSeen: seen, LastSeen: seen,
 	})
-}
-
-// outage: every call has failed for minutes. The first good call of this process
-// also ends what an earlier one raised.
-func (w *Watch) outage(ctx context.Context, a Account, now time.Time) error {
-	w.mu.Lock()
-	c := w.calls[a.Name]
-	if c == nil {
-		w.mu.Unlock()
-		return nil
-	}
-	state := *c
-	w.mu.Unlock()
-	switch {
-	case state.failures >= outageCalls && state.lastFailure.Sub(state.failingSince) >= outageAfter:
-		w.note(a.Name, false)
-		return w.set(ctx, a, "provider_outage", alerts.Critical, fmt.Sprintf("All of the last %d calls failed, since %s.", state.failures, state.failingSince.UTC().Format(time.RFC3339)), true, now)
-	case state.refused >= outageCalls:
-		w.note(a.Name, false)
-		return w.set(ctx, a, "credentials_refused", alerts.Critical, fmt.Sprintf("The provider refused our credentials in %d calls in a row.", state.refused), true, now)
-	case state.failures > 0 || state.refused > 0 || state.cleared || state.lastGood.IsZero():
-		return nil
-	}
-	if err := errors.Join(w.set(ctx, a, "provider_outage", "", "", false, now), w.set(ctx, a, "credentials_refused", "", "", false, now)); err != nil {
-		return err
-	}
-	w.note(a.Name, true)
-	return nil
-}
-
-func (w *Watch) note(account string, cleared bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.calls[account].cleared = cleared
 }
 
 // forgeries: many wrong signatures within an hour. That they stopped, causes sees by the

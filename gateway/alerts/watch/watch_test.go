@@ -116,7 +116,7 @@ func (w *world) want(want map[string]string) {
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, watch.Account{})
-	observe := func(class string) func() { return func() { w.w.Observe("stripe-eu", class) } }
+	observe := func(class string) func() { return func() { w.w.Observe("stripe-eu", "fetch", class) } }
 	w.pass(10*time.Minute, observe("declined"))
 	w.pass(2*time.Minute, observe("unknown"))
 	w.pass(2*time.Minute, observe("ok"))
@@ -134,17 +134,41 @@ func TestOutage(t *testing.T) {
 	w.want(map[string]string{"provider_outage": "resolved"})
 	w.pass(15*time.Minute, observe("given_up")) // callers who left are no outage
 	w.want(map[string]string{"provider_outage": "resolved"})
-	w.pass(15*time.Minute, func() { w.w.Observe("stripe-eu", "unknown"); w.w.Observe("stripe-eu", "given_up") }) // nor a good call
+	w.pass(15*time.Minute, func() { w.w.Observe("stripe-eu", "fetch", "unknown"); w.w.Observe("stripe-eu", "fetch", "given_up") }) // nor a good call
 	w.want(map[string]string{"provider_outage": "open"})
+}
+
+// Guards that customers who can't pay are told of although everything else works: no checkout can be opened, or we may
+// not open any. It ends with the first that is opened.
+func TestNoCheckoutOpens(t *testing.T) {
+	t.Parallel()
+	for class, kind := range map[string]string{"unknown": "provider_outage", "not_done": "provider_outage", "misconfigured": "credentials_refused"} {
+		w := newWorld(t, watch.Account{})
+		both := func(class string) func() {
+			return func() {
+				w.w.Observe("stripe-eu", "create_checkout", class)
+				w.w.Observe("stripe-eu", "fetch", "ok")
+			}
+		}
+		w.pass(10*time.Minute, both("declined"))
+		w.pass(2*time.Minute, both(class))
+		w.want(map[string]string{})
+		w.pass(4*time.Minute, both(class))
+		w.want(map[string]string{kind: "open"})
+		w.pass(20*time.Minute, func() { w.w.Observe("stripe-eu", "fetch", "ok") }) // nobody tries
+		w.want(map[string]string{kind: "open"})
+		w.pass(2*time.Minute, both("ok"))
+		w.want(map[string]string{kind: "resolved"})
+	}
 }
 
 // Guards that revoked credentials are told as such, and end with the first good call.
 func TestCredentialsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, watch.Account{})
-	w.pass(3*time.Minute, func() { w.w.Observe("stripe-eu", "misconfigured") })
+	w.pass(3*time.Minute, func() { w.w.Observe("stripe-eu", "fetch", "misconfigured") })
 	w.want(map[string]string{"credentials_refused": "open"})
-	w.pass(time.Minute, func() { w.w.Observe("stripe-eu", "ok") })
+	w.pass(time.Minute, func() { w.w.Observe("stripe-eu", "fetch", "ok") })
 	w.want(map[string]string{"credentials_refused": "resolved"})
 }
 
