@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trifecta-pay/trifecta/config"
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/httpapi"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -277,5 +278,21 @@ func TestDiscrepancyResolvedOnce(t *testing.T) {
 	}
 	if _, _, err := say("dis_9", "one", "x"); !errors.Is(err, gateway.ErrNotFound) {
 		t.Errorf("of none: %v", err)
+	}
+}
+
+// Guards the rate budget: only a sandbox is called without one, not a live account whose api_base leads to its provider
+// by another way.
+func TestRateBudgets(t *testing.T) {
+	t.Parallel()
+	for want, accounts := range map[int][]config.Account{
+		20: {{Mode: config.ModeTest}}, 10_000: {{Mode: config.ModeTest, APIBase: "http://127.0.0.1:12110"}},
+		80: {{Mode: config.ModeLive}, {Mode: config.ModeLive, APIBase: "https://stripe.proxy.example"}},
+	} {
+		for _, a := range accounts {
+			if got := callsPerSecond(a); got != want {
+				t.Errorf("%+v: %d calls a second, want %d", a, got, want)
+			}
+		}
 	}
 }
