@@ -109,7 +109,7 @@ func (f Facts) unexplained() []Reversal {
 	explained := make(map[string]bool, len(f.Disputes)+len(f.Refunds))
 	for _, d := range f.Disputes {
 		explained[d.Key.ID] = true
-		if d.taken() > 0 {
+		if d.taken() > 0 || d.Status == DisputeLost { // lost without taking anything: a refund settled it
 			explained["capture:"+d.Capture] = true
 		}
 	}

@@ -340,6 +340,7 @@ func TestDisputedAndFees(t *testing.T) {
 		{"inquiry", dispute("inquiry", 600), 0},
 		{"inquiry that was lost", lostInquiry(600), 600},
 		{"inquiry that was lost, and its reversal", with(lostInquiry(70), reversal("v1", "")), 70},
+		{"lost, settled by a refund, and reported as a reversal too", with(lostInquiry(0), reversal("v1", ""), Facts{Refunds: []Refund{refunded("r1", "c1", 70, RefundSucceeded, 9)}}), 0},
 		{"inquiry that keeps nothing explains nothing", with(dispute("inquiry", 600), reversal("v1", "")), 70},
 		{"chargeback", dispute("chargeback", 600), 600},
 		{"reversal alone", reversal("v1", ""), 70},
