@@ -289,7 +289,7 @@ func feedBugs() []bug {
 		},
 		{
 			name: "cursor_ahead_waits", file: "webhooks/outbox/read.go", pkg: inFolder, test: "TestCursorAheadOfTheFeed",
-			old: `	if at.page > last.N+1 || at.page == last.N+1 && at.index > 0 {`, new: `	if at.page < last.N {`,
+			old: `	if at.page > last.N+1 || at.page == last.N+1 && (at.index > 0 || !last.Closed) {`, new: `	if at.page < last.N {`,
 		},
 		{
 			name: "restored_event_takes_an_id", file: "gateway/payment/payment.go", pkg: inGateway, test: "TestRestoredBackupGivesNoIDToAnotherEvent",

@@ -72,8 +72,8 @@ func (r *Reader) Read(ctx context.Context, app string, mode payment.Mode, after 
 	return events, at.cursor(app, mode), nil
 }
 
-// ahead refuses a cursor beyond the page that comes next: the feed never was there, as far as its record goes. It is a
-// restored backup; waiting at that place would skip, without a word, what is fed until it is reached again.
+// ahead refuses a cursor that is not where the next page begins: the feed never was there, as far as its record goes. It
+// is a restored backup; waiting at that place would skip, without a word, what is fed until it is reached again.
 func (r *Reader) ahead(ctx context.Context, app string, mode payment.Mode, at position) error {
 	if at == (position{page: 1}) {
 		return nil
@@ -82,7 +82,7 @@ func (r *Reader) ahead(ctx context.Context, app string, mode payment.Mode, at po
 	if err != nil {
 		return unavailable(err)
 	}
-	if at.page > last.N+1 || at.page == last.N+1 && at.index > 0 {
+	if at.page > last.N+1 || at.page == last.N+1 && (at.index > 0 || !last.Closed) {
 		return aheadCursor()
 	}
 	return nil

@@ -222,13 +222,15 @@ func TestCursorAheadOfTheFeed(t *testing.T) {
 		before.run(before.relay())
 	}
 	cursors := []string{}
-	for cursor, more := "", true; more; {
-		events, next, err := before.reader.Read(t.Context(), "shop", payment.ModeTest, cursor, 30)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if more = len(events) > 0; more {
-			cursor, cursors = next, append(cursors, next)
+	for _, limit := range []int{30, outbox.MaxPageEvents} { // within pages, and between them
+		for cursor, more := "", true; more; {
+			events, next, err := before.reader.Read(t.Context(), "shop", payment.ModeTest, cursor, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if more = len(events) > 0; more {
+				cursor, cursors = next, append(cursors, next)
+			}
 		}
 	}
 	for _, events := range []int{0, 10} { // in the backup
