@@ -52,7 +52,17 @@ type pay struct {
 	Amounts              struct {
 		Captured, Refunded, Disputed money
 		RefundPending                money `json:"refund_pending"`
+		Fee, Net                     []money
 	}
+}
+
+// total adds up amounts. The sandbox's programs settle everything in the currency it was
+// paid in.
+func total(list []money) (n int64) {
+	for _, m := range list {
+		n += m.Amount
+	}
+	return n
 }
 
 type movement struct {
@@ -97,6 +107,9 @@ func check(ctx context.Context, api, key string, sandboxes []string, allowOpen b
 		}
 		if p.Amounts.Refunded.Amount != refunded {
 			say("%s: we say refunded %d, the provider %d", p.ID, p.Amounts.Refunded.Amount, refunded)
+		}
+		if net := captured - refunded - (s["dispute"] - s["dispute_won"]) - s["reversal"] - s["fee"]; !allowOpen && (total(p.Amounts.Fee) != s["fee"] || total(p.Amounts.Net) != net) {
+			say("%s: we say fee %v net %v, the provider %d and %d", p.ID, p.Amounts.Fee, p.Amounts.Net, s["fee"], net)
 		}
 		if count[p.ID] > 1 && p.Status != "conflicted" {
 			say("%s: charged %d times and not held", p.ID, count[p.ID])

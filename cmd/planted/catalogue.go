@@ -68,6 +68,12 @@ func moneyBugs() []bug {
 `,
 		},
 		{
+			name: "withheld_money_counted_as_net", file: "gateway/payment/amounts.go", pkg: inPayment, test: "TestNetAfterDisputes",
+			old: `			nets[m.Currency] -= m.Minor
+`, new: `			nets[m.Currency] -= 0 * m.Minor
+`,
+		},
+		{
 			name: "reversed_money_given_back_again", file: "gateway/payment/next.go", pkg: inPayment, test: "TestReversedCaptureIsNotOwed",
 			old: `		if r.Capture == c.Key.ID && r.Amount.Currency == c.Amount.Currency {
 			left -= r.Amount.Minor`, new: `		if r.Capture == c.Key.ID && r.Amount.Currency == c.Amount.Currency {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -52,7 +53,8 @@ func (c *checker) moved() {
 	all := c.t.world.Ledger()
 	for _, row := range all[c.rows:] {
 		c.t.trace("ledger %s %s %d %s", row.Kind, row.API, row.Amount, row.Reference)
-		c.judge.Moved(judge.Row{Object: row.Object, Kind: row.Kind, Reference: row.Reference, Currency: row.Currency, Amount: row.Amount})
+		// PayPal's stand-in settles everything in the currency that was paid; Stripe's tells in the end.
+		c.judge.Moved(judge.Row{Object: row.Object, Kind: row.Kind, Reference: row.Reference, Currency: row.Currency, Amount: row.Amount, Settles: row.API == "paypal"})
 	}
 	c.rows = len(all)
 }
@@ -137,6 +139,31 @@ func (c *checker) open() (out []string) {
 	return out
 }
 
+// settled gives the judge what Stripe's balance transactions left in the account.
+func (c *checker) settled() error {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, stripeURL+"/_sandbox/settled", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := serve(c.t.stripe, req) //nolint:bodyclose // a recorder's body: nothing to close
+	if err != nil {
+		return err
+	}
+	var list struct {
+		Data []struct {
+			Reference, Currency string
+			Fee, Net            int64
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil || resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%d: %w", resp.StatusCode, err)
+	}
+	for _, s := range list.Data {
+		c.judge.Settled(s.Reference, s.Currency, s.Fee, s.Net)
+	}
+	return nil
+}
+
 // end checks everything that must hold once nothing moves any more.
 func (c *checker) end() {
 	ctx := context.Background()
@@ -145,6 +172,9 @@ func (c *checker) end() {
 	if err != nil {
 		c.t.fail("no API to read through: %v", err)
 		return
+	}
+	if err := c.settled(); err != nil {
+		c.t.fail("what Stripe settled can't be read: %v", err)
 	}
 	c.judge.End(c.t.apps, ask)
 	for _, p := range c.payments() {

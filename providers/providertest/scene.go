@@ -300,7 +300,7 @@ func (s *scene) wantState(t *testing.T, want ...payment.AttemptState) {
 // wants every movement under our payment's id.
 func (s *scene) wantLedger(t *testing.T) {
 	t.Helper()
-	type sums struct{ Captured, Refunded, Disputed int64 }
+	type sums struct{ Captured, Refunded, Disputed, Fee, Net int64 }
 	var theirs sums
 	for _, m := range s.h.Ledger(t) {
 		if m.Reference != s.req.PaymentID || m.Currency != string(s.req.Amount.Currency) || m.Amount < 0 {
@@ -318,10 +318,19 @@ func (s *scene) wantLedger(t *testing.T) {
 			theirs.Disputed += m.Amount
 		case "dispute_won":
 			theirs.Disputed -= m.Amount
+		case "fee":
+			theirs.Fee += m.Amount
 		}
 	}
+	theirs.Net = theirs.Captured - theirs.Refunded - theirs.Disputed - theirs.Fee
 	got := s.facts.Amounts(nil)
 	ours := sums{Captured: got.Captured, Refunded: got.Refunded + got.RefundPending, Disputed: got.Disputed}
+	for _, m := range got.Fee {
+		ours.Fee += m.Minor
+	}
+	for _, m := range got.Net {
+		ours.Net += m.Minor
+	}
 	if diff := cmp.Diff(theirs, ours); diff != "" {
 		t.Errorf("our record differs from the provider's ledger (-ledger +ours):\n%s", diff)
 	}

@@ -7,6 +7,7 @@ package judge
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -15,6 +16,9 @@ import (
 type Row struct {
 	Object, Kind, Reference, Currency string
 	Amount                            int64
+	// Settles says that the account gained or lost just this, in this currency; else
+	// Settled tells what it did.
+	Settles bool
 }
 
 // Order is one payment that an app wanted, and what people did about it.
@@ -50,6 +54,7 @@ type book struct {
 	refunds                    map[string]int64 // by the provider's id
 	returned                   map[string]bool  // refunds that failed
 	disputes                   map[string]int64
+	fees, nets                 map[string]int64 // by the currency in which they were settled
 }
 
 // Judge collects. Make it with New.
@@ -75,7 +80,7 @@ func (j *Judge) Order(id string) *Order { return j.orders[id] }
 
 func (j *Judge) book(id string) *book {
 	if j.books[id] == nil {
-		j.books[id] = &book{refunds: map[string]int64{}, returned: map[string]bool{}, disputes: map[string]int64{}}
+		j.books[id] = &book{refunds: map[string]int64{}, returned: map[string]bool{}, disputes: map[string]int64{}, fees: map[string]int64{}, nets: map[string]int64{}}
 	}
 	return j.books[id]
 }
@@ -125,6 +130,27 @@ func (j *Judge) Moved(r Row) {
 		b.disputed += r.Amount
 	case "dispute_won":
 		b.won += r.Amount
+	}
+	if !r.Settles {
+		return
+	}
+	switch r.Kind {
+	case "capture", "refund_failed", "dispute_won":
+		j.Settled(r.Reference, r.Currency, 0, r.Amount)
+	case "refund", "dispute", "reversal":
+		j.Settled(r.Reference, r.Currency, 0, -r.Amount)
+	case "fee":
+		j.Settled(r.Reference, r.Currency, r.Amount, -r.Amount)
+	}
+}
+
+// Settled takes what a movement cost and left in the account, in minor units of the
+// currency in which the provider settled it.
+func (j *Judge) Settled(reference, currency string, fee, net int64) {
+	if reference != "" || !j.Strangers {
+		b := j.book(reference)
+		b.fees[currency] += fee
+		b.nets[currency] += net
 	}
 }
 
@@ -182,7 +208,7 @@ func (j *Judge) End(apps []string, ask Ask) {
 			entries := r.history(app, p.ID)
 			j.history(o, p, entries, told[p.ID])
 			j.reads(o, entries)
-			if again := r.sync(app, p.ID); again.Status != p.Status || again.Amounts != p.Amounts {
+			if again := r.sync(app, p.ID); again.Status != p.Status || !reflect.DeepEqual(again.Amounts, p.Amounts) {
 				j.fail("I3 %s: read once more it is %s %+v, on record was %s %+v", p.ID, again.Status, again.Amounts, p.Status, p.Amounts)
 			}
 		}
@@ -205,6 +231,11 @@ func (j *Judge) sums(o *Order, p Payment, alerts []string) {
 	if a.Captured.Amount != b.captured || a.Refunded.Amount != b.refunded-b.failed || a.Disputed.Amount != b.disputed-b.won {
 		j.fail("I3 %s (%s): captured %d refunded %d disputed %d, the provider says %d %d %d", p.ID, p.Status,
 			a.Captured.Amount, a.Refunded.Amount, a.Disputed.Amount, b.captured, b.refunded-b.failed, b.disputed-b.won)
+	}
+	// A provider that takes other money than it was asked for is an invention: a balance transaction of Stripe's that was
+	// seen while the money was under way would have to change, which it never does.
+	if !o.Wrong && (!same(a.Fee, b.fees) || !same(a.Net, b.nets)) {
+		j.fail("I3 %s (%s): fee %v net %v, the provider says %v and %v", p.ID, p.Status, a.Fee, a.Net, b.fees, b.nets)
 	}
 	paid := p.Status == "succeeded"
 	if paid != (b.captured > 0) && !(o.Resolved && p.Status == "canceled") {
@@ -273,4 +304,18 @@ func (j *Judge) objects(p Payment, told []Event, alerts []string) {
 	if len(b.disputes) > 0 && !slices.Contains(alerts, "dispute_opened") {
 		j.fail("I13 %s: a dispute opened and nobody was told", p.ID)
 	}
+}
+
+// same compares amounts with those of a provider; nothing and zero are the same.
+func same(ours []Money, theirs map[string]int64) bool {
+	left := maps.Clone(theirs)
+	for _, m := range ours {
+		left[m.Currency] -= m.Amount
+	}
+	for _, n := range left {
+		if n != 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -140,3 +140,44 @@ func TestToldAsFailed(t *testing.T) {
 		})
 	}
 }
+
+// I3: fee and net are held against the provider's books, in each currency that it settled in.
+func TestFeeAndNet(t *testing.T) {
+	t.Parallel()
+	j := New(t.Errorf)
+	o := &Order{ID: "pay_1", Amount: 1000, Refunds: 1}
+	j.Expect(o)
+	for _, r := range []Row{
+		{Kind: "capture", Amount: 1000},
+		{Kind: "fee", Amount: 59},
+		{Kind: "refund", Object: "re_1", Amount: 100},
+		{Kind: "dispute", Object: "dp_1", Amount: 300},
+		{Kind: "fee", Amount: 15},
+	} {
+		r.Reference, r.Currency, r.Settles = "pay_1", "usd", true
+		j.Moved(r)
+	}
+	j.Settled("pay_1", "eur", 7, -7)
+	usd, eur := func(n int64) Money { return Money{n, "usd"} }, func(n int64) Money { return Money{n, "eur"} }
+	p := Payment{ID: "pay_1", Status: "succeeded"}
+	p.Amounts.Captured, p.Amounts.Refunded, p.Amounts.Disputed = usd(1000), usd(100), usd(300)
+	for _, tc := range []struct {
+		name     string
+		fee, net []Money
+		right    bool
+	}{
+		{"right", []Money{eur(7), usd(74)}, []Money{eur(-7), usd(526)}, true},
+		{"unknown", nil, nil, false},
+		{"a fee forgotten", []Money{eur(7), usd(59)}, []Money{eur(-7), usd(526)}, false},
+		{"disputed money counted as ours", []Money{eur(7), usd(74)}, []Money{eur(-7), usd(826)}, false},
+		{"another currency", []Money{usd(81)}, []Money{usd(519)}, false},
+	} {
+		var said []string
+		j.fail = func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
+		p.Amounts.Fee, p.Amounts.Net = tc.fee, tc.net
+		j.sums(o, p, nil)
+		if (len(said) == 0) != tc.right {
+			t.Errorf("%s: said %q", tc.name, said)
+		}
+	}
+}

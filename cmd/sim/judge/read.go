@@ -13,15 +13,21 @@ type Ask func(app, method, path string) (status int, body []byte)
 // The parts of answers that are judged.
 type (
 	// Money is an amount in minor units.
-	Money struct{ Amount int64 }
+	Money struct {
+		Amount   int64
+		Currency string
+	}
 	// Payment is what GET /v1/payments says of one.
 	Payment struct {
 		ID, Status, App string
 		Amount          int64
 		Version         int64
-		Amounts         struct{ Captured, Refunded, Disputed Money }
-		Refunds         []Refund
-		Disputes        []Dispute
+		Amounts         struct {
+			Captured, Refunded, Disputed Money
+			Fee, Net                     []Money
+		}
+		Refunds  []Refund
+		Disputes []Dispute
 	}
 	// Refund is one of a payment's.
 	Refund struct {

@@ -40,6 +40,7 @@ type controlled func(a *API, id string, in controlInput) (obj, *controlFail)
 func (a *API) controlRoutes() {
 	a.w.ControlRoutes(a.mux, apiName)
 	for pattern, do := range map[string]controlled{
+		"GET /_sandbox/settled":                     (*API).controlSettled,
 		"POST /_sandbox/checkout/{id}/pay":          (*API).controlPay,
 		"POST /_sandbox/checkout/{id}/cancel":       (*API).controlBack,
 		"POST /_sandbox/checkout/{id}/expire":       (*API).controlExpire,
@@ -163,6 +164,17 @@ func (a *API) controlCharge(id string) (*charge, *controlFail) {
 	return nil, controlErr(http.StatusNotFound, "no such charge: "+id)
 }
 
+// controlSettled lists what balance transactions left in the account, by the payments they
+// belong to, in the currency they were settled in. Stripe's own list knows charges only.
+func (a *API) controlSettled(string, controlInput) (obj, *controlFail) {
+	out := make([]obj, 0, len(a.txns.order))
+	for _, t := range a.txns.order {
+		amount, fee, currency, _ := a.settled(t)
+		out = append(out, obj{"reference": t.charge.intent.reference(), "currency": currency, "fee": fee, "net": amount - fee})
+	}
+	return obj{"data": out}, nil
+}
+
 func (a *API) controlSettle(id string, in controlInput) (obj, *controlFail) {
 	ch, fail := a.controlCharge(id)
 	if fail != nil {
@@ -192,7 +204,7 @@ func (a *API) controlTakeBack(id string, _ controlInput) (obj, *controlFail) {
 	if ch.status != "succeeded" || !ch.done {
 		return nil, controlErr(http.StatusConflict, "only a captured charge can be taken back")
 	}
-	t := a.newTxn(ch.owner, "payment_reversal", "other_adjustment", ch.id, -ch.captured, 0, ch.currency)
+	t := a.newTxn(ch, "payment_reversal", "other_adjustment", ch.id, -ch.captured, 0)
 	a.ledger(ch, t.id, "reversal", ch.captured)
 	return obj{"balance_transaction": t.id}, nil
 }

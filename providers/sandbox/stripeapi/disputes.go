@@ -47,7 +47,7 @@ func (a *API) openDispute(ch *charge, amount int64, reason string, inquiry bool)
 // withdraw takes amount and fee out of the balance.
 func (a *API) withdraw(d *dispute) {
 	d.withdrawn = true
-	t := a.newTxn(d.owner, "adjustment", "dispute", d.id, -d.amount, disputeFee, d.charge.currency)
+	t := a.newTxn(d.charge, "adjustment", "dispute", d.id, -d.amount, disputeFee)
 	t.text = "Chargeback withdrawal for " + d.charge.id
 	d.txns = append(d.txns, t)
 	a.ledger(d.charge, d.id, "dispute", d.amount)
@@ -84,7 +84,7 @@ func (a *API) closeAs(d *dispute, status string) {
 	d.status = status
 	if status == "won" && d.withdrawn {
 		d.withdrawn = false
-		t := a.newTxn(d.owner, "adjustment", "dispute_reversal", d.id, d.amount, 0, d.charge.currency)
+		t := a.newTxn(d.charge, "adjustment", "dispute_reversal", d.id, d.amount, 0)
 		t.text = "Chargeback reversal for " + d.charge.id
 		d.txns = append(d.txns, t)
 		a.ledger(d.charge, d.id, "dispute_won", d.amount)

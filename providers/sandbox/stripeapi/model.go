@@ -182,6 +182,7 @@ type txn struct {
 	kind      string // its type
 	category  string // its reporting_category
 	source    string
+	charge    *charge
 	text      string
 }
 

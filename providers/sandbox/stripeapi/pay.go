@@ -144,7 +144,7 @@ func (a *API) attempt(p *intent, m *method, threeDS string, offSession bool) *ap
 	case m.kind != "card":
 		ch.status = "pending"
 		// It is in the pending balance from now on (Stripe docs: balance transaction types).
-		ch.txn = a.newTxn(ch.owner, "payment", "charge", ch.id, ch.amount, processingFee(ch.amount), ch.currency)
+		ch.txn = a.newTxn(ch, "payment", "charge", ch.id, ch.amount, processingFee(ch.amount))
 		a.emit(p.owner, "charge.pending", a.renderCharge(ch))
 		a.emit(p.owner, "payment_intent.processing", a.renderIntent(p))
 	case p.capture == "manual":
@@ -231,7 +231,7 @@ func (a *API) chargeAgain(p *intent, first *charge) {
 func (a *API) book(ch *charge, amount, rest int64) (release *refund) {
 	t := ch.txn
 	if t == nil || ch.done {
-		t = a.newTxn(ch.owner, "charge", "charge", ch.id, 0, 0, ch.currency)
+		t = a.newTxn(ch, "charge", "charge", ch.id, 0, 0)
 	}
 	t.amount, t.fee = amount+rest, processingFee(amount+rest)
 	ch.done = true
@@ -246,7 +246,7 @@ func (a *API) book(ch *charge, amount, rest int64) (release *refund) {
 	fee := t.fee
 	if rest > 0 {
 		release = a.letGo(ch, rest, "")
-		release.txn = a.newTxn(ch.owner, "refund", "partial_capture_reversal", release.id, -rest, processingFee(amount)-t.fee, ch.currency)
+		release.txn = a.newTxn(ch, "refund", "partial_capture_reversal", release.id, -rest, processingFee(amount)-t.fee)
 		release.txn.available = t.available
 		fee += release.txn.fee
 	}
@@ -258,12 +258,12 @@ func (a *API) book(ch *charge, amount, rest int64) (release *refund) {
 // processingFee is 2.9 % + 30 minor units, rounded half up.
 func processingFee(amount int64) int64 { return (amount*29+500)/1000 + 30 }
 
-func (a *API) newTxn(o owner, kind, category, source string, amount, fee int64, currency string) *txn {
+func (a *API) newTxn(ch *charge, kind, category, source string, amount, fee int64) *txn {
 	t := &txn{
-		owner: o, id: a.w.NewID("txn_", 24), created: a.w.Now(), amount: amount, fee: fee, currency: currency,
-		kind: kind, category: category, source: source,
+		owner: ch.owner, id: a.w.NewID("txn_", 24), created: a.w.Now(), amount: amount, fee: fee, currency: ch.currency,
+		kind: kind, category: category, source: source, charge: ch,
 	}
-	if a.opt.Settlement != "" && a.opt.Settlement != currency {
+	if a.opt.Settlement != "" && a.opt.Settlement != ch.currency {
 		t.rate = 90 + unix(t.created)/3600*5%7
 	}
 	t.available = t.created.Add(clearingTime)

@@ -102,7 +102,7 @@ func (a *API) refund(ch *charge, amount int64, reason string, meta map[string]st
 	warned := ch.warned()
 	ch.refunds = append(ch.refunds, r)
 	defer a.settleWarnings(ch, warned) // told after the refund itself
-	r.txn = a.newTxn(r.owner, "refund", "refund", r.id, -amount, 0, ch.currency)
+	r.txn = a.newTxn(r.charge, "refund", "refund", r.id, -amount, 0)
 	switch ch.method.card.refunds {
 	case "pending":
 		r.status = "pending"
@@ -147,7 +147,7 @@ func (a *API) takeBack(ch *charge) {
 		owner: ch.owner, id: a.w.NewID("pyr_", 24), created: a.w.Now(), amount: ch.amount, status: "succeeded",
 		charge: ch, meta: map[string]string{}, release: true,
 	}
-	r.txn = a.newTxn(ch.owner, "payment_failure_refund", "charge_failure", r.id, -ch.txn.amount, failureFee-ch.txn.fee, ch.currency)
+	r.txn = a.newTxn(ch, "payment_failure_refund", "charge_failure", r.id, -ch.txn.amount, failureFee-ch.txn.fee)
 	r.txn.text = "REFUND FOR FAILED PAYMENT"
 	ch.refunds, ch.failTxn = append(ch.refunds, r), r.txn
 	a.refunds.add(r)
@@ -183,7 +183,7 @@ func (a *API) failRefund(r *refund, why string) bool {
 	a.w.Cancel("refund " + r.id)
 	before := r.status
 	r.status, r.failReason = "failed", why
-	r.failTxn = a.newTxn(r.owner, "refund_failure", "refund_failure", r.id, r.amount, 0, r.charge.currency)
+	r.failTxn = a.newTxn(r.charge, "refund_failure", "refund_failure", r.id, r.amount, 0)
 	if r.booked {
 		a.ledger(r.charge, r.id, "refund_failed", r.amount)
 	}
