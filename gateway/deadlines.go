@@ -164,16 +164,24 @@ func (s *Service) remind(ctx context.Context, r DisputeRecord, now time.Time) (t
 	if stage.name == "" || slices.Contains(r.Told, id) {
 		return "", false, nil
 	}
-	message := fmt.Sprintf("An answer to a dispute (%s, %s) is due by %s.", r.Dispute.Stage, r.Dispute.Reason, r.Dispute.DueBy.UTC().Format(time.RFC3339))
-	if stage.name == "past" {
-		message = fmt.Sprintf("The time to answer a dispute (%s, %s) ended at %s: without an answer it is lost.",
-			r.Dispute.Stage, r.Dispute.Reason, r.Dispute.DueBy.UTC().Format(time.RFC3339))
-	}
 	err = s.opts.Notify.Raise(ctx, AlertRecord{
 		ID: id, App: r.App, Mode: r.Mode, Payment: r.Payment, Dispute: r.ID, Account: r.Dispute.Key.Account, Kind: "dispute_due",
-		Severity: stage.severity, State: "open", Message: message, Count: 1, FirstSeen: now, LastSeen: now,
+		Severity: stage.severity, State: "open", Message: dueMessage(r.Dispute, stage.name == "past"), Count: 1, FirstSeen: now, LastSeen: now,
 	})
 	return id, false, storeOr(err)
+}
+
+// dueMessage says by when a dispute wants its answer and, once that is past, what silence
+// comes to: an inquiry is not lost by it, but nobody answered who could have ended it.
+func dueMessage(d payment.Dispute, past bool) string {
+	due := d.DueBy.UTC().Format(time.RFC3339)
+	switch {
+	case !past:
+		return fmt.Sprintf("An answer to a dispute (%s, %s) is due by %s.", d.Stage, d.Reason, due)
+	case d.Stage == payment.StageInquiry:
+		return fmt.Sprintf("The time to answer an inquiry (%s) ended at %s: it closes, or becomes a chargeback.", d.Reason, due)
+	}
+	return fmt.Sprintf("The time to answer a dispute (%s, %s) ended at %s: without an answer it is lost.", d.Stage, d.Reason, due)
 }
 
 // nextCheck is when the next warning is due, or the next reading of a dispute
