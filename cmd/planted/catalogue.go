@@ -302,6 +302,23 @@ func feedBugs() []bug {
 			old: `DeriveID("evt", p.ID, fmt.Sprint(p.EventSeq), kind, object)`, new: `DeriveID("evt", p.ID, fmt.Sprint(p.EventSeq))`,
 		},
 		{
+			name: "stuck_feed_stops_all", file: "webhooks/outbox/relay.go", pkg: inFolder, test: "TestStuckFeedHoldsNoOtherBack",
+			old: `const maxFurther = 4`, new: `const maxFurther = 0`,
+		},
+		{
+			name: "unplaced_webhook_stays_due", file: "webhooks/inbox/step.go", pkg: inInbox, test: "TestUnreadablePaymentsHoldNobodyBack",
+			old: `	t := b.take(ctx, g.events[0])
+	switch {`, new: `	t := taken{}
+	switch {`,
+		},
+		{
+			name: "lease_not_kept_through_a_page", file: "reconcile/items.go", pkg: inReconcile, test: "TestSweepKeepsItsJobThroughALongPage",
+			old: `		if err := w.hold.keep(ctx); err != nil {
+			return nil, err
+		}
+		w.run.Seen++`, new: `		w.run.Seen++`,
+		},
+		{
 			name: "page_not_closed_when_full", file: "webhooks/outbox/relay.go", pkg: inFolder, test: "TestPageLimits",
 			old: `		if len(p.Events) >= MaxPageEvents || bytes > maxPageBytes && len(p.Events) > 0 {`, new: `		if bytes > maxPageBytes && len(p.Events) > 0 {`,
 		},
@@ -334,6 +351,10 @@ func doorBugs() []bug {
 		{
 			name: "read_counted_as_one_call", file: "providers/budget.go", pkg: inGuard, test: "TestGuardKeepsToTheShare",
 			old: `	return l.WaitN(ctx, max(1, b.calls[op]))`, new: `	return l.WaitN(ctx, 1)`,
+		},
+		{
+			name: "return_read_each_time", file: "gateway/returned.go", pkg: inGateway, test: "TestReturnInALoop",
+			old: `s.lookBacks.allow(p.ID, s.now())`, new: `p.ID != ""`,
 		},
 		{
 			name: "callers_who_leave_trip_the_breaker", file: "providers/guard.go", pkg: inGuard, test: "TestCallersWhoLeaveDoNotTripTheBreaker",
