@@ -105,12 +105,12 @@ func Kinds() []Kind { //nolint:funlen // a table
 		{
 			"worker_failing", Critical, "A part of the server does not work",
 			"Every step of a worker has failed for a quarter of an hour, mostly because of one record or the store. What it does waits: events of apps, webhooks, payments to be read again.",
-			"Look for the worker's name in the server's log: the error says which record it is about.", "each worker has ended a step well",
+			"Look for the worker's name in the server's log: the error says which record it is about.", "the worker has ended a step well",
 		},
 		{
 			"work_waiting", Critical, "Work that is due is not done",
-			"Payments to be read again, operations, webhooks or events of apps wait for longer than twenty minutes: there is more of them than the server does, or something keeps it from them.",
-			"Look at the processes: are they running, are their machines, the store or a provider slow?", "nothing waits that long any more",
+			"Payments to be read again, operations, webhooks or events of apps wait for longer than twenty minutes: there is more of them than the server does, or something keeps it from them. The alert names the worker.",
+			"Look at the processes: are they running, are their machines, the store or a provider slow?", "nothing of the worker waits that long any more",
 		},
 		{"reconcile_missed", Critical, "Reconciling has not run", "The third layer does not work.", "Check the server's log and its worker metrics.", "a run ended well"},
 		{

@@ -2,6 +2,7 @@ package house
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -28,7 +29,7 @@ func watcher(o Options, engine store.Engine, workers func() []lookout.Worker) *l
 	}
 	return lookout.New(lookout.Options{
 		Notify: kept, Accounts: accounts, Clock: o.Clock, Payment: payments.Get, Workers: workers,
-		Behind: func(ctx context.Context, due time.Time) ([]string, error) {
+		Behind: func(ctx context.Context, due time.Time) (map[string]bool, error) {
 			return behind(ctx, payments, events, o.Config.Layers.Reconcile, due)
 		},
 		LastWebhook: func(ctx context.Context, account string) (time.Time, error) {
@@ -87,34 +88,33 @@ func settled(ctx context.Context, payments *store.Payments, cfg config.Config, a
 	return out, nil
 }
 
-// behind names the workers for which work waits that was due at a time: its first piece
-// tells, since each takes what is due longest first.
-func behind(ctx context.Context, payments *store.Payments, events *store.Inbox, reconciling bool, due time.Time) (out []string, err error) {
+// behind says of each worker with a queue whether work waits for it that was due at a
+// time: its first piece tells, since each takes what is due longest first. What can't be
+// read waits, too, and tells of no other queue.
+func behind(ctx context.Context, payments *store.Payments, events *store.Inbox, reconciling bool, due time.Time) (map[string]bool, error) {
+	var sync []string
+	var err error
 	if reconciling {
-		if ids, err := payments.SyncDue(ctx, due, 1); err != nil {
+		if sync, err = payments.SyncDue(ctx, due, 1); err != nil {
 			return nil, fmt.Errorf("payments to be read: %w", err)
-		} else if len(ids) > 0 {
-			out = append(out, "reconcile/due")
 		}
 	}
-	if ids, err := payments.WorkDue(ctx, due, 1); err != nil {
+	work, err := payments.WorkDue(ctx, due, 1)
+	if err != nil {
 		return nil, fmt.Errorf("payments to be worked on: %w", err)
-	} else if len(ids) > 0 {
-		out = append(out, "operations")
 	}
-	if found, err := events.Due(ctx, due, 1); len(found) > 0 {
-		out = append(out, workerInbox)
-	} else if err != nil {
-		return nil, fmt.Errorf("webhooks: %w", err)
+	found, unread := events.Due(ctx, due, 1)
+	if errors.Is(unread, store.ErrUnavailable) {
+		return nil, fmt.Errorf("webhooks: %w", unread)
 	}
 	waiting, unreadable, _, err := payments.Unfed(ctx, 1, "")
 	if err != nil {
 		return nil, fmt.Errorf("payments with events: %w", err)
 	}
-	if len(unreadable) > 0 || len(waiting) > 0 && !waiting[0].UpdatedAt.After(due) {
-		out = append(out, workerFeed)
-	}
-	return out, nil
+	return map[string]bool{
+		"reconcile/due": len(sync) > 0, "operations": len(work) > 0, workerInbox: len(found) > 0 || unread != nil,
+		workerFeed: len(unreadable) > 0 || len(waiting) > 0 && !waiting[0].UpdatedAt.After(due),
+	}, nil
 }
 
 // lastSweep looks through the latest runs of an account.

@@ -48,8 +48,8 @@ type Options struct {
 	Payment func(ctx context.Context, id string) (*payment.Payment, error)
 	// Workers tells how the steps of this process's workers end. It asks no store.
 	Workers func() []Worker
-	// Behind names the queues in which work is waiting that was due at a time.
-	Behind func(ctx context.Context, due time.Time) ([]string, error)
+	// Behind says of each queue, by its worker, whether work is waiting in it that was due at a time.
+	Behind func(ctx context.Context, due time.Time) (map[string]bool, error)
 }
 
 // Worker is how the steps of one worker of this process have ended.
@@ -94,7 +94,7 @@ type Watch struct {
 	mu      sync.Mutex
 	calls   map[string]*calls
 	forged  map[string]*forged
-	worked  bool // that no worker fails was said, by this process
+	worked  map[string]bool // workers of which this process has said that they do not fail
 }
 
 type forged struct {
@@ -104,7 +104,9 @@ type forged struct {
 
 // New makes a Watch.
 func New(o Options) *Watch {
-	return &Watch{o: o, started: o.Clock(), bad: map[string]time.Time{}, calls: map[string]*calls{}, forged: map[string]*forged{}}
+	return &Watch{
+		o: o, started: o.Clock(), bad: map[string]time.Time{}, calls: map[string]*calls{}, forged: map[string]*forged{}, worked: map[string]bool{},
+	}
 }
 
 // Forged notes a webhook with a wrong signature.
@@ -147,11 +149,14 @@ func (w *Watch) Step(ctx context.Context) (did int, next time.Time, err error) {
 	return did, w.next, nil
 }
 
-// set raises or ends one alert of an account. Its moments are rounded, so that
-// replicas count one sighting once; what begins anew within the same ten minutes
-// is seen with the next.
+// set raises or ends one alert of an account.
 func (w *Watch) set(ctx context.Context, a Account, kind, severity, message string, on bool, now time.Time) error {
-	id := payment.DeriveID("inc", kind, a.Name)
+	return w.put(ctx, payment.DeriveID("inc", kind, a.Name), a, kind, severity, message, on, now)
+}
+
+// put raises or ends an alert. Its moments are rounded, so that replicas count one
+// sighting once; what begins anew within the same ten minutes is seen with the next.
+func (w *Watch) put(ctx context.Context, id string, a Account, kind, severity, message string, on bool, now time.Time) error {
 	if !on {
 		return w.o.Notify.Clear(ctx, id, now)
 	}

@@ -31,7 +31,8 @@ type world struct {
 	waiting     map[string]bool
 	fail        error
 	workers     []watch.Worker
-	due         time.Time // of the oldest work that waits; zero: none
+	due         time.Time // of the oldest work that waits for the inbox; zero: none
+	stuckFeed   bool      // events wait for the feed
 }
 
 var start = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
@@ -57,11 +58,8 @@ func (w *world) open() {
 		LastSweep:   func(context.Context, string) (time.Time, time.Time, error) { return w.begun, w.good, nil },
 		Waiting:     func(_ context.Context, _, state string) (bool, error) { return w.waiting[state], nil },
 		Workers:     func() []watch.Worker { return w.workers },
-		Behind: func(_ context.Context, due time.Time) ([]string, error) {
-			if w.due.IsZero() || w.due.After(due) {
-				return nil, nil
-			}
-			return []string{"inbox", "feed"}, nil
+		Behind: func(_ context.Context, due time.Time) (map[string]bool, error) {
+			return map[string]bool{"inbox": !w.due.IsZero() && !w.due.After(due), "feed": w.stuckFeed}, nil
 		},
 		Alerts: func(ctx context.Context, state, after string) ([]gateway.AlertRecord, string, error) {
 			return w.alerts.List(ctx, store.AlertFilter{State: state, Limit: 2, After: after})
@@ -420,6 +418,54 @@ func TestWorkThatWaits(t *testing.T) {
 	w.due = time.Time{}
 	w.pass(time.Minute, nil)
 	w.want(map[string]string{"work_waiting": "resolved"})
+}
+
+// Guards that what somebody knows of and looks after (one record for weeks, say) silences
+// no other worker, and no other queue.
+func TestEachWorkerIsAnIncident(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, watch.Account{})
+	bad := map[string]time.Time{"reconcile/janitor": w.now}
+	w.due = w.now.Add(-time.Hour)
+	each := func() {
+		w.workers = nil
+		for _, name := range []string{"feed", "reconcile/janitor"} {
+			w.workers = append(w.workers, watch.Worker{Name: name, Good: start, Failing: bad[name]})
+		}
+	}
+	list := func(state string) (messages []string) {
+		t.Helper()
+		all, _, err := w.alerts.List(t.Context(), store.AlertFilter{State: state, Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range all {
+			messages = append(messages, a.Message)
+			err := w.alerts.Change(t.Context(), a.ID, func(a gateway.AlertRecord) (gateway.AlertRecord, error) {
+				a.State = "acked"
+				return a, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		slices.Sort(messages)
+		return messages
+	}
+	w.pass(20*time.Minute, each)
+	if got := list("open"); len(got) != 2 || !strings.Contains(got[0], "reconcile/janitor") || !strings.Contains(got[1], "inbox") {
+		t.Fatalf("told %q, want the janitor and the queue of the inbox", got)
+	}
+	bad["feed"], w.stuckFeed = w.now, true
+	w.pass(30*time.Minute, each)
+	if got := list("open"); len(got) != 2 || !strings.Contains(got[0], "of feed has ended") || !strings.Contains(got[1], "Work of feed") {
+		t.Errorf("beside what somebody looks after: %q, want the feed, as worker and as queue", got)
+	}
+	bad["feed"], w.stuckFeed = time.Time{}, false
+	w.pass(5*time.Minute, each)
+	if got := list("resolved"); len(got) != 2 || !strings.Contains(got[0], "feed") || !strings.Contains(got[1], "feed") {
+		t.Errorf("ended %q, want what was about the feed", got)
+	}
 }
 
 // Guards that one thing that can't be read stops nothing else.
