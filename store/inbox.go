@@ -271,12 +271,12 @@ func (s *Inbox) Change(ctx context.Context, id string, w inbox.Write, fn func(in
 	return out, changed && err == nil, inboxError(err)
 }
 
-// duePages bounds how many pages one call of Due looks through for an event that can be read.
+// duePages bounds how many pages one call of Due looks through for events that can be read.
 const duePages = 10
 
 // Due implements inbox.Store: events to work on, and final ones about which a
 // human has yet to hear. One that can't be read is left out and reported, beside
-// the others; a page of nothing but those does not hide what is behind it.
+// the others, whose place it does not take.
 func (s *Inbox) Due(ctx context.Context, now time.Time, limit int) ([]inbox.Record, error) {
 	q := Query{
 		Index: "by_due", SortBy: "due", Limit: limit,
@@ -291,13 +291,14 @@ func (s *Inbox) Due(ctx context.Context, now time.Time, limit int) ([]inbox.Reco
 		}
 		for _, d := range docs {
 			r, err := s.of(d)
-			if err != nil {
+			switch {
+			case err == nil:
+				out = append(out, r.Event)
+			case len(problems) < maxProblems:
 				problems = append(problems, err)
-				continue
 			}
-			out = append(out, r.Event)
 		}
-		if q.After = next; len(out) > 0 || next == "" {
+		if q.After, q.Limit = next, limit-len(out); q.Limit <= 0 || next == "" {
 			break
 		}
 	}
@@ -418,7 +419,7 @@ func (s *Inbox) pruneInline(ctx context.Context, before time.Time, limit int) (n
 				if n++; n >= limit {
 					return n, problems, nil
 				}
-			case len(problems) < maxPruneProblems:
+			case len(problems) < maxProblems:
 				problems = append(problems, err)
 			}
 		}
@@ -429,8 +430,8 @@ func (s *Inbox) pruneInline(ctx context.Context, before time.Time, limit int) (n
 	return n, problems, nil
 }
 
-// maxPruneProblems bounds how many unreadable events one step names.
-const maxPruneProblems = 10
+// maxProblems bounds how many unreadable events one step names.
+const maxProblems = 10
 
 // Find reads a payment for the inbox; ok is false where there is none.
 func (s *Payments) Find(ctx context.Context, id string) (*payment.Payment, bool, error) {

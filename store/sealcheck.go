@@ -16,7 +16,8 @@ const (
 	// sealCheckCursor and a key's id name the cursor that holds a word of ours, sealed under the key.
 	sealCheckCursor = "sealcheck/"
 	sealCheckWord   = `"trifecta"`
-	// sealCheckSample is how many documents of each collection are tried, once, where there is no such word yet.
+	// sealCheckSample is how many documents of each collection are tried, once, where there is no such word yet; fewer
+	// of large ones, so that a start never fails because of a slow line.
 	sealCheckSample = 50
 )
 
@@ -62,7 +63,7 @@ func (e *SealedEngine) CheckKeys(ctx context.Context, now time.Time) error {
 func (e *SealedEngine) trySample(ctx context.Context, key string) error {
 	opened, failed := 0, 0
 	for _, coll := range e.names {
-		docs, _, err := e.Engine.Scan(ctx, coll, "", sealCheckSample)
+		docs, _, err := e.Engine.Scan(ctx, coll, "", atOnce(coll, sealCheckSample))
 		if errors.Is(err, ErrUnavailable) {
 			return err
 		}

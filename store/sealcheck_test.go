@@ -3,6 +3,8 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,5 +68,22 @@ func TestKeyOfAnOldIDIsRefused(t *testing.T) {
 				t.Errorf("known %v, %s: %v", known, name, err)
 			}
 		}
+	}
+}
+
+// Guards that a server starts behind a slow line, too: the look at what an older program sealed reads few large records
+// at once.
+func TestKeysAreCheckedOnFewLargeRecords(t *testing.T) {
+	t.Parallel()
+	e := &weighed{Engine: newMem(t)}
+	right := sealed(t, e, "a", "a")
+	for i := range 40 {
+		body := []byte(`{"schema":1,"part":"` + strings.Repeat("QUJD", 50<<10) + `"}`)
+		if err := right.Insert(t.Context(), "inbox_bodies", store.Doc{ID: fmt.Sprint("e/", i), Body: body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := right.CheckKeys(t.Context(), now); err != nil || e.most == 0 || e.most > 4<<20 {
+		t.Errorf("%d bytes at once, %v", e.most, err)
 	}
 }

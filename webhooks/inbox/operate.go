@@ -133,17 +133,18 @@ func (b *Inbox) ReplayAll(ctx context.Context, f Filter) (n int, err error) {
 
 // Prune deletes the raw bodies of events received before the given time (90 days
 // ago); what was read from them, and that they came, stays. It works at most one
-// batch of a hundred rounds and may simply be called again.
+// batch of a hundred rounds and may simply be called again. Events that can't be read
+// are named, and stop no round.
 func (b *Inbox) Prune(ctx context.Context, before time.Time) (n int, err error) {
 	for range 100 {
-		did, err := b.opts.Store.PruneBodies(ctx, before, pruneBatch)
+		did, roundErr := b.opts.Store.PruneBodies(ctx, before, pruneBatch)
 		n += did
-		if err != nil {
-			return n, fmt.Errorf("inbox: prune: %w", err)
+		if err = nil; roundErr != nil { // the last round's: each of them meets the same events
+			err = fmt.Errorf("inbox: prune: %w", roundErr)
 		}
 		if did < pruneBatch {
-			return n, nil
+			break
 		}
 	}
-	return n, nil
+	return n, err
 }

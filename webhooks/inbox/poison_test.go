@@ -111,6 +111,43 @@ func TestUnreadableEventsHoldNobodyBack(t *testing.T) {
 	r.wantState(good, inbox.Done, "")
 }
 
+// Guards the queue's pace: events that can't be read take no places of a batch from those
+// behind them, and a full batch is followed by the next at once beside them, but not where
+// nothing can be done.
+func TestUnreadableEventsSlowNobodyDown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *inbox.Options) { o.Batch = 10 })
+	for i := range 9 {
+		r.spoil("inbox", r.stored(paid(fmt.Sprint("bad", i), r.create(fmt.Sprint("p", i)))))
+	}
+	r.clock.advance(time.Second)
+	var good []string
+	for i := range 20 {
+		p := r.create(fmt.Sprint("good", i))
+		r.fake.pay(rootOf(p.ID))
+		good = append(good, r.stored(paid(fmt.Sprint("good", i), p)))
+	}
+	r.fault.set(func(pt store.WritePoint, _ faults.When) error {
+		if pt == store.PointInboxClaim {
+			return errDown
+		}
+		return nil
+	}, nil)
+	if did, next, err := r.inbox.Step(t.Context()); did != 0 || err == nil || !next.After(r.clock.now()) {
+		t.Errorf("while nothing can be claimed: %d done, again at %s, %v", did, next, err)
+	}
+	r.fault.up()
+	for range 2 {
+		did, next, err := r.inbox.Step(t.Context())
+		if did != 10 || err == nil || next.After(r.clock.now()) {
+			t.Errorf("%d done, again at %s, %v; want 10 and the next at once", did, next, err)
+		}
+	}
+	for _, id := range good {
+		r.wantState(id, inbox.Done, "")
+	}
+}
+
 // Guards retention of personal data: an event that can't be read keeps nobody else's
 // body, and is named.
 func TestUnreadableEventKeepsNoOtherBody(t *testing.T) {
@@ -130,6 +167,22 @@ func TestUnreadableEventKeepsNoOtherBody(t *testing.T) {
 		if body, err := r.inbox.Body(t.Context(), id); body != nil || err != nil {
 			t.Errorf("%s still has its body (%v)", id, err)
 		}
+	}
+}
+
+// Guards retention of personal data, however much comes: beside an event that can't be
+// read one visit drops as many bodies as without it.
+func TestUnreadableEventEndsNoPruning(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p := r.create("p")
+	r.spoil("inbox", r.stored(paid("bad", p)))
+	for i := range 130 {
+		r.stored(paid(fmt.Sprint("e", i), p))
+	}
+	r.clock.advance(time.Second)
+	if n, err := r.inbox.Prune(t.Context(), r.clock.now()); n != 130 || err == nil {
+		t.Errorf("pruned %d of 130, %v", n, err)
 	}
 }
 

@@ -41,9 +41,6 @@ func (b *Inbox) Step(ctx context.Context) (did int, next time.Time, err error) {
 	if err != nil {
 		err = fmt.Errorf("inbox: due events: %w", err)
 	}
-	if len(due) == b.opts.Batch && err == nil {
-		next = now
-	}
 	groups := b.grouped(ctx, due)
 	var worked atomic.Int64
 	results := make([]error, len(groups))
@@ -52,7 +49,11 @@ func (b *Inbox) Step(ctx context.Context) (did int, next time.Time, err error) {
 		worked.Add(int64(n))
 		results[i] = err
 	})
-	return int(worked.Load()), next, errors.Join(append(results, err)...)
+	did = int(worked.Load())
+	if len(due) == b.opts.Batch && did > 0 { // there may be more; where nothing can be done, asking at once helps nobody
+		next = now
+	}
+	return did, next, errors.Join(append(results, err)...)
 }
 
 // grouped puts due events together by the payment to read, in order of their
