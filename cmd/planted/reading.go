@@ -41,6 +41,10 @@ func readingBugs() []bug {
 `,
 		},
 		{
+			name: "booked_reversal_taken_from_net_twice", file: "gateway/payment/amounts.go", pkg: inStripe, test: "TestTakenBackAfterSuccess",
+			old: `		if !told[r.Key.ID] {`, new: `		if booked[r.Key.ID] == 0 {`,
+		},
+		{
 			name: "renewals_hold_money_beside_each_other", file: "providers/paypal/facts.go", pkg: inPayPal, test: "TestRenewedTwice",
 			old: `			out[x.ID] = family[i-1].ID
 `, new: `			out[x.ID] = x.parent()

@@ -142,9 +142,10 @@ func (f Facts) feeSums() (fee, net []Money) {
 // unbooked is what disputes and reversals took and no balance transaction tells of: Stripe
 // books each of them, PayPal has no such objects.
 func (f Facts) unbooked() []Money {
-	booked := map[string]int64{}
+	booked, told := map[string]int64{}, map[string]bool{}
 	for _, x := range f.Fees {
 		booked[x.Object] += x.Fee.Minor + x.Net.Minor // what was moved, its fee aside
+		told[x.Key.ID] = true                         // a reversal at Stripe is a balance transaction itself, booked as its charge's
 	}
 	var out []Money
 	for _, d := range f.Disputes {
@@ -153,7 +154,7 @@ func (f Facts) unbooked() []Money {
 		}
 	}
 	for _, r := range f.unexplained() {
-		if booked[r.Key.ID] == 0 {
+		if !told[r.Key.ID] {
 			out = append(out, r.Amount)
 		}
 	}

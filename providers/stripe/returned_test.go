@@ -3,6 +3,7 @@ package stripe
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -118,6 +119,18 @@ func TestTakenBackAfterSuccess(t *testing.T) {
 		if len(got.Reversals) != 1 || got.Reversals[0].Key.ID != "txn_back" || got.Reversals[0].Capture != "ch_1" || got.Reversals[0].Amount.Minor != want ||
 			!got.Reversals[0].AsOf.Equal(time.Unix(30, 0)) {
 			t.Errorf("%s: %+v", currency, got.Reversals)
+		}
+		facts := payment.Facts{Terms: payment.Terms{Amount: payment.Money{Minor: 1000, Currency: "usd"}}}.Observe(mapped(t, s))
+		net := facts.Amounts(nil).Net // its balance transaction has told it already
+		for _, x := range facts.Fees {
+			for i := range net {
+				if net[i].Currency == x.Net.Currency {
+					net[i].Minor -= x.Net.Minor
+				}
+			}
+		}
+		if slices.ContainsFunc(net, func(m payment.Money) bool { return !m.IsZero() }) {
+			t.Errorf("%s: net differs by %v from what was booked", currency, net)
 		}
 	}
 	for row, want := range map[string]struct{ paid, counted bool }{
