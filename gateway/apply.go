@@ -52,9 +52,9 @@ func attempt(p *payment.Payment, n int) (a providers.Attempt, account string, ok
 
 // Refresh reads the attempts of a payment at their providers and applies what
 // they say: attempt n, or with n 0 every attempt in which anything can still
-// change. It returns the payment and the first error of a read; attempts that
-// could be read are applied all the same, and so is one of which only what stands
-// beside it could not be.
+// change. It returns the payment and the first error of a read, that of an attempt that
+// could not be read at all before others; attempts that could be read are applied all the
+// same, and so is one of which only what stands beside it could not be.
 func (s *Service) Refresh(ctx context.Context, id string, n int, src payment.Source) (*payment.Payment, error) {
 	p, err := s.load(ctx, id)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *Service) Refresh(ctx context.Context, id string, n int, src payment.Sou
 			continue
 		}
 		obs, ok, err := s.fetch(ctx, p, opened.N)
-		if err != nil && first == nil {
+		if err != nil && (first == nil || !ok && providers.Beside(first)) {
 			first = err
 		}
 		if !ok {

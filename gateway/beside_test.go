@@ -30,6 +30,25 @@ func TestRefreshWithoutDisputes(t *testing.T) {
 	w.wantStatus(p.ID, payment.StatusSucceeded)
 }
 
+// Promise: of several attempts, one that could not be read at all is told before the
+// disputes of another: whoever is content without disputes must not take it for read.
+func TestRefreshTellsTheAttemptThatWasNotRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.mustCreate("a", input(""))
+	for _, provider := range []string{"paypal", "stripe"} {
+		if _, err := w.choose(p.ID, provider); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.paypal.beside = errBeside
+	w.stripe.fail("fetch", timeoutBefore)
+	_, err := w.svc.Refresh(t.Context(), p.ID, 0, payment.Source{Layer: payment.LayerReconcile})
+	if err == nil || providers.Beside(err) {
+		t.Errorf("told %v", err)
+	}
+}
+
 // Promise (I5): a refund whose outcome is unknown is found without disputes; an answer to
 // a dispute is neither found nor given up on a look that could not see it, and not given
 // twice.

@@ -73,12 +73,13 @@ func Guard(p Provider, opts GuardOptions) *Account {
 		breaker: gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 			Name: p.Info().Account, MaxRequests: 2, Timeout: 10 * time.Second,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 20 },
-			// A decline is the provider working well; only an unclear answer trips.
-			IsSuccessful: func(err error) bool { return err == nil || ClassOf(err) != Unknown },
+			// A decline is the provider working well, and so is a root that was read without
+			// what stands beside it; only an unclear answer trips.
+			IsSuccessful: func(err error) bool { return err == nil || Beside(err) || ClassOf(err) != Unknown },
 			// A caller that went away says nothing about the provider: customers who close
 			// their browsers must not shut an account for everybody. Nor does a service
 			// beside the money's own: no capture may wait because disputes can't be read.
-			IsExcluded: func(err error) bool { return errors.Is(err, errCallerGone) || aside(err) },
+			IsExcluded: func(err error) bool { return errors.Is(err, errCallerGone) || aside(err) && !Beside(err) },
 		}),
 	}
 }

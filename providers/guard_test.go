@@ -227,3 +227,34 @@ func TestCallersWhoLeaveDoNotTripTheBreaker(t *testing.T) {
 		}
 	})
 }
+
+// Promise: a payment that was read, though not its disputes, is a provider that answers:
+// unclear answers around such reads don't shut the account. A service beside the money's
+// own that fails says nothing, for or against.
+func TestReadsWithoutDisputesAreGoodReads(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		between *providers.Error
+		open    bool
+	}{
+		"read":     {&providers.Error{Class: providers.Unknown, Op: "fetch", Aside: true, Rooted: true}, false},
+		"not read": {&providers.Error{Class: providers.Unknown, Op: "fetch", Aside: true}, true},
+	} {
+		f := &fake{}
+		a := providers.Guard(f, providers.GuardOptions{PerSecond: 1000})
+		for i := range 21 {
+			failure := &providers.Error{Class: providers.Unknown, Op: "fetch"}
+			if i == 10 {
+				failure = c.between
+			}
+			f.answer = func(context.Context) error { return failure }
+			if _, err := a.Fetch(t.Context(), providers.Attempt{}); !errors.Is(err, failure) {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		f.answer = nil
+		if _, err := a.Fetch(t.Context(), providers.Attempt{}); (err != nil) != c.open {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -197,7 +197,7 @@ func (pl *placing) claimed(ctx context.Context, row row, hint providers.Hint) (p
 	if hint.PaymentID == "" {
 		return nil, false, nil
 	}
-	p, err = pl.read(ctx, hint.PaymentID, hint.N)
+	p, err = pl.read(ctx, row, hint.PaymentID, hint.N)
 	var known *payment.Error
 	if errors.As(err, &known) && known.Code == payment.CodeNotFound {
 		return nil, false, nil
@@ -225,7 +225,7 @@ func (pl *placing) judge(ctx context.Context, row row, p *payment.Payment) error
 	if !again && compare(p, account, row.item, row.at) == reflected {
 		return nil
 	}
-	p, err := pl.read(ctx, p.ID, n)
+	p, err := pl.read(ctx, row, p.ID, n)
 	if err != nil {
 		return err
 	}
@@ -255,25 +255,38 @@ func (pl *placing) verify(ctx context.Context, row row, p *payment.Payment) erro
 	return nil
 }
 
-// read reads a payment at its provider, once a page. Attempt 0 is every attempt
-// that can still change.
-func (pl *placing) read(ctx context.Context, id string, n int) (*payment.Payment, error) {
+// read reads a payment at its provider for a row, once a page. Attempt 0 is every attempt
+// that can still change. Where only what stands beside the root can't be read, that is
+// enough for rows about what stands below it: else a disputes service that is away for
+// long would fill the memory of rows that fail, and stop the list.
+func (pl *placing) read(ctx context.Context, row row, id string, n int) (*payment.Payment, error) {
 	key := fmt.Sprintf("%s#%d", id, n)
-	if err, ok := pl.broken[key]; ok {
-		return nil, err
-	}
-	if _, done := pl.fresh[key]; done {
-		return pl.fresh[id], nil
-	}
-	p, err := pl.w.refresh(ctx, pl.account.Info().Account, id, n)
-	if err != nil {
-		if !fatal(ctx, err) {
+	_, done := pl.fresh[key]
+	err, failed := pl.broken[key]
+	if !done && !failed {
+		var p *payment.Payment
+		p, err = pl.w.refresh(ctx, pl.account.Info().Account, id, n)
+		if err == nil || providers.Beside(err) && p != nil {
+			pl.fresh[key], pl.fresh[id] = p, p
+		}
+		if err != nil && !fatal(ctx, err) {
 			pl.broken[key] = err
 		}
+	}
+	if _, read := pl.fresh[key]; err != nil && !(read && below(row.item.Object.Kind)) {
 		return nil, err
 	}
-	pl.fresh[key], pl.fresh[id] = p, p
-	return p, nil
+	return pl.fresh[id], nil
+}
+
+// below says whether an object of this kind is a checkout or money below it, which
+// reading the checkout shows.
+func below(kind string) bool {
+	switch kind {
+	case "checkout_session", "order", "payment_intent", "charge", "capture", "authorization", "refund":
+		return true
+	}
+	return false
 }
 
 // stray is money that no payment knows: it is traced to its relatives at the

@@ -124,3 +124,41 @@ func TestReadingWithoutDisputes(t *testing.T) {
 		t.Errorf("afterwards: %+v, want the refund and the dispute", got)
 	}
 }
+
+// Promise: while only disputes can't be read, for however long, events about payments' own
+// money are done once the payment was read, and nobody is woken up for each of them; more
+// of them than rows are remembered don't stop the list.
+func TestListGoesOnWithoutDisputes(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "events")
+	l := newLab(t, c, options{}, f)
+	f.beside = &providers.Error{Class: providers.Unknown, Provider: "fake", Op: "fetch", Aside: true, Rooted: true}
+	event := func(p *payment.Payment) {
+		f.pay(root(p))
+		row := captured(p, c.now().Add(time.Second)) // an event is later than what it tells of, and names no sum
+		row.Amount, row.Paid = payment.Money{}, false
+		f.list("events", row)
+	}
+	for range 201 {
+		event(l.create("acct", 900))
+	}
+	late := l.create("acct", 900)
+	for i := range 20 {
+		c.advance(5 * time.Hour)
+		if _, err := step(t, l.rec, sweepAcct); err != nil {
+			t.Fatalf("after %d sweeps: %v", i, err)
+		}
+		if i == 10 {
+			event(late)
+		}
+	}
+	if got := l.get(late.ID).Status(); got != payment.StatusSucceeded {
+		t.Errorf("the payment after them is %s", got)
+	}
+	for _, kind := range []string{"unreadable_item", "sweep_failing"} {
+		if told := l.told(kind); len(told) > 0 {
+			t.Errorf("told: %d of %s, such as %+v", len(told), kind, told[0])
+		}
+	}
+}

@@ -87,10 +87,13 @@ func (w *work) refresh(ctx context.Context, account, id string, n int) (*payment
 	if changedBy(p, w.src.Actor) {
 		w.changed[id] = true
 	}
-	if err == nil {
-		var done *payment.Payment
-		if done, err = w.r.opts.Applier.RunDue(ctx, id, w.src); done != nil {
+	if err == nil || providers.Beside(err) { // what stands beside the root makes nothing due
+		done, failed := w.r.opts.Applier.RunDue(ctx, id, w.src)
+		if done != nil {
 			p = done
+		}
+		if failed != nil {
+			err = failed
 		}
 		if changedBy(p, w.src.Actor) {
 			w.changed[id] = true

@@ -63,6 +63,10 @@ func readingBugs() []bug {
 			old: `op.Kind.OnDispute() || !providers.Beside(err)`, new: `!providers.Beside(err)`,
 		},
 		{
+			name: "list_waits_for_disputes", file: "reconcile/items.go", pkg: inReconcile, test: "TestListGoesOnWithoutDisputes",
+			old: `!(read && below(row.item.Object.Kind))`, new: `!(read && false)`,
+		},
+		{
 			name: "unread_disputes_taken_for_none", file: "providers/paypal/fetch.go", pkg: inPayPal, test: "TestFetchDisputesForbidden",
 			old: `s.narrow = s.narrow || unread != nil`, new: `unread = nil`,
 		},
