@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/reconcile"
 )
 
@@ -45,5 +46,37 @@ func TestSweepTellsOfAListThatIsNeverComplete(t *testing.T) {
 	sweep(2)
 	if len(l.told("sweep_failing")) != 1 {
 		t.Errorf("a long pause was told: %+v", l.told("sweep_failing"))
+	}
+}
+
+// Promise: a visit in which only a row of another list is tried again is no good run while
+// one list is never complete: by such a run the alert would end, for good.
+func TestNoGoodRunBesideAListThatIsNeverComplete(t *testing.T) {
+	t.Parallel()
+	c := &clock{t: start}
+	f := newFake("acct", c, "events", "money")
+	f.trusted, f.lagging = start, "money"
+	l := newLab(t, c, options{}, f)
+	for range 50 {
+		c.advance(time.Hour)
+		must(t, l.rec, sweepAcct)
+	}
+	if len(l.told("sweep_failing")) != 1 {
+		t.Fatalf("told %+v", l.told("sweep_failing"))
+	}
+	p := l.create("acct", 900)
+	f.list("events", captured(p, c.now()))
+	c.advance(5 * time.Minute)
+	must(t, l.rec, sweepAcct) // the payment does not show it yet
+	f.pay(root(p))
+	windows, before := len(f.windows), len(l.history(reconcile.JobSweep))
+	c.advance(time.Minute)
+	must(t, l.rec, sweepAcct)
+	runs := l.history(reconcile.JobSweep)
+	if got := l.get(p.ID).Status(); got != payment.StatusSucceeded || len(runs) != before+1 || len(f.windows) != windows {
+		t.Fatalf("%s, %d runs, windows %q; want one run in which no list was walked", got, len(runs)-before, f.windows[windows:])
+	}
+	if runs[0].ErrorCount == 0 {
+		t.Errorf("a good run: %+v", runs[0])
 	}
 }

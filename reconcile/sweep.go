@@ -89,17 +89,18 @@ func (t *sweep) lists(ctx context.Context) (did int, next time.Time, err error) 
 	now := t.r.now()
 	next = now.Add(t.r.opts.SweepEvery)
 	var own, cause error
+	var failed []error
 	for _, list := range t.account.Lists() {
 		due, listErr := t.list(ctx, list, false)
-		if listErr != nil {
+		if due.IsZero() {
 			due = now.Add(min(time.Minute, t.r.opts.SweepEvery))
+		}
+		if listErr != nil {
 			if fatal(ctx, listErr) {
 				cause = listErr
 				break
 			}
-			if t.w != nil {
-				t.w.note(listErr)
-			}
+			failed = append(failed, listErr)
 			if ours(listErr) {
 				own = errors.Join(own, listErr)
 			}
@@ -110,6 +111,9 @@ func (t *sweep) lists(ctx context.Context) (did int, next time.Time, err error) 
 	}
 	if t.w == nil {
 		return 0, next, errors.Join(own, withoutLost(cause))
+	}
+	for _, err := range failed { // also of lists that were visited before another one opened the run
+		t.w.note(err)
 	}
 	return t.w.did(), next, errors.Join(own, withoutLost(cause), t.w.end(ctx, cause))
 }
@@ -123,7 +127,8 @@ func withoutLost(err error) error {
 }
 
 // list visits one list under its durable cursor, if it is due or forced, and says
-// when it is due again.
+// when it is due again. A list that lags too far behind is an error, also when it is not
+// due: no run beside it is a good one.
 func (t *sweep) list(ctx context.Context, list string, force bool) (due time.Time, err error) {
 	name := cursorName(t.account, list)
 	value, err := t.r.opts.Cursors.Take(ctx, name, t.hold.token)
@@ -136,7 +141,7 @@ func (t *sweep) list(ctx context.Context, list string, force bool) (due time.Tim
 	}
 	now := t.r.now()
 	if !p.due(now, t.r.opts.SweepEvery) && !force {
-		return p.dueAt(t.r.opts.SweepEvery), nil
+		return p.dueAt(t.r.opts.SweepEvery), t.stale(ctx, list, p)
 	}
 	if t.w == nil {
 		if t.w, err = t.r.begin(ctx, Run{Job: JobSweep, Account: t.account.Info().Account}); err != nil {
@@ -166,7 +171,7 @@ func (t *sweep) list(ctx context.Context, list string, force bool) (due time.Tim
 		return time.Time{}, fmt.Errorf("%s: %w", list, err)
 	}
 	if !p.walkDue(now, t.r.opts.SweepEvery) && !force {
-		return p.dueAt(t.r.opts.SweepEvery), nil // only rows to be tried again were due
+		return p.dueAt(t.r.opts.SweepEvery), t.stale(ctx, list, p) // only rows to be tried again were due
 	}
 	if err := t.walk(ctx, list, &p, save); err != nil {
 		return time.Time{}, errors.Join(fmt.Errorf("%s: %w", list, err), t.standing(ctx, list, p))

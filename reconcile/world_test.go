@@ -71,6 +71,7 @@ type fake struct {
 	swept     int
 	traced    int
 	trusted   time.Time // zero: everything
+	lagging   string    // the list that trusted is about; empty: all
 	narrow    bool      // reading shows no disputes
 	beside    error     // reading says so too
 	pageSize  int
@@ -207,7 +208,7 @@ func (f *fake) Sweep(_ context.Context, list string, from, to time.Time, cursor 
 	}
 	skip, _ := strconv.Atoi(cursor)
 	page := providers.SweepPage{TrustedTo: to}
-	if !f.trusted.IsZero() && f.trusted.Before(to) {
+	if !f.trusted.IsZero() && f.trusted.Before(to) && (f.lagging == "" || f.lagging == list) {
 		page.TrustedTo = f.trusted
 	}
 	n := 0

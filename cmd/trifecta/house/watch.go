@@ -117,14 +117,15 @@ func behind(ctx context.Context, payments *store.Payments, events *store.Inbox, 
 	}, nil
 }
 
-// lastSweep looks through the latest runs of an account.
+// lastSweep looks through the latest runs of an account. One over a window that an
+// operator asked for says nothing of the days since.
 func lastSweep(ctx context.Context, runs *store.Runs, account string) (begun, good time.Time, err error) {
 	found, _, err := runs.List(ctx, store.RunFilter{Account: account, Limit: 20})
 	if err != nil {
 		return begun, good, fmt.Errorf("latest runs: %w", err)
 	}
 	for _, r := range found {
-		if r.Job != reconcile.JobSweep {
+		if r.Job != reconcile.JobSweep || !r.From.IsZero() {
 			continue
 		}
 		if begun.IsZero() {

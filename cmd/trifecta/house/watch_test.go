@@ -14,6 +14,7 @@ import (
 	"github.com/trifecta-pay/trifecta/config"
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/reconcile"
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
 )
@@ -213,5 +214,26 @@ func TestUnreadableWebhookHidesNoOtherQueue(t *testing.T) {
 	want := map[string]bool{"inbox": true, "feed": false, "operations": false, "reconcile/due": false}
 	if err != nil || !maps.Equal(late, want) {
 		t.Errorf("%v, %v; want %v", late, err, want)
+	}
+}
+
+// Promise: a run over a window that an operator asked for neither ends the alert about a
+// list that can't be walked on, nor hides that no sweep begins by itself.
+func TestWindowIsNoGoodSweep(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	runs := store.NewRuns(shared(t))
+	for i, r := range []reconcile.Run{
+		{ID: "run_good", StartedAt: now},
+		{ID: "run_failed", StartedAt: now.Add(time.Hour), ErrorCount: 1},
+		{ID: "run_window", StartedAt: now.Add(2 * time.Hour), From: now.Add(-48 * time.Hour), To: now},
+	} {
+		r.Job, r.Account, r.State = reconcile.JobSweep, "stripe-eu", reconcile.RunDone
+		if err := runs.Insert(t.Context(), r); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	begun, good, err := lastSweep(t.Context(), runs, "stripe-eu")
+	if err != nil || !begun.Equal(now.Add(time.Hour)) || !good.Equal(now) {
+		t.Errorf("begun %s, good %s, %v", begun, good, err)
 	}
 }
