@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -79,7 +80,8 @@ func (a *Adapter) finish(ctx context.Context, op string, s snapshot, whole bool,
 // has answered 404 for living ones for a while. What is known below the order is read
 // by its own id; an order that can't be alive any more is expired; a younger one is
 // just not found. So is one whose authorization was captured in part: what else was taken
-// of it stands in the order alone, and what is left can't be told without.
+// of it stands in the order alone, and what is left can't be told without, unless the
+// capture that is known was the final one: then nothing is.
 func (a *Adapter) fetchWithoutOrder(ctx context.Context, op string, at providers.Attempt, whole bool, got *answer, notFound error) (payment.Observation, error) {
 	s := snapshot{attempt: at, complete: true, rootless: true, at: got.date()}
 	if id := at.Refs.Capture; id != "" {
@@ -94,7 +96,8 @@ func (a *Adapter) fetchWithoutOrder(ctx context.Context, op string, at providers
 		if err := a.readAuthorization(ctx, op, id, &x); err != nil {
 			return payment.Observation{}, err
 		}
-		if x.Status == "PARTIALLY_CAPTURED" {
+		final := slices.ContainsFunc(s.parts.Captures, func(c captureBody) bool { return c.Final && paid(c) })
+		if x.Status == "PARTIALLY_CAPTURED" && !final {
 			return payment.Observation{}, notFound
 		}
 		s.parts.Authorizations = append(s.parts.Authorizations, x)

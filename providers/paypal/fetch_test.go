@@ -153,7 +153,14 @@ func TestFetchGone(t *testing.T) {
 		s.on("GET /v2/payments/authorizations/"+authID, 200, authJSON(authID, "PARTIALLY_CAPTURED", "")).
 			on("GET /v2/payments/captures/"+capID, 200, captureJSON(capID, "COMPLETED", ""))
 	})
-	wantError(t, err, providers.NotFound, "")                          // nobody can tell what is left to capture
+	wantError(t, err, providers.NotFound, "") // nobody can tell what is left to capture
+	obs, err = gone(t, 300*time.Hour, payment.Refs{Authorization: authID, Capture: capID}, func(s *stub) {
+		s.on("GET /v2/payments/authorizations/"+authID, 200, authJSON(authID, "PARTIALLY_CAPTURED", "")).
+			on("GET /v2/payments/captures/"+capID, 200, strings.Replace(captureJSON(capID, "COMPLETED", `,"final_capture":true`), "19.99", "5.00", 1))
+	})
+	if err != nil || !obs.Rootless || obs.Facts.Authorizations[0].State != payment.AuthCaptured || obs.Facts.Authorizations[0].Capturable != 0 {
+		t.Errorf("after a final capture nothing is left: %+v, %v", obs, err)
+	}
 	_, err = gone(t, 300*time.Hour, payment.Refs{Capture: capID}, nil) // money we knew of is gone too: never "expired"
 	wantError(t, err, providers.NotFound, "")
 }
