@@ -138,7 +138,7 @@ func (f Facts) Conditions() Conditions {
 	c.Paid = len(captured) > 0 || f.completeForNothing()
 	if f.Terms.Manual {
 		// A capture that is pending, whoever made it, can be denied, and then what it holds can be captured again.
-		c.Paid = c.Paid && !c.Authorized && !f.captureOutstanding() && !f.pendingCapture()
+		c.Paid = c.Paid && !c.Authorized && !f.captureOutstanding() && !f.pendingBeside(captured)
 		c.Processing = c.Processing || f.captureOutstanding()
 	}
 	c.Processing = c.Processing || len(f.uncounted()) > 0 || f.pendingCapture()
@@ -223,6 +223,14 @@ func (f Facts) pendingCapture() bool {
 		}
 	}
 	return false
+}
+
+// pendingBeside says whether a capture is pending in an attempt that one of these is of.
+// In another one, which was given up, it keeps no payment from having succeeded.
+func (f Facts) pendingBeside(captured []Capture) bool {
+	return slices.ContainsFunc(f.Captures, func(c Capture) bool {
+		return c.State == CapturePending && slices.ContainsFunc(captured, func(done Capture) bool { return done.N == c.N })
+	})
 }
 
 func (f Facts) refundedByOperator() bool {

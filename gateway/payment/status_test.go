@@ -327,6 +327,29 @@ func TestPendingCaptureOutsideKeepsManualOpen(t *testing.T) {
 	}
 }
 
+// Guards the published graph where somebody captures the checkout that was given up with another tool: the payment that
+// succeeded stays so while that is pending, and is held once it is taken.
+func TestPendingCaptureInAnotherAttemptTakesNothingBack(t *testing.T) {
+	t.Parallel()
+	p := newPayment(with(manual(opened(1, "stripe"), opened(2, "stripe")), Facts{Decisions: []Decision{decision(DecisionAbandoned, 1)}}, attempts(session(1, AttemptOpen, 5000, 5))))
+	p = observe(t, p, 2, 10, with(attempts(session(2, AttemptComplete, 5000, 10)), Facts{
+		Authorizations: []Authorization{authorized(2, "a2", 5000, 0, 10)}, Captures: []Capture{captured(2, "c2", 5000, 8)},
+	}))
+	wantStatus(t, p, StatusSucceeded)
+	outside := captured(1, "c1", 5000, 15)
+	for _, c := range []struct {
+		state CaptureState
+		asOf  int
+		want  Status
+	}{{CapturePending, 20, StatusSucceeded}, {CaptureCompleted, 30, StatusConflicted}} {
+		outside.State = c.state
+		p = observe(t, p, 1, c.asOf, with(attempts(session(1, AttemptComplete, 5000, c.asOf)), Facts{
+			Authorizations: []Authorization{authorized(1, "a1", 5000, 0, c.asOf)}, Captures: []Capture{outside},
+		}))
+		wantStatus(t, p, c.want)
+	}
+}
+
 // Guards "failed" as a denial for good: a wallet or bank that declined on the page leaves a failed charge behind, but the
 // page stayed open until nobody paid in time.
 func TestDeclinedTryOnAPageThatExpired(t *testing.T) {
