@@ -460,14 +460,12 @@ func (m *mapper) state() payment.AttemptState {
 }
 
 // voided: PayPal gave the order up, by call or because its time was over. Where the order
-// does not say when, as PayPal's do not before they are completed, it is as late as it was
-// read: a checkout that lapsed must not end its payment, as a canceled one does.
+// does not say when, as PayPal's do not before they are completed, it counts as lapsed,
+// which does not end its payment as a canceled one does. Judged by when it is read it would
+// be canceled first and lapsed later, and bring a payment back whose end was told.
 func (m *mapper) voided() payment.AttemptState {
 	created, ended := parseTime(m.s.order.CreateTime), parseTime(m.s.order.UpdateTime)
-	if ended.IsZero() {
-		ended = m.s.at
-	}
-	if !created.IsZero() && !ended.Before(created.Add(orderLife)) {
+	if ended.IsZero() || !created.IsZero() && !ended.Before(created.Add(orderLife)) {
 		return payment.AttemptExpired
 	}
 	return payment.AttemptCanceled
