@@ -116,12 +116,12 @@ func Kinds() []Kind { //nolint:funlen // a table
 		{
 			"provider_outage", Critical, "A provider does not answer",
 			"Every call to this account fails, or every one that opens a checkout. Customers can't pay through it; what was begun is settled when it is back.",
-			"Look at the provider's status page. Nothing needs to be repeated by hand.", "a call works again",
+			"Look at the provider's status page. Nothing needs to be repeated by hand.", "such a call works again",
 		},
 		{
 			"credentials_refused", Critical, "A provider refuses our credentials",
 			"It answers, and does not accept the key of this account: revoked, replaced, or without a right that is needed.",
-			"Make a new key in the provider's dashboard, and configure it.", "a call works again",
+			"Make a new key in the provider's dashboard, and configure it.", "such a call works again",
 		},
 		{"secret_expiring", Warning, "A credential runs out soon", "After the configured date the provider may refuse it.", "Make a new one, configure it, and set its new date.", "the configuration has a later date"},
 	}

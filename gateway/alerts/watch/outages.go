@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/alerts"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
 // opOpen is the provider call that opens a checkout, by which customers begin to pay.
@@ -71,49 +72,62 @@ func (w *Watch) heard(key, class string, now time.Time) {
 }
 
 // outage: every call has failed for minutes, or every one that opens a checkout. The
-// first good call of this process also ends what an earlier one raised.
+// first good call of this process also ends what an earlier one raised: of the latter a
+// checkout that was opened, which no read stands for. So each is an alert of its own.
 func (w *Watch) outage(ctx context.Context, a Account, now time.Time) error {
-	all, known := w.state(a.Name)
-	if !known {
-		return nil
-	}
-	opening, _ := w.state(a.Name + "/" + opOpen)
-	raise := func(kind, format string, n int, since time.Time) error {
-		w.note(a.Name, false)
-		return w.set(ctx, a, kind, alerts.Critical, fmt.Sprintf(format, n, since.UTC().Format(time.RFC3339)), true, now)
-	}
-	switch {
-	case all.failing():
-		return raise("provider_outage", "All of the last %d calls failed, since %s.", all.failures, all.failingSince)
-	case all.refused >= outageCalls:
-		return raise("credentials_refused", "The provider refused our credentials in %d calls in a row, the last at %s.", all.refused, all.lastRefused)
-	case opening.failing() && now.Sub(opening.lastFailure) < openFor:
-		return raise("provider_outage", "None of the last %d checkouts could be opened, since %s. Other calls work.", opening.failures, opening.failingSince)
-	case opening.refused >= outageCalls && now.Sub(opening.lastRefused) < openFor:
-		return raise("credentials_refused", "The provider refused to open %d checkouts in a row with our credentials, the last at %s. Other calls work.",
-			opening.refused, opening.lastRefused)
-	case all.failures > 0 || all.refused > 0 || all.cleared || all.lastGood.IsZero():
-		return nil
-	}
-	if err := errors.Join(w.set(ctx, a, "provider_outage", "", "", false, now), w.set(ctx, a, "credentials_refused", "", "", false, now)); err != nil {
+	all, opening := w.state(a.Name), w.state(a.Name+"/"+opOpen)
+	failing, err := w.answers(ctx, a, "", all, "All of the last %d calls failed, since %s.",
+		"The provider refused our credentials in %d calls in a row, the last at %s.", now)
+	if failing || err != nil {
 		return err
 	}
-	w.note(a.Name, true)
-	return nil
+	if opening.failures+opening.refused > 0 && now.Sub(opening.lastFailure) >= openFor && now.Sub(opening.lastRefused) >= openFor {
+		opening = calls{lastGood: now, cleared: opening.cleared}
+	}
+	_, err = w.answers(ctx, a, opOpen, opening, "None of the last %d checkouts could be opened, since %s. Other calls work.",
+		"The provider refused to open %d checkouts in a row with our credentials, the last at %s. Other calls work.", now)
+	return err
+}
+
+// answers raises or ends the alerts about an account's calls of one kind; op is empty for
+// all of them. bad says that they fail.
+func (w *Watch) answers(ctx context.Context, a Account, op string, c calls, outage, refused string, now time.Time) (bad bool, err error) {
+	key, parts := a.Name, []string{a.Name}
+	if op != "" {
+		key, parts = a.Name+"/"+op, append(parts, op)
+	}
+	set := func(kind, message string, on bool) error {
+		return w.put(ctx, payment.DeriveID("inc", append([]string{kind}, parts...)...), a, kind, alerts.Critical, message, on, now)
+	}
+	switch {
+	case c.failing():
+		w.note(key, false)
+		return true, set("provider_outage", fmt.Sprintf(outage, c.failures, c.failingSince.UTC().Format(time.RFC3339)), true)
+	case c.refused >= outageCalls:
+		w.note(key, false)
+		return true, set("credentials_refused", fmt.Sprintf(refused, c.refused, c.lastRefused.UTC().Format(time.RFC3339)), true)
+	case c.failures > 0 || c.refused > 0 || c.cleared || c.lastGood.IsZero():
+		return false, nil
+	}
+	if err := errors.Join(set("provider_outage", "", false), set("credentials_refused", "", false)); err != nil {
+		return false, err
+	}
+	w.note(key, true)
+	return false, nil
 }
 
 // state is what is known of an account's calls, or of those of one kind.
-func (w *Watch) state(key string) (c calls, known bool) {
+func (w *Watch) state(key string) (c calls) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if found := w.calls[key]; found != nil {
-		return *found, true
+		return *found
 	}
-	return c, false
+	return c
 }
 
-func (w *Watch) note(account string, cleared bool) {
+func (w *Watch) note(key string, cleared bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.calls[account].cleared = cleared
+	w.calls[key].cleared = cleared
 }

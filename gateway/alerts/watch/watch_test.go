@@ -153,9 +153,17 @@ func TestNoCheckoutOpens(t *testing.T) {
 		w.want(map[string]string{})
 		w.pass(4*time.Minute, both(class))
 		w.want(map[string]string{kind: "open"})
-		w.pass(20*time.Minute, func() { w.w.Observe("stripe-eu", "fetch", "ok") }) // nobody tries
+		reads := func() { w.w.Observe("stripe-eu", "fetch", "ok") }
+		w.pass(20*time.Minute, reads) // nobody tries
+		w.want(map[string]string{kind: "open"})
+		w.open() // restarted, to see whether it helps
+		w.pass(20*time.Minute, reads)
 		w.want(map[string]string{kind: "open"})
 		w.pass(2*time.Minute, both("ok"))
+		w.want(map[string]string{kind: "resolved"})
+		w.pass(10*time.Minute, both(class))
+		w.want(map[string]string{kind: "open"})
+		w.pass(80*time.Minute, reads) // nobody knows any more
 		w.want(map[string]string{kind: "resolved"})
 	}
 }
