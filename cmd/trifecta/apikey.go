@@ -44,6 +44,9 @@ how the first key is made. With --server it asks a running one, with the operato
 			if (app == "") == !operator {
 				return errors.New("say who the key is for: --app NAME or --operator")
 			}
+			if operator && scopes != nil { // it would be listed with them, and may do everything
+				return errors.New("--scopes belong to keys of apps: an operator key may do everything")
+			}
 			if fault := gateway.ScopeFault(scopes); fault != "" {
 				return fmt.Errorf("--scopes: %s", fault)
 			}

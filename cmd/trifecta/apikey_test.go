@@ -79,6 +79,7 @@ func TestKeyFromAServer(t *testing.T) {
 	}
 	for says, args := range map[string][]string{
 		"--app NAME or --operator": {}, "everything": {"--app", "shop", "--scopes", "everything"}, "revoke what was made": {"--app", "lost"},
+		"may do everything": {"--operator", "--scopes", "payments:read"},
 	} {
 		if code, out, errOut := create("tk_op_x", args...); code != 1 || out != "" || !strings.Contains(errOut, says) {
 			t.Errorf("%v: exit code %d, %q, %q", args, code, out, errOut)
