@@ -49,8 +49,8 @@ test-tools: ## test the Stripe judge, which lives in a module of its own
 sim: ## simulate seeds of all modes or one, two at a time (SEEDS=1000 MODE=webhook-only, or ARGS="-seed 7 -v")
 	$(GO) run ./cmd/sim -seeds $(or $(SEEDS),200) -jobs $(or $(JOBS),2) $(if $(MODE),-mode $(MODE)) $(ARGS)
 
-crash: ## crash the process before and after every durable write of every scene, and once more in the recovery (minutes)
-	SIM_EVERY_CRASH=1 $(GO) test -count=1 -timeout 60m -parallel 2 -run 'CrashPoints' ./cmd/sim
+crash: ## crash the process before and after every durable write of every scene, and once more in the recovery; put backups of every moment back (minutes)
+	SIM_EVERY_CRASH=1 $(GO) test -count=1 -timeout 60m -parallel 2 -run 'CrashPoints|RestorePoints' ./cmd/sim
 
 planted: ## plant a catalogue of bugs into copies of the source, one by one: the named test must catch each (minutes)
 	$(GO) run ./cmd/planted -jobs 2

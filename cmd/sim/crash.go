@@ -35,6 +35,9 @@ func (s *script) wrote(p store.WritePoint, when faults.When) bool {
 	}
 	n := len(s.marks)
 	if when == faults.Before {
+		if b := s.backup; b != nil && b.at == n {
+			b.restore = s.t.engine.Snapshot()
+		}
 		s.marks = append(s.marks, mark{n, p})
 		s.under = append(s.under, mark{n, p})
 	} else {
@@ -92,7 +95,11 @@ type told struct {
 }
 
 // tell plays a scene with deaths.
-func (r *runner) tell(sc scene, mode string, deaths ...death) (out told, err error) {
+func (r *runner) tell(sc scene, mode string, deaths ...death) (told, error) {
+	return r.telling(sc, mode, &script{deaths: deaths})
+}
+
+func (r *runner) telling(sc scene, mode string, s *script) (out told, err error) {
 	p := plan{mode: mode, instances: 1, apps: 1, faulty: 30 * 24 * time.Hour, rate: map[string]float64{}, sweep: 30 * time.Minute, settle: 5 * time.Hour}
 	if sc.busy {
 		p.rate[faultInterlace] = 1
@@ -105,7 +112,7 @@ func (r *runner) tell(sc scene, mode string, deaths ...death) (out told, err err
 	if err != nil {
 		return told{}, err
 	}
-	s := &script{t: t, deaths: deaths, mortal: true}
+	s.t, s.mortal = t, s.backup == nil
 	t.check, t.shop, t.script = newChecker(t), &shop{t: t}, s
 	t.check.judge.Strangers = sc.strangers
 	defer func() {
@@ -115,8 +122,16 @@ func (r *runner) tell(sc scene, mode string, deaths ...death) (out told, err err
 		out = told{t.failed, s.marks, s.died}
 	}()
 	t.setFaults()
+	if s.backup != nil { // made of a shop that has run for a while
+		t.until(t.now.Add(4 * time.Hour))
+		s.mortal = true
+	}
 	for _, st := range sc.steps {
 		s.until(st)
+	}
+	if s.backup != nil {
+		s.mortal = false
+		s.backup.putBack(t)
 	}
 	t.heal()
 	t.drain()

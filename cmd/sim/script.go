@@ -29,6 +29,7 @@ type script struct {
 	deaths []death
 	mortal bool
 	died   int
+	backup *backup
 }
 
 // step is tried again until it says that it is done: whoever takes it comes back

@@ -71,7 +71,7 @@ type town struct {
 	stripe http.Handler
 	paypal http.Handler
 	roots  *x509.CertPool
-	engine store.Engine
+	engine *mem.Engine
 	insts  []*instance
 	healed bool
 	depth  int    // of what happens inside a call or write

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -43,6 +44,32 @@ func New(colls []store.Collection) (*Engine, error) {
 		e.colls[c.Name] = &collection{decl: c, docs: map[string]store.Doc{}, lists: map[string][]entry{}}
 	}
 	return e, nil
+}
+
+// Snapshot remembers everything as it is now. What it returns puts that back, as a restored backup does.
+func (e *Engine) Snapshot() (restore func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	was := e.copied()
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.colls = was
+		was = e.copied()
+	}
+}
+
+// copied is a copy of all collections. A document that is stored is never written to, so copies share it.
+func (e *Engine) copied() map[string]*collection {
+	out := make(map[string]*collection, len(e.colls))
+	for name, c := range e.colls {
+		lists := make(map[string][]entry, len(c.lists))
+		for of, list := range c.lists {
+			lists[of] = slices.Clone(list)
+		}
+		out[name] = &collection{decl: c.decl, docs: maps.Clone(c.docs), lists: lists}
+	}
+	return out
 }
 
 // open locks the engine and finds the collection; the caller unlocks when err is nil.

@@ -85,7 +85,7 @@ func (j *Judge) history(o *Order, p Payment, entries []Entry, told []Event) {
 			}
 		}
 	}
-	if n := len(want); n > 0 && !o.Told && want[n-1] == "expired" && n == len(have)+1 {
+	if n := len(want); n > 0 && (!o.Told || j.Restored) && want[n-1] == "expired" && n == len(have)+1 {
 		want = want[:n-1] // a creation that was never answered: its end is not told
 	}
 	if !slices.Equal(want, have) {
