@@ -190,6 +190,28 @@ func TestRequestRefundGuards(t *testing.T) {
 
 // Guards exactness: a third, a third and the rest are the whole, to the cent;
 // and an operation and its observed refund count once at every moment, also
+// Guards refunds of a payment with two captures: what was ordered of one and not seen yet
+// counts against that one, so the next goes to the other and is not refused for nothing.
+func TestRefundOfTheCaptureThatHasIt(t *testing.T) {
+	t.Parallel()
+	p := newPayment(with(manual(opened(1, "stripe")), attempts(session(1, AttemptComplete, 5000, 9)),
+		authorizations(authorized(1, "a1", 1000, 0, 9)), captures(captured(1, "c1", 600, 3), captured(1, "c2", 400, 4))))
+	p = change(t, p, 10, func(c *Payment) error { return c.RequestRefund(600, "other", command("rfd_1", 10)) })
+	p = change(t, p, 11, func(c *Payment) error { return c.RequestRefund(400, "other", command("rfd_2", 11)) })
+	if a, b := p.Operation("rfd_1").Target, p.Operation("rfd_2").Target; a != "c1" || b != "c2" {
+		t.Fatalf("refunds of %s and %s, want c1 and c2", a, b)
+	}
+	if _, err := p.Change(apiCall, at(12), func(c *Payment) error { return c.RequestRefund(1, "other", command("rfd_3", 12)) }); CodeOf(err) != CodeConflict {
+		t.Errorf("more than was captured: %v", err)
+	}
+	// The first is refused for good: its capture has the money again.
+	p = settle(t, p, "rfd_1", 13, Outcome{State: OpFailed, Code: CodeConflict}, nil)
+	p = change(t, p, 14, func(c *Payment) error { return c.RequestRefund(600, "other", command("rfd_4", 14)) })
+	if got := p.Operation("rfd_4").Target; got != "c1" {
+		t.Errorf("refund of %s, want c1", got)
+	}
+}
+
 // when the provider's metadata is missing or the answer brought no observation.
 func TestRefundThirds(t *testing.T) {
 	t.Parallel()

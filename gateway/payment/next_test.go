@@ -177,6 +177,17 @@ func TestCaptureIsNotDueTwice(t *testing.T) {
 		if unsettled(p, OpCapture) != 0 {
 			t.Errorf("%s in attempt 1, and attempt 2 is captured as well", name)
 		}
+		// What attempt 2 was read as whole says nothing of what attempt 1 took.
+		if name == "not yet whole" {
+			wantStatus(t, p, StatusProcessing)
+		}
+	}
+	held := newPayment(manual(opened(1, "paypal")))
+	held = observe(t, held, 1, 5, attempts(order(1, AttemptApproved, 5000, 5)))
+	held = settle(t, held, onlyOp(t, held, OpAuthorize).ID, 6, Outcome{State: OpDone, Ref: "AUTH1"}, nil)
+	held = observe(t, held, 1, 7, attempts(order(1, AttemptApproved, 5000, 7)))
+	if unsettled(held, OpAuthorize) != 0 {
+		t.Error("authorized again although the first authorization took effect")
 	}
 }
 
