@@ -153,7 +153,7 @@ func TestRaisedKindsAreListed(t *testing.T) {
 	t.Parallel()
 	patterns := []*regexp.Regexp{
 		regexp.MustCompile(`Kind:\s*"([a-z_]+)",\s*Severity`), regexp.MustCompile(`a\.Kind(?:, a\.Severity)?(?:, a\.Payment)? = "([a-z_]+)"`),
-		regexp.MustCompile(`w\.set\(ctx, a, "([a-z_]+)"`), regexp.MustCompile(`\tKind[A-Z][a-z]+\s+= "([a-z_]+)" //`),
+		regexp.MustCompile(`w\.set\(ctx, a, "([a-z_]+)"`), regexp.MustCompile(`\bset\("([a-z_]+)", `), regexp.MustCompile(`\tKind[A-Z][a-z]+\s+= "([a-z_]+)" //`),
 	}
 	found := map[string]bool{}
 	for _, root := range []string{"..", "../../reconcile", "../../webhooks", "../../cmd/trifecta"} {
