@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -122,9 +121,10 @@ type pair struct {
 	patience       time.Duration // of apps, before they repeat a request
 }
 
+// freeAddr is an address that stays free until the test wants it, however often.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := wiretest.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ type relay struct {
 // newRelay relays to an address until the test ends.
 func newRelay(t *testing.T, to string) *relay {
 	t.Helper()
-	r := &relay{t: t, to: to, addr: "127.0.0.1:0", changed: make(chan struct{}), open: map[net.Conn]bool{}}
+	r := &relay{t: t, to: to, addr: freeAddr(t), changed: make(chan struct{}), open: map[net.Conn]bool{}}
 	r.listen()
 	t.Cleanup(func() {
 		r.set(harm{refuse: true})

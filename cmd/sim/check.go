@@ -155,8 +155,11 @@ func (c *checker) settled() error {
 			Fee, Net            int64
 		}
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%d: %w", resp.StatusCode, err)
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the sandbox answered %d", resp.StatusCode)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
+		return err
 	}
 	for _, s := range list.Data {
 		c.judge.Settled(s.Reference, s.Currency, s.Fee, s.Net)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -390,7 +389,7 @@ func TestMigrateKilledTwice(t *testing.T) {
 func (c *clinic) goesOn(key string, shown map[string]map[string]any) {
 	t := c.t
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := wiretest.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}

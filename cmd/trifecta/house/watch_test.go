@@ -42,6 +42,22 @@ func paid(t *testing.T, s *store.Payments, id, account string, by payment.Layer,
 	}
 }
 
+// alertsAfter are the alerts after that many minutes of watching.
+func alertsAfter(t *testing.T, h *House, c *clock, minutes int) []gateway.AlertRecord {
+	t.Helper()
+	for range minutes {
+		c.now = c.now.Add(time.Minute)
+		if _, _, err := h.metrics.watch.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, _, err := store.NewAlerts(h.engine).List(t.Context(), store.AlertFilter{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
 // Promise: when webhooks die, an operator hears of it: payments that apps made are
 // found by other layers, and none came by webhook.
 func TestWebhooksThatStayAwayAreTold(t *testing.T) {
@@ -56,16 +72,7 @@ func TestWebhooksThatStayAwayAreTold(t *testing.T) {
 		}
 		paid(t, payments, fmt.Sprintf("pay_%d", i), account, payment.LayerReconcile, c.now)
 	}
-	for range 20 {
-		c.now = c.now.Add(time.Minute)
-		if _, _, err := h.metrics.watch.Step(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	found, _, err := store.NewAlerts(h.engine).List(t.Context(), store.AlertFilter{Limit: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+	found := alertsAfter(t, h, c, 20)
 	if len(found) != 1 || found[0].Kind != "webhook_silence" || found[0].Account != "stripe-eu" {
 		t.Errorf("alerts %+v, want one of webhooks that stay away", found)
 	}
@@ -172,16 +179,7 @@ func TestWorkThatWaitsIsTold(t *testing.T) {
 	if _, _, err := store.NewInbox(h.engine).Insert(t.Context(), event, []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
-	for range 31 {
-		c.now = c.now.Add(time.Minute)
-		if _, _, err := h.metrics.watch.Step(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	found, _, err := store.NewAlerts(h.engine).List(t.Context(), store.AlertFilter{Limit: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+	found := alertsAfter(t, h, c, 31)
 	var got []string
 	for _, a := range found {
 		got = append(got, a.Kind+" "+strings.Fields(a.Message)[2])

@@ -104,7 +104,7 @@ func New(o Options) (*Server, error) {
 		cursors: map[int64]*cursor{}, counts: map[string]int{},
 	}
 	for i := range o.Members {
-		m := &member{set: s, n: i, address: "127.0.0.1:0", known: "127.0.0.1:0", processID: bson.NewObjectID(), conns: map[net.Conn]bool{}}
+		m := &member{set: s, n: i, processID: bson.NewObjectID(), conns: map[net.Conn]bool{}}
 		s.members = append(s.members, m)
 		if err := m.listen(); err != nil {
 			s.Close()
@@ -226,7 +226,13 @@ func (s *Server) Violations() []string {
 }
 
 func (m *member) listen() error {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", m.address)
+	open := Listen
+	if m.address != "" {
+		open = func() (net.Listener, error) {
+			return (&net.ListenConfig{}).Listen(context.Background(), "tcp", m.address)
+		}
+	}
+	l, err := open()
 	if err != nil {
 		return fmt.Errorf("wiretest: %w", err)
 	}

@@ -83,3 +83,40 @@ func lookBugs() []bug {
 		},
 	}
 }
+
+// promiseBugs break what a caller or an operator was told.
+func promiseBugs() []bug {
+	return []bug{
+		{
+			name: "refused_operator_refund_dropped", file: "gateway/payment/owed.go", pkg: inGateway, test: "TestResolveRefundIsDone",
+			old: `busy != nil || made >= maxOperatorRefunds {`, new: `busy != nil || made >= 1 {`,
+		},
+		{
+			name: "operator_refund_ordered_in_full_again", file: "gateway/payment/owed.go", pkg: inPayment, test: "TestOperatorRefundGivesTheRest",
+			old: `Amount: Money{Minor: left, Currency: c.Amount.Currency}, Reason: "duplicate",`, new: `Amount: c.Amount, Reason: "duplicate",`,
+		},
+		{
+			name: "unanswered_creation_expires", file: "gateway/payment/payment.go", pkg: inGateway, test: "TestUnansweredCreationDoesNotExpire",
+			old: `until.After(p.ExpiresAt) {`, new: `until.Before(p.ExpiresAt) {`,
+		},
+		{
+			name: "stuck_forgotten_with_key", file: "gateway/payment/settle.go", pkg: inPayment, test: "TestStuckByAge",
+			old: `		op.Generation++
+		op.Key`, new: `		op.Generation++
+		op.TriedSince = now
+		op.Key`,
+		},
+		{
+			name: "answered_refund_ordered_again", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestAnsweredRefundIsNeverOrderedAgain",
+			old: `	return o.State == OpFailed && o.Code != CodeDeclined && !o.Answered`, new: `	return o.State == OpFailed && o.Code != CodeDeclined`,
+		},
+		{ // the same one, for the judge: it sees answers, events and the ledger only
+			name: "answered_refund_ordered_again_unseen", file: "gateway/payment/operation.go", mode: reconcileOnly, seeds: 100, says: "I5 refund",
+			old: `	return o.State == OpFailed && o.Code != CodeDeclined && !o.Answered`, new: `	return o.State == OpFailed && o.Code != CodeDeclined`,
+		},
+		{
+			name: "refund_told_while_it_may_be_repeated", file: "gateway/payment/payment.go", pkg: inGateway, test: "TestTurnedAwayRefundIsToldByItsAnswerOnly",
+			old: `return op != nil && op.Open() && !`, new: `return op != nil && op.Open() && false && !`,
+		},
+	}
+}
