@@ -121,17 +121,6 @@ type pair struct {
 	patience       time.Duration // of apps, before they repeat a request
 }
 
-// freeAddr is an address that stays free until the test wants it, however often.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := wiretest.Listen()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 // layout says how a pair is built.
 type layout struct {
 	engine string                 // of the store, unless the environment names another; "": SQLite
@@ -164,7 +153,7 @@ func (l layout) start(t *testing.T) *pair {
 		}
 		pr.store = storetest.New(t, l.engine, store.Collections(), wiretest.Options{}).URL
 	}
-	addr := freeAddr(t)
+	addr := wiretest.ReserveFor(t).Addr
 	pr.api = "http://" + addr
 	pr.control(http.MethodPost, pr.stripe+"/_sandbox/webhooks/endpoints", object{"url": pr.api + "/webhooks/stripe/stripe-eu", "secret": "whsec_0123456789abcdef0123456789"})
 	pr.control(http.MethodPost, pr.paypal+"/_sandbox/webhooks/endpoints", object{"url": pr.api + "/webhooks/paypal/paypal-eu", "webhook_id": "WH-PROCESS0123456"})

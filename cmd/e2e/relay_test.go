@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/trifecta-pay/trifecta/store/mongo/wiretest"
 )
 
 // harm is what a relay does to what passes. The zero harm is none.
@@ -42,7 +44,7 @@ type relay struct {
 // newRelay relays to an address until the test ends.
 func newRelay(t *testing.T, to string) *relay {
 	t.Helper()
-	r := &relay{t: t, to: to, addr: freeAddr(t), changed: make(chan struct{}), open: map[net.Conn]bool{}}
+	r := &relay{t: t, to: to, addr: wiretest.ReserveFor(t).Addr, changed: make(chan struct{}), open: map[net.Conn]bool{}}
 	r.listen()
 	t.Cleanup(func() {
 		r.set(harm{refuse: true})
@@ -83,7 +85,7 @@ func (r *relay) listen() {
 		r.t.Fatal(err)
 	}
 	r.mu.Lock()
-	r.listener, r.addr = l, l.Addr().String()
+	r.listener = l
 	r.mu.Unlock()
 	r.wg.Go(func() {
 		for {
@@ -91,13 +93,13 @@ func (r *relay) listen() {
 			if err != nil {
 				return // closed
 			}
-			r.wg.Go(func() { r.pass(c) })
+			r.wg.Go(func() { r.pass(c, l) })
 		}
 	})
 }
 
-// pass relays one connection until either side ends it or it is cut.
-func (r *relay) pass(client net.Conn) {
+// pass relays one connection until either side ends it or it is cut: also if that was before it got here.
+func (r *relay) pass(client net.Conn, came net.Listener) {
 	defer func() { _ = client.Close() }()
 	server, err := net.DialTimeout("tcp", r.to, 5*time.Second)
 	if err != nil {
@@ -110,7 +112,7 @@ func (r *relay) pass(client net.Conn) {
 	}
 	defer cut()
 	r.mu.Lock()
-	refused := r.harm.refuse
+	refused := r.harm.refuse || r.listener != came
 	r.open[client], r.open[server] = true, true
 	r.mu.Unlock()
 	defer func() {

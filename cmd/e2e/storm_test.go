@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trifecta-pay/trifecta/store/mongo/wiretest"
 	"github.com/trifecta-pay/trifecta/store/storetest"
 )
 
@@ -164,7 +165,7 @@ func (pr *pair) replica() *pair {
 	if err != nil {
 		pr.t.Fatal(err)
 	}
-	addr := freeAddr(pr.t)
+	addr := wiretest.ReserveFor(pr.t).Addr
 	was := strings.TrimPrefix(pr.api, "http://")
 	other := *pr
 	other.api = "http://" + addr

@@ -40,11 +40,21 @@ type clinic struct {
 	meddle func(w http.ResponseWriter, r *http.Request) bool
 }
 
+// unstarted is a server to start. Once it is closed, nobody answers at its address.
+func unstarted(t *testing.T, h http.Handler) *httptest.Server {
+	t.Helper()
+	l, err := wiretest.ReserveFor(t).Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &httptest.Server{Listener: l, Config: &http.Server{Handler: h}}
+}
+
 func newClinic(t *testing.T) *clinic {
 	t.Helper()
 	c := &clinic{t: t, dir: t.TempDir()}
 	c.world = sandbox.NewWorld(sandbox.Options{Wall: time.Now, Seed: 1, Client: http.DefaultClient})
-	c.stripe = httptest.NewUnstartedServer(nil)
+	c.stripe = unstarted(t, nil)
 	api := stripeapi.New(c.world, stripeapi.Options{BaseURL: "http://" + c.stripe.Listener.Addr().String()})
 	c.stripe.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c.meddle == nil || !c.meddle(w, r) {
@@ -65,7 +75,8 @@ func newClinic(t *testing.T) *clinic {
 		t.Fatal(err)
 	}
 	c.paypal.Config.Handler = handler
-	c.public = httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	c.public = unstarted(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	c.public.Start()
 	c.stripe.Start()
 	c.paypal.Start()
 	t.Cleanup(func() { c.stripe.Close(); c.paypal.Close(); c.public.Close() })

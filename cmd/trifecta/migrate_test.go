@@ -326,12 +326,16 @@ func TestMigrateKilledTwice(t *testing.T) {
 	c.change("sqlite:"+old, url)
 	args := []string{"migrate", "--from", "sqlite:" + old, "--config", c.file}
 
+	// So that no kill comes too late, however slow this test is: the set leaves everything unanswered after half of
+	// the pages, and later what the comparison reads.
+	set.Inject(wiretest.Fault{Command: "update", Collection: "payments", Skip: payments / 200 / 2, Times: -1, Delay: time.Hour})
 	first := spawn(t, args...)
 	until(t, "a part of the payments was copied", first, func() bool {
 		n, err := fresh.Count(t.Context(), "payments")
 		return err == nil && n >= int64(payments/5)
 	})
 	first.kill(t)
+	set.Heal()
 	if n, err := fresh.Count(t.Context(), "payments"); err != nil || n >= int64(payments) {
 		t.Fatalf("the first kill came too late: %d payments, %v", n, err)
 	}
@@ -339,12 +343,14 @@ func TestMigrateKilledTwice(t *testing.T) {
 		t.Errorf("a server started on half a shop: exit code %d, %s", code, errOut)
 	}
 
+	set.Inject(wiretest.Fault{Command: "find", Collection: "payments", Times: -1, Delay: time.Hour})
 	second := spawn(t, args...)
 	until(t, "comparing", second, func() bool {
 		m, found, err := store.NewMigrations(fresh).Get(t.Context())
 		return err == nil && found && m.State == store.MigrationVerifying
 	})
 	second.kill(t)
+	set.Heal()
 	if err := store.CheckMigrated(t.Context(), fresh); !errors.Is(err, store.ErrMigrating) {
 		t.Fatalf("the second kill came too late: %v", err)
 	}
@@ -389,12 +395,7 @@ func TestMigrateKilledTwice(t *testing.T) {
 func (c *clinic) goesOn(key string, shown map[string]map[string]any) {
 	t := c.t
 	t.Helper()
-	l, err := wiretest.Listen()
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
+	addr := wiretest.ReserveFor(t).Addr
 	c.change(c.public.URL, "http://"+addr)
 	c.text += fmt.Sprintf("http: {addr: %q, internal_addr: \"127.0.0.1:0\"}\n", addr)
 	c.write()

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -118,7 +117,7 @@ func TestDriftAndConflicts(t *testing.T) {
 		}
 	}
 	// Even if the index appears between looking and making.
-	ctx, end, err := e.enter(t.Context(), time.Second)
+	ctx, end, err := e.enter(t.Context(), e.timeout)
 	if err != nil {
 		t.Fatal(err)
 	}

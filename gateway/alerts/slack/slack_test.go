@@ -19,7 +19,7 @@ func serve(t *testing.T, h http.HandlerFunc) *slack.Channel {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	client, err := egress.New(egress.Options{AllowPrivate: true, Timeout: 2 * time.Second})
+	client, err := egress.New(egress.Options{AllowPrivate: true, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func serve(t *testing.T, secret string, h http.HandlerFunc) *webhook.Channel {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	client, err := egress.New(egress.Options{AllowPrivate: true, Timeout: 2 * time.Second})
+	client, err := egress.New(egress.Options{AllowPrivate: true, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

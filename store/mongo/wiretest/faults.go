@@ -39,7 +39,7 @@ type Fault struct {
 	// Every, if above 1, meets only each so many-th of the commands that fit.
 	Every int
 
-	// Delay comes first.
+	// Delay comes first; it ends with the set.
 	Delay time.Duration
 	// Effect: the command is carried out.
 	Effect bool
@@ -139,7 +139,12 @@ func (m *member) answer(msg message) ([]byte, error) {
 	}
 	if f.Delay > 0 { // others go on meanwhile
 		s.mu.Unlock()
-		time.Sleep(f.Delay) //nolint:forbidigo // a slow server is slow in real time
+		slow := time.NewTimer(f.Delay) // a slow server is slow in real time
+		select {
+		case <-slow.C:
+		case <-s.ended:
+			slow.Stop()
+		}
 		s.mu.Lock()
 	}
 	defer s.mu.Unlock()

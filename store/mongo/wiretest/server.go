@@ -7,7 +7,6 @@ package wiretest
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -57,6 +56,7 @@ type Server struct {
 	counts     map[string]int
 	violations []string
 	closed     bool
+	ended      chan struct{} // closed with it
 	wg         sync.WaitGroup
 }
 
@@ -64,7 +64,7 @@ type Server struct {
 type member struct {
 	set       *Server
 	n         int
-	address   string
+	port      *Port
 	known     string // guarded by set.mu: the address by which clients know it
 	processID bson.ObjectID
 	listener  net.Listener
@@ -100,11 +100,16 @@ func New(o Options) (*Server, error) {
 		o.LongestCommand = 10 * time.Second
 	}
 	s := &Server{
-		o: o, changed: make(chan struct{}), term: 1, dbs: map[string]map[string]*collection{}, records: map[string]record{},
+		o: o, changed: make(chan struct{}), ended: make(chan struct{}), term: 1, dbs: map[string]map[string]*collection{}, records: map[string]record{},
 		cursors: map[int64]*cursor{}, counts: map[string]int{},
 	}
 	for i := range o.Members {
-		m := &member{set: s, n: i, processID: bson.NewObjectID(), conns: map[net.Conn]bool{}}
+		port, err := Reserve()
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		m := &member{set: s, n: i, port: port, known: port.Addr, processID: bson.NewObjectID(), conns: map[net.Conn]bool{}}
 		s.members = append(s.members, m)
 		if err := m.listen(); err != nil {
 			s.Close()
@@ -132,7 +137,7 @@ func (s *Server) Relay(front func(member string) string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.members {
-		m.known = front(m.address)
+		m.known = front(m.port.Addr)
 	}
 	s.announce()
 }
@@ -140,11 +145,15 @@ func (s *Server) Relay(front func(member string) string) {
 // Close ends all connections. It may be called twice.
 func (s *Server) Close() {
 	s.mu.Lock()
+	if !s.closed {
+		close(s.ended)
+	}
 	s.closed = true
 	s.announce()
 	s.mu.Unlock()
 	for _, m := range s.members {
 		m.stop()
+		_ = m.port.Close() // nobody reads it
 	}
 	s.wg.Wait()
 }
@@ -226,21 +235,12 @@ func (s *Server) Violations() []string {
 }
 
 func (m *member) listen() error {
-	open := Listen
-	if m.address != "" {
-		open = func() (net.Listener, error) {
-			return (&net.ListenConfig{}).Listen(context.Background(), "tcp", m.address)
-		}
-	}
-	l, err := open()
+	l, err := m.port.Listen()
 	if err != nil {
-		return fmt.Errorf("wiretest: %w", err)
+		return err
 	}
 	m.set.mu.Lock()
-	if m.known == m.address {
-		m.known = l.Addr().String()
-	}
-	m.address, m.listener, m.down = l.Addr().String(), l, false
+	m.listener, m.down = l, false
 	m.set.mu.Unlock()
 	m.set.wg.Go(func() {
 		for {
