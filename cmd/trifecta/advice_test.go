@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,6 +25,15 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 	free := newClinic(t)
 	free.change("webhook_secrets: []", "webhook_secrets: [whsec_0123456789abcdef0123456789]")
 	free.change("webhook_ids: []", "webhook_ids: [WH-0123456789]")
+	bare := newClinic(t)
+	bare.change("webhook_secrets: []", "webhook_secrets: [whsec_0123456789abcdef0123456789]")
+	bare.change("webhook_ids: []", "webhook_ids: [WH-0123456789]")
+	strange := newClinic(t)
+	strange.change("webhook_secrets: []", "webhook_secrets: [whsec_0123456789abcdef0123456789]")
+	strange.change("webhook_ids: []", "webhook_ids: [WH-0123456789]")
+	if err := os.WriteFile(filepath.Join(strange.dir, "shop.db"), []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	away := newClinic(t)
 	away.stripe.Close()
 	key := []string{operatorKeyVariable + "=tk_op_x"}
@@ -35,13 +46,25 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		"a misspelt flag":       {nil, []string{"serve", "--confg", "x"}, []string{"trifecta serve --help"}},
 		"a store in use, asked": {nil, []string{"apikey", "list", "--config", taken.file}, []string{"in use", "--server URL"}},
 		"a store in use":        {nil, []string{"serve", "--config", taken.file}, []string{"in use", "Stop that process"}},
+		"no file":               {nil, []string{"serve", "--config", bare.file}, []string{"there is no file", "shop.db", "mounted", "migrate"}},
+		"no file to look into":  {nil, []string{"apikey", "list", "--config", bare.file}, []string{"there is no file", "shop.db"}},
+		"no file to erase in":   {nil, []string{"erase", "customer", "--config", bare.file, "--app", "shop", "--ref", "c", "--reason", "r"}, []string{"there is no file"}},
+		"not a database":        {nil, []string{"serve", "--config", strange.file}, []string{"not a database", "who may read and write"}},
+		"a misspelt command":    {nil, []string{"apikey", "revok", "tk_test_x"}, []string{`unknown command "revok"`, "trifecta apikey --help"}},
 		"no operator key":       {nil, []string{"settings", "get"}, []string{"apikey create --operator"}},
 		"nobody there":          {key, []string{"settings", "get", "--server", away.stripe.URL}, []string{"is the server running", "--server URL"}},
 		"a provider away":       {nil, []string{"webhooks", "register", "--config", away.file}, []string{"can't be reached", "firewall"}},
 	} {
 		t.Run(name, func(t *testing.T) { failsSaying(t, c.environ, c.args, c.says) })
 	}
-	// One after the other: both open the store.
+	if _, err := os.Stat(filepath.Join(bare.dir, "shop.db")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a command that needs a record made an empty one: %v", err)
+	}
+	if code, out, errOut := bare.run("apikey"); code != 0 || !strings.Contains(out, "revoke") {
+		t.Errorf("a command that holds others does not show them: %d %s %s", code, out, errOut)
+	}
+	// One after the other: they open the store.
+	free.must("migrate", "--config", free.file)
 	failsSaying(t, nil, []string{"apikey", "create", "--config", free.file, "--app", "shpo"}, []string{`no app is called "shpo"`, "shop"})
 	failsSaying(t, nil, []string{"apikey", "revoke", "--config", free.file, "tk_test_none"}, []string{"apikey list"})
 }

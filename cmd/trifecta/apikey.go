@@ -107,10 +107,14 @@ func appNames(cfg config.Config) []string {
 }
 
 func (p program) makeKey(ctx context.Context, cfg config.Config, app string, operator bool, scopes []string) (key string, err error) {
+	isNew := house.Absent(cfg.Store)
 	h, err := house.Build(ctx, house.Options{Config: cfg, Clock: time.Now, Wall: time.Now, Logger: p.logger(false, slog.LevelWarn)})
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
+	if isNew {
+		_, _ = fmt.Fprintf(p.err, "there was no file %s: a new one was made\n", house.StoreName(cfg.Store))
+	}
 	return h.Service.NewKey(ctx, app, operator, scopes)
 }

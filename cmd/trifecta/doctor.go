@@ -88,7 +88,7 @@ func (p program) examine(ctx context.Context, file string) (report doctor.Report
 	}
 	o.Accounts, o.AccountsErr = house.Accounts(house.Options{Config: o.Config, Clock: o.Clock, Wall: time.Now, Logger: log}) //nolint:contextcheck // making adapters calls nobody
 	o.Progress("store.open")
-	if o.Absent = absent(o.Config.Store); !o.Absent {
+	if o.Absent = house.Absent(o.Config.Store); !o.Absent {
 		o.Engine, o.StoreErr = house.OpenStore(ctx, o.Config.Store, false)
 	}
 	if house.InUse(o.StoreErr) {

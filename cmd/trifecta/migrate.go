@@ -83,7 +83,7 @@ func (p program) runMigrate(ctx context.Context, o migrateOptions) error {
 
 // prepareStore creates what the store lacks.
 func (p program) prepareStore(ctx context.Context, address config.Secret, dryRun bool) (err error) {
-	if dryRun && absent(address) {
+	if dryRun && house.Absent(address) {
 		_, err := fmt.Fprintf(p.out, "%s would be created\n", house.StoreName(address))
 		return err
 	}
@@ -144,16 +144,6 @@ func (p program) openPatiently(ctx context.Context, address config.Secret, readO
 	}
 }
 
-// absent says whether the store is an SQLite file that isn't there.
-func absent(address config.Secret) bool {
-	scheme, path := config.Config{Store: address}.StoreURL()
-	if scheme != "sqlite" {
-		return false
-	}
-	_, err := os.Stat(path.Reveal())
-	return errors.Is(err, os.ErrNotExist)
-}
-
 // copyStore moves a shop.
 func (p program) copyStore(ctx context.Context, from, to config.Secret, dryRun bool) (err error) {
 	source, err := p.openPatiently(ctx, from, true)
@@ -166,7 +156,7 @@ func (p program) copyStore(ctx context.Context, from, to config.Secret, dryRun b
 		Source: source, SourceName: house.StoreName(from), Owner: owner(), Clock: time.Now, Collections: store.Collections(),
 		Ephemeral: []string{store.ReplicaCollection().Name}, SourceExclusive: scheme == "sqlite", Alive: alive,
 	}
-	if !dryRun || !absent(to) {
+	if !dryRun || !house.Absent(to) {
 		target, err := p.openPatiently(ctx, to, dryRun)
 		if err != nil {
 			return fmt.Errorf("the store to copy into: %w", err)

@@ -37,12 +37,26 @@ func (p program) withHouse(ctx context.Context, file string, fn func(*house.Hous
 	if err != nil {
 		return fmt.Errorf("the configuration is refused:\n%w", err)
 	}
+	if err := mustExist(cfg); err != nil {
+		return err
+	}
 	h, err := house.Build(ctx, house.Options{Config: cfg, Clock: time.Now, Wall: time.Now, Logger: p.logger(true, slog.LevelWarn)})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
 	return fn(h)
+}
+
+// mustExist refuses an SQLite file that isn't there. Made in passing, because a disk is not mounted, a path is misspelt or
+// the command was started in another directory, an empty one would pass for the shop's record: a server would acknowledge
+// webhooks into it, an erasure would prove that a customer is gone, a sweep would find orphans only.
+func mustExist(cfg config.Config) error {
+	if !house.Absent(cfg.Store) {
+		return nil
+	}
+	return fmt.Errorf("there is no file %s. If this shop is new, trifecta migrate --config FILE makes it, and so does trifecta apikey create. "+
+		"Otherwise see whether its disk is mounted, and where the path starts: a relative one does at the directory of the command", house.StoreName(cfg.Store))
 }
 
 func (p program) reconcile() *cobra.Command {

@@ -55,6 +55,8 @@ func advice(cmd *cobra.Command, err error) string {
 		return "Stop that process first, or let it do this: --server URL in place of --config FILE."
 	case house.InUse(err):
 		return "Stop that process first. Only one may have an SQLite file; MongoDB is for several."
+	case errors.Is(err, store.ErrUnavailable) && house.OnFile(err):
+		return "Check what the configuration says under store: the path, who may read and write there, the space on the disk, and that it is a file of Trifecta's."
 	case errors.Is(err, store.ErrUnavailable):
 		return "Check what the configuration says under store: its address, the network, the credentials, and that the database is up and has a primary."
 	case strings.HasPrefix(err.Error(), "accepts "): // cobra's words for a wrong number of arguments
@@ -87,7 +89,21 @@ Start here:
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(p.demo(), p.serve(), p.sandbox(), p.apikey(), p.reconcile(), p.webhooks(), p.alerts(), p.migrate(), p.doctor(), p.settings(), p.erase(), p.encryption(), p.version())
+	for _, group := range root.Commands() {
+		if group.HasSubCommands() {
+			group.DisableFlagsInUseLine, group.Args, group.RunE = true, cobra.ArbitraryArgs, onlyHolds
+		}
+	}
 	return root
+}
+
+// onlyHolds is what a command does that only holds others. Without it cobra prints the help and succeeds when it does not
+// know the word after it, so that a script with "apikey revok" believes that the key has ended.
+func onlyHolds(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	return fmt.Errorf("unknown command %q for %q; see %s --help", args[0], cmd.CommandPath(), cmd.CommandPath())
 }
 
 func (p program) version() *cobra.Command {

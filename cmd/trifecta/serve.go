@@ -43,6 +43,9 @@ safe too: what was begun is finished at the next start, or by another process.`,
 
 func (p program) runServe(ctx context.Context, cfg config.Config) (err error) {
 	easeCollector(p.environ)
+	if err := mustExist(cfg); err != nil {
+		return err
+	}
 	log := p.logger(false, slog.LevelInfo)
 	clock, follow, err := clockOf(ctx, cfg, log)
 	if err != nil {

@@ -43,6 +43,9 @@ const (
 // ErrInUse says that another process has the file; it comes with store.ErrUnavailable.
 var ErrInUse = errors.New("in use by another process")
 
+// ErrFile is in every error of Open: it is about a file, its directory or its disk, and not about a database elsewhere.
+var ErrFile = errors.New("sqlite store")
+
 // Options says what to open.
 type Options struct {
 	// Path of the database file, or of a directory (existing, or written with a slash at the end) that holds
@@ -68,16 +71,16 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	}
 	path, err := resolve(o.Path, o.ReadOnly)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite store %q: %w", o.Path, err)
+		return nil, fmt.Errorf("%w %q: %w", ErrFile, o.Path, err)
 	}
 	held, err := lock(path + lockSuffix)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite store: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrFile, err)
 	}
 	e := &Engine{lock: held, tables: map[string]*table{}, written: newWritten(), queue: make(chan *write, writeQueue), done: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("sqlite store %s: %w", path, err), e.closeFiles())
+			err = errors.Join(fmt.Errorf("%w %s: %w", ErrFile, path, err), e.closeFiles())
 		}
 	}()
 	if !o.ReadOnly {
@@ -104,10 +107,7 @@ func resolve(path string, mustExist bool) (string, error) {
 	if path == "" {
 		return "", fmt.Errorf("%w: empty path", store.ErrInvalid)
 	}
-	if info, err := os.Stat(path); strings.HasSuffix(path, "/") || err == nil && info.IsDir() {
-		path = filepath.Join(path, defaultFile)
-	}
-	path, err := filepath.Abs(path)
+	path, err := filepath.Abs(inDirectory(path))
 	if err != nil {
 		return "", fmt.Errorf("absolute path: %w", err)
 	}
@@ -124,6 +124,20 @@ func resolve(path string, mustExist bool) (string, error) {
 		return "", fmt.Errorf("directory: %w", err)
 	}
 	return filepath.Join(dir, filepath.Base(path)), nil
+}
+
+// inDirectory adds the file's name to a path that names a directory.
+func inDirectory(path string) string {
+	if info, err := os.Stat(path); strings.HasSuffix(path, "/") || err == nil && info.IsDir() {
+		return filepath.Join(path, defaultFile)
+	}
+	return path
+}
+
+// Absent says that there certainly is no file at Options.Path, so that Open would make a new and empty one.
+func Absent(path string) bool {
+	_, err := os.Stat(inDirectory(strings.TrimPrefix(path, "sqlite:")))
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // ownerOnly creates the file before SQLite does, because it holds customers' data; SQLite gives its side files the

@@ -18,7 +18,10 @@ func (c *checkup) store(ctx context.Context) {
 		c.add(groupStore, "store.open", name, OK, "a running process has it, so it was not looked into", "")
 		return
 	case c.Absent:
-		c.add(groupStore, "store.open", name, Warn, "there is no such file yet", "If this shop is new, trifecta apikey create makes it; otherwise check the path")
+		c.add(groupStore, "store.open", name, Fail, "there is no such file, and serve makes none", "If this shop is new, run trifecta migrate --config FILE; otherwise check the path, and whether its disk is mounted")
+		return
+	case c.StoreErr != nil && house.OnFile(c.StoreErr):
+		c.add(groupStore, "store.open", name, Fail, c.StoreErr.Error(), "Check the path, who may read and write there, the space on the disk, and that it is a file of Trifecta's")
 		return
 	case c.StoreErr != nil:
 		c.add(groupStore, "store.open", name, Fail, c.StoreErr.Error(), "Check the address, the network and the credentials, and that the database is up and has a primary")

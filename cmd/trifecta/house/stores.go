@@ -91,6 +91,16 @@ func IndexDrift(ctx context.Context, e store.Engine) ([]Drift, error) {
 // InUse says whether a store could not be opened because another process has it.
 func InUse(err error) bool { return errors.Is(err, sqlite.ErrInUse) }
 
+// OnFile says whether an error is about an SQLite file, and not about a database elsewhere.
+func OnFile(err error) bool { return errors.Is(err, sqlite.ErrFile) }
+
+// Absent says whether the store is an SQLite file that isn't there. Of a database
+// elsewhere it says nothing: that is false.
+func Absent(address config.Secret) bool {
+	scheme, path := config.Config{Store: address}.StoreURL()
+	return scheme == "sqlite" && sqlite.Absent(path.Reveal())
+}
+
 // Server is what the machine that keeps a store says about itself.
 type Server struct {
 	Now        time.Time // its clock; zero if it did not say
