@@ -50,7 +50,7 @@ func newStreet(t *testing.T) *street {
 	if pal, err = paypalapi.New(world, paypalapi.Options{BaseURL: paypalServer.URL, Wait: func(context.Context, time.Duration) {}}); err != nil {
 		t.Fatal(err)
 	}
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}
 	s, err := stripe.New(stripe.Options{
 		Account: stripeAcct, Mode: payment.ModeTest, SecretKey: "sk_test_reconcile", APIBase: strip.URL, HTTPClient: client,
 		WebhookSecrets: []string{"whsec_abcdefghijklmnopqrstuvwxyz012345"},
@@ -92,7 +92,7 @@ func (s *street) call(account, path string, in any, form url.Values) map[string]
 	}
 	req.Header.Set("Content-Type", kind)
 	req.Header.Set("Authorization", "Bearer sk_test_reconcile")
-	resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
+	resp, err := (&http.Client{Timeout: time.Minute}).Do(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}

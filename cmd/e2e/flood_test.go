@@ -18,18 +18,18 @@ import (
 	"github.com/trifecta-pay/trifecta/store/storetest"
 )
 
-// A flood of forged webhooks, 2,000 a second for 20 seconds, beside 20 honest
-// ones a second: no honest one is lost, the forged write nothing, and memory
+// A flood of 40,000 forged webhooks, 2,000 a second where the machine sends as many, beside
+// 20 honest ones a second: no honest one is lost, the forged write nothing, and memory
 // stays bounded. The gateway is a process of its own, so its memory is its own.
 func TestWebhookFlood(t *testing.T) {
 	pr := startPair(t, "layers: {return: true, webhook: true, reconcile: false}") // only webhooks can bring the truth
 	const seconds, forgedPerSecond, honestPerSecond = 20, 2000, 20
-	before := pr.memory()
+	before, begun := pr.memory(), time.Now()
 	var forged, refused, honest, other atomic.Int64
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64, MaxConnsPerHost: 64}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64, MaxConnsPerHost: 64}}
 	body := []byte(`{"id":"evt_forged","object":"event","type":"checkout.session.completed","data":{"object":{"id":"cs_1","object":"checkout.session"}}}`)
-	ctx, stop := context.WithTimeout(t.Context(), seconds*time.Second)
-	defer stop()
+	ctx, over := context.WithCancel(t.Context()) // a count ends it, not a time: a slow machine takes longer
+	defer over()
 	var wg sync.WaitGroup
 	work := make(chan struct{}, forgedPerSecond)
 	for range 48 {
@@ -46,17 +46,14 @@ func TestWebhookFlood(t *testing.T) {
 		})
 	}
 	wg.Go(func() { // arrivals are fixed beforehand: a slow answer does not slow the flood
+		defer over()
 		defer close(work)
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
-		for ctx.Err() == nil {
+		for range seconds * 100 {
 			<-tick.C
 			for range forgedPerSecond / 100 {
-				select {
-				case work <- struct{}{}:
-				case <-ctx.Done():
-					return
-				}
+				work <- struct{}{}
 			}
 		}
 	})
@@ -84,15 +81,15 @@ func TestWebhookFlood(t *testing.T) {
 	}
 	wg.Wait()
 	after := pr.memory()
-	t.Logf("%d forged (%d refused with 400), %d honest payments, memory %d -> %d KiB", forged.Load(), refused.Load(), honest.Load(), before, after)
-	if forged.Load() < seconds*forgedPerSecond*8/10 || other.Load() > 0 || refused.Load() != forged.Load() {
+	t.Logf("in %s %d forged (%d refused with 400), %d honest payments, memory %d -> %d KiB", time.Since(begun).Round(time.Second), forged.Load(), refused.Load(), honest.Load(), before, after)
+	if forged.Load() != seconds*forgedPerSecond || other.Load() > 0 || refused.Load() != forged.Load() {
 		t.Errorf("forged %d, refused %d, answered otherwise %d", forged.Load(), refused.Load(), other.Load())
 	}
 	if after > before+96*1024 {
 		t.Errorf("memory grew from %d to %d KiB", before, after)
 	}
 	pr.advance(60)
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(3 * time.Minute)
 	for {
 		report, err := pr.checkbooks()
 		if err == nil {

@@ -244,7 +244,7 @@ func (pr *pair) wantGoroutines(before int) {
 	const slack = 4
 	var now int
 	var stacks string
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		if now, stacks = pr.goroutines(); now <= before+slack {
 			pr.t.Logf("%d goroutines before, %d after", before, now)
 			return

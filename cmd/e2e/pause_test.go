@@ -109,7 +109,7 @@ const sweepLease = "reconcile/sweep/stripe-eu"
 // operations of the new ones included. It returns the sweep's lease.
 func (pr *pair) untilBusy(engine store.Engine, payments int) store.Lease {
 	pr.t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		held, err := store.NewLeases(engine).Get(pr.t.Context(), sweepLease)
 		if err != nil {
 			pr.t.Fatal(err)
@@ -136,7 +136,7 @@ func (pr *pair) untilBusy(engine store.Engine, payments int) store.Lease {
 // and returns its token.
 func (pr *pair) untilSwept(engine store.Engine, old int64) int64 {
 	pr.t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		l, err := store.NewLeases(engine).Get(pr.t.Context(), sweepLease)
 		if err != nil {
 			pr.t.Fatal(err)
@@ -152,7 +152,7 @@ func (pr *pair) untilSwept(engine store.Engine, old int64) int64 {
 // untilLost waits for the record of a run that ended because somebody else had the job.
 func untilLost(t *testing.T, engine store.Engine) reconcile.Run {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		runs, err := store.NewRuns(engine).InState(t.Context(), reconcile.RunLost, time.Now().Add(24*time.Hour), 1)
 		if err != nil {
 			t.Fatal(err)

@@ -21,8 +21,8 @@ func (p *process) terminate(t *testing.T) time.Duration {
 	}
 	select {
 	case <-p.done:
-	case <-time.After(15 * time.Second):
-		t.Fatalf("still running after 15 s: %s", p.logs)
+	case <-time.After(time.Minute):
+		t.Fatalf("still running after a minute: %s", p.logs)
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit code %d: %s", code, p.logs)
@@ -38,7 +38,7 @@ func (pr *pair) ready() (code int, status string, failing []string) {
 	if m == nil {
 		pr.t.Fatal("the log names no internal address")
 	}
-	resp, err := (&http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + m[1] + "/readyz")
+	resp, err := (&http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + m[1] + "/readyz")
 	if err != nil {
 		return 0, "", nil
 	}
@@ -64,11 +64,10 @@ func (pr *pair) ready() (code int, status string, failing []string) {
 // untilReady waits for the process's own word that it is ready.
 func (pr *pair) untilReady() {
 	pr.t.Helper()
-	for range 100 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if code, _, _ := pr.ready(); code == http.StatusOK {
 			return
 		}
-		time.Sleep(50 * time.Millisecond) // another process is starting
 	}
 	_, _, failing := pr.ready()
 	pr.t.Fatalf("never ready: %v", failing)
@@ -107,8 +106,20 @@ func TestStoppedUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(1500 * time.Millisecond) // customers are at it
+	until := func(code int) { // customers have got this answer
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			mu.Lock()
+			n := codes[code]
+			mu.Unlock()
+			if n > 0 {
+				return
+			}
+		}
+	}
+	until(http.StatusCreated)
+	time.Sleep(time.Second) // customers are at it
 	took := pr.serve.terminate(t)
+	until(0)
 	close(stop)
 	wg.Wait()
 	t.Logf("ended after %s; answers by status (0: nobody there): %v", took.Round(time.Millisecond), codes)
@@ -148,13 +159,17 @@ func TestStoppedWhileProviderHangs(t *testing.T) {
 		code, out := pr.ask(http.MethodPost, "/v1/payments", "k", order(1999, "usd", "provider", "stripe"))
 		answered <- answer{code, out}
 	}()
-	time.Sleep(700 * time.Millisecond) // the provider has it and is silent
+	pr.untilCalling() // the provider has it and is silent
 	stopped := make(chan time.Duration, 1)
 	go func() { stopped <- pr.serve.terminate(t) }()
-	time.Sleep(500 * time.Millisecond) // the signal has arrived
-	if code, status, failing := pr.ready(); code != http.StatusServiceUnavailable || strings.Join(failing, " ") != "running" {
+	code, status, failing := pr.ready()
+	for ; code == http.StatusOK; code, status, failing = pr.ready() {
+		time.Sleep(10 * time.Millisecond) // the signal is on its way
+	}
+	if code != http.StatusServiceUnavailable || strings.Join(failing, " ") != "running" {
 		t.Errorf("while it stops: %d %q %v", code, status, failing)
 	}
+	time.Sleep(200 * time.Millisecond) // the door is closed right after that
 	if _, err := (&http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Get(pr.api + "/healthz"); err == nil {
 		t.Error("a new connection is accepted while it stops")
 	}

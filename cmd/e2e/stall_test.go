@@ -73,7 +73,7 @@ func TestProviderStalled(t *testing.T) {
 	if longest > 25*time.Second || codes[http.StatusAccepted] == 0 {
 		t.Errorf("the longest creation took %s; %v", longest, codes)
 	}
-	if p99 > 500*time.Millisecond || len(reads) < 500 {
+	if p99 > 500*time.Millisecond || len(reads) < 100 {
 		t.Errorf("p99 of %d reads is %s", len(reads), p99)
 	}
 	if most > 2*before+customers || most == 0 {
@@ -88,7 +88,7 @@ func TestProviderStalled(t *testing.T) {
 func (pr *pair) wantNoneUnknown() {
 	pr.t.Helper()
 	var last any
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); {
 		pr.advance(60)
 		time.Sleep(250 * time.Millisecond) // the gateway follows that clock by polling
 		code, page := pr.ask(http.MethodGet, "/v1/payments?status=processing&limit=100", "", nil)

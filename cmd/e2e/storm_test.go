@@ -136,7 +136,7 @@ func (pr *pair) wantEqualBooks(ids []string, all ...*pair) {
 	t.Helper()
 	var report string
 	var err error
-	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); { // due syncs and sweeps run on the sandbox's clock
+	for end := time.Now().Add(4 * time.Minute); time.Now().Before(end); { // due syncs and sweeps run on the sandbox's clock
 		if report, err = pr.checkbooks(); err == nil {
 			break
 		}
@@ -186,7 +186,7 @@ func (pr *pair) replica() *pair {
 func (pr *pair) wantWholeFeed(payments int) {
 	pr.t.Helper()
 	succeeded, after, sequence := map[string]int{}, "", 0.0
-	for end, polls := time.Now().Add(30*time.Second), 1; time.Now().Before(end); polls++ {
+	for end, polls := time.Now().Add(3*time.Minute), 1; time.Now().Before(end); polls++ {
 		if polls%40 == 0 {
 			pr.t.Logf("the feed tells of %d payments so far, want %d", len(succeeded), payments)
 			pr.advance(60) // whoever held an event may have been stopped: its lease ends
@@ -261,7 +261,7 @@ func (pr *pair) customer(i int, p object) {
 		target = pr.pay(pr.paypal+"/_sandbox/orders/"+o+"/approve", object{})
 	}
 	if i%3 == 0 && target != "" { // this one comes back; the others close the tab
-		noFollow := &http.Client{Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		noFollow := &http.Client{Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		if resp, err := noFollow.Get(target); err == nil {
 			_ = resp.Body.Close()
 		}

@@ -102,7 +102,7 @@ func startOn(t *testing.T, engine string, layers config.Layers, edit ...func(*co
 	tn := &town{t: t, logs: &safeBuffer{}, wire: kept.Wire}
 	log := slog.New(slog.NewTextHandler(tn.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	tn.world = sandbox.NewWorld(sandbox.Options{
-		Wall: time.Now, Seed: 1, Client: &http.Client{Timeout: 10 * time.Second}, Logger: log,
+		Wall: time.Now, Seed: 1, Client: &http.Client{Timeout: time.Minute}, Logger: log,
 		AfterAdvance: func(ctx context.Context) { tn.quiesce(ctx) },
 	})
 	chain, err := paypalapi.NewChain(time.Now(), nil)
@@ -163,7 +163,7 @@ func startOn(t *testing.T, engine string, layers config.Layers, edit ...func(*co
 	}
 	tn.api.Config.Handler = apitest.Validate(t, tn.house.Public) // every request and answer against the served document
 	tn.api.Start()
-	tn.client = &http.Client{Timeout: 60 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	tn.client = &http.Client{Timeout: 5 * time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	ctx := t.Context()
 	for key, k := range map[string]gateway.Key{
 		appKey:      {App: "shop", Mode: payment.ModeTest, Scopes: gateway.AllScopes()},

@@ -218,13 +218,12 @@ type planted struct {
 }
 
 func bugs() []planted {
-	n := 0
 	return []planted{
 		{name: "200_before_store", mode: modeWebhook, within: 100, says: "I8", wiring: func() wiring {
 			return wiring{inbox: func(o *inbox.Options) { o.Store = forgetful{o.Store} }}
 		}},
 		{name: "new_key_on_every_try", long: true, mode: modeAll, within: 100, says: "I1", wiring: func() wiring {
-			return wiring{transport: freshKeys(&n, "")}
+			return wiring{transport: freshKeys("")}
 		}},
 		{name: "refund_repeated_without_key", long: true, mode: modeAll, within: 100, says: "I1", wiring: func() wiring {
 			return wiring{transport: unkeyed("/v1/refunds")}
@@ -255,7 +254,7 @@ func bugs() []planted {
 			}})}
 		}},
 		{name: "lease_of_a_moment", long: true, mode: modeThree, within: 100, says: "I1", wiring: func() wiring {
-			return wiring{service: func(o *gateway.Options) { o.Lease = time.Nanosecond }, transport: freshKeys(&n, "refund")}
+			return wiring{service: func(o *gateway.Options) { o.Lease = time.Nanosecond }, transport: freshKeys("refund")}
 		}},
 	}
 }
@@ -266,13 +265,14 @@ func narrow(o *reconcile.Options) {
 }
 
 // freshKeys gives every call of a path its own key.
-func freshKeys(n *int, path string) func(http.RoundTripper) http.RoundTripper {
+func freshKeys(path string) func(http.RoundTripper) http.RoundTripper {
+	n := 0
 	return func(next http.RoundTripper) http.RoundTripper {
 		return rewrite{next, func(r *http.Request) {
 			for _, h := range []string{"Idempotency-Key", "PayPal-Request-Id"} {
 				if r.Header.Get(h) != "" && strings.Contains(r.URL.Path, path) {
-					*n++
-					r.Header.Set(h, fmt.Sprintf("fresh-%d", *n))
+					n++
+					r.Header.Set(h, fmt.Sprintf("fresh-%d", n))
 				}
 			}
 		}}

@@ -78,7 +78,7 @@ func (l *lab) connect(t *testing.T, base string, mod ...func(*Options)) *Adapter
 	roots.AppendCertsFromPEM(chain.RootPEM())
 	o := Options{
 		Account: "paypal-test", Mode: payment.ModeTest, ClientID: "client-a", ClientSecret: canarySecret, APIBase: base,
-		HTTPClient: &http.Client{Timeout: 10 * time.Second, Transport: l.counted(&http.Transport{})}, Now: l.world.Now,
+		HTTPClient: &http.Client{Timeout: time.Minute, Transport: l.counted(&http.Transport{})}, Now: l.world.Now,
 		WebhookIDs: []string{"WHFIRST", "WHSECOND"}, WebhookRootCA: roots, BrandName: "Blue Chairs",
 		WebhookCertHosts: []string{strings.TrimPrefix(base, "http://")},
 	}

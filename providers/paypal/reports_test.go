@@ -95,7 +95,7 @@ func TestReportsRestAlone(t *testing.T) {
 	if err := search(); !errors.As(err, &e) || e.Status != http.StatusTooManyRequests || e.Class != providers.NotDone {
 		t.Fatalf("the sweep: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for range 3 {
 		if obs, err := a.Fetch(ctx, attemptOf(false)); err != nil || !obs.Narrow {

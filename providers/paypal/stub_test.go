@@ -89,7 +89,7 @@ func (s *stub) adapter(mod ...func(*Options)) *Adapter {
 	s.t.Helper()
 	o := Options{
 		Account: "paypal-test", Mode: payment.ModeTest, ClientID: "client-a", ClientSecret: canarySecret, APIBase: s.server.URL,
-		HTTPClient: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{}}, WebhookIDs: []string{"WHFIRST"},
+		HTTPClient: &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}, WebhookIDs: []string{"WHFIRST"},
 		Now: func() time.Time { return startWall },
 	}
 	for _, m := range mod {

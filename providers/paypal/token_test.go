@@ -91,7 +91,7 @@ func newOAuth(t *testing.T, inline bool) (*oauth, *Adapter, *clock) {
 	c.at.Store(startWall.UnixNano())
 	a, err := New(Options{
 		Account: "paypal-test", Mode: payment.ModeTest, ClientID: "client-a", ClientSecret: canarySecret, APIBase: server.URL, Now: c.now,
-		HTTPClient: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: crowd}, Timeout: 10 * time.Second}, Inline: inline,
+		HTTPClient: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: crowd}, Timeout: time.Minute}, Inline: inline,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ func (l *lab) connect(t *testing.T, base string) *Adapter {
 	t.Helper()
 	a, err := New(Options{
 		Account: "stripe-test", Mode: payment.ModeTest, SecretKey: testKey, APIBase: base,
-		HTTPClient:     &http.Client{Timeout: 10 * time.Second, Transport: l.counted(&http.Transport{})},
+		HTTPClient:     &http.Client{Timeout: time.Minute, Transport: l.counted(&http.Transport{})},
 		WebhookSecrets: []string{secretA, secretB}, ConnectWebhookSecrets: []string{secretConnect},
 	})
 	if err != nil {

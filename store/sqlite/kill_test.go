@@ -183,7 +183,7 @@ func TestTwoProcesses(t *testing.T) {
 	if _, err := out.ReadString('\n'); err != nil {
 		t.Fatalf("the child did not start: %v, %s", err, stderr)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err := Open(ctx, Options{Path: path, Collections: enginetest.Collections()})
 	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), fmt.Sprint("pid ", cmd.Process.Pid)) {

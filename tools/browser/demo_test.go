@@ -69,9 +69,9 @@ func startDemo(t *testing.T, args ...string) *demo {
 			if err != nil {
 				t.Errorf("the demo did not stop cleanly: %v", err)
 			}
-		case <-time.After(15 * time.Second):
+		case <-time.After(time.Minute):
 			_ = cmd.Process.Kill()
-			t.Error("the demo did not stop within 15 s of SIGTERM")
+			t.Error("the demo did not stop within a minute of SIGTERM")
 		}
 		if t.Failed() {
 			t.Log(d.log.String())
@@ -202,14 +202,14 @@ func open(t *testing.T, s screen) *person {
 	// Chromium may still be writing when it is told to go: what is left is not
 	// the test's concern.
 	t.Cleanup(func() { _ = os.RemoveAll(profile) })
-	opts = append(opts, chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile),
+	opts = append(opts, chromedp.ExecPath(path), chromedp.WSURLReadTimeout(2*time.Minute), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true), chromedp.WindowSize(int(s.width), int(s.height)))
 	alloc, stopAlloc := chromedp.NewExecAllocator(context.Background(), opts...)
 	t.Cleanup(stopAlloc)
 	ctx, stop := chromedp.NewContext(alloc)
 	t.Cleanup(stop)
-	ctx, cancel := context.WithTimeout(ctx, 25*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(cancel)
 	p := &person{t: t, ctx: ctx, script: s.script, name: strings.ReplaceAll(t.Name(), "/", "-")}
 	scheme := "light"
@@ -251,7 +251,7 @@ func (p *person) fill(selector, value string) {
 // text is what the person reads.
 func (p *person) text() string {
 	var s string
-	ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, time.Minute)
 	defer cancel()
 	_ = chromedp.Run(ctx, chromedp.Text("body", &s, chromedp.ByQuery))
 	return s

@@ -125,7 +125,7 @@ func newHouse(t *testing.T) *house {
 
 func (h *house) accounts(chain *paypalapi.Chain) *providers.Registry {
 	h.t.Helper()
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}
 	s, err := stripe.New(stripe.Options{
 		Account: "stripe-test", Mode: payment.ModeTest, SecretKey: "sk_test_e2e", APIBase: h.servers["stripe"].URL, HTTPClient: client,
 		WebhookSecrets: []string{secretNew, secretOld}, ConnectWebhookSecrets: []string{secretConnect},

@@ -43,7 +43,7 @@ func newEnv(t *testing.T, mod ...func(*paypalapi.Options)) *env {
 		t.Fatal(err)
 	}
 	srv := httptest.NewUnstartedServer(nil)
-	w := sandbox.NewWorld(sandbox.Options{Wall: func() time.Time { return start }, Seed: 7, Client: &http.Client{Timeout: 5 * time.Second}})
+	w := sandbox.NewWorld(sandbox.Options{Wall: func() time.Time { return start }, Seed: 7, Client: &http.Client{Timeout: time.Minute}})
 	opt := paypalapi.Options{BaseURL: "http://" + srv.Listener.Addr().String(), Chain: chain}
 	for _, m := range mod {
 		m(&opt)
