@@ -24,6 +24,28 @@ func read(t *testing.T, name string) string {
 	return string(b)
 }
 
+// Promise: the runbook lists every metric there is, and no page names one that there isn't.
+func TestMetricsAreListed(t *testing.T) {
+	t.Parallel()
+	exist := map[string]bool{}
+	for _, m := range regexp.MustCompile(`Name: "(trifecta_\w+)"`).FindAllStringSubmatch(read(t, "../cmd/trifecta/house/metrics.go"), -1) {
+		exist[m[1]] = true
+		if !strings.Contains(read(t, "runbook.md"), "| `"+m[1]+"` |") {
+			t.Errorf("runbook.md does not list the metric %s", m[1])
+		}
+	}
+	if len(exist) == 0 {
+		t.Fatal("no metric found")
+	}
+	for _, page := range []string{"runbook.md", "alerts.md", "risk.md", "mongodb.md", "../README.md"} {
+		for _, m := range regexp.MustCompile("`(trifecta_\\w+)`").FindAllStringSubmatch(read(t, page), -1) {
+			if !exist[m[1]] {
+				t.Errorf("%s names a metric %s, which does not exist", page, m[1])
+			}
+		}
+	}
+}
+
 // Promise: every direct dependency is explained in dependencies.md, and nothing
 // is explained there that is gone.
 func TestDependenciesAreExplained(t *testing.T) {

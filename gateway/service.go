@@ -116,6 +116,7 @@ func (s *Service) save(ctx context.Context, p *payment.Payment, src payment.Sour
 	if err != nil || next == p {
 		return next, err
 	}
+	noted := len(next.History) > len(p.History)
 	if next, err = s.finish(ctx, next, p.Version+1, now); err != nil {
 		return nil, err
 	}
@@ -125,7 +126,25 @@ func (s *Service) save(ctx context.Context, p *payment.Payment, src payment.Sour
 		}
 		return nil, storeError(err)
 	}
+	if noted {
+		s.logChange(ctx, next)
+	}
 	return s.relayCases(ctx, s.relayAlerts(ctx, next)), nil
+}
+
+// logChange writes the newest line of a payment's history into the log, so that the log of all processes, searched for a
+// payment's id, tells what became of it and which layer saw it. A reason that somebody wrote stays in the history: it may
+// speak of people.
+func (s *Service) logChange(ctx context.Context, p *payment.Payment) {
+	entry := p.History[len(p.History)-1]
+	args := []any{
+		"payment", p.ID, "was", entry.Before.Status, "status", entry.After.Status, "layer", entry.Source.Layer,
+		"by", entry.Source.Actor.Type, "by_id", entry.Source.Actor.ID, "version", p.Version,
+	}
+	if entry.Source.Layer != payment.LayerAPI {
+		args = append(args, "reason", entry.Source.Reason)
+	}
+	s.log.InfoContext(ctx, "payment changed", args...)
 }
 
 // adjust is the write that changes nothing about a payment, only our bookkeeping of

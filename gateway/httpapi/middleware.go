@@ -33,6 +33,7 @@ const (
 	ginCaller = "caller"
 	ginToken  = "token"
 	ginBody   = "body"
+	ginObject = "object" // the id of what a request made, for its line in the log
 )
 
 // requestID gives every request an id of ours; a client's own is not believed.
@@ -64,6 +65,11 @@ func (a *api) accessLog(c *gin.Context) {
 	}
 	if id := c.Param("id"); objectID(id) {
 		args = append(args, "object", id)
+	} else if made := c.GetString(ginObject); made != "" {
+		args = append(args, "object", made)
+	}
+	if status := c.Writer.Status(); strings.HasPrefix(route, "/webhooks/") && status != http.StatusNotFound && status < http.StatusInternalServerError {
+		args = append(args, "account", c.Param("account")) // it was found, so it is a configured one
 	}
 	a.log.InfoContext(c.Request.Context(), "request", args...)
 }

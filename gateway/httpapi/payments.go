@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -46,9 +47,13 @@ func (a *api) createPayment(c *gin.Context) error {
 	}
 	ans, err := a.svc.Create(c.Request.Context(), r, b.input())
 	if err != nil {
+		if e := (*payment.Error)(nil); errors.As(err, &e) {
+			c.Set(ginObject, e.PaymentID)
+		}
 		markReplay(c, ans.Replayed)
 		return err
 	}
+	c.Set(ginObject, ans.Payment.ID)
 	return a.answered(c, ans, http.StatusCreated, a.payment(ans.Payment))
 }
 
