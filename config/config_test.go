@@ -161,6 +161,7 @@ func TestRefusals(t *testing.T) {
 		{"empty webhook secret", stripeTest, "[" + whsec + "]", `[""]`, "accounts[0].webhook_secrets[0]", "empty"},
 		{"short webhook secret", stripeTest, "[" + whsec + "]", "[whsec_short]", "accounts[0].webhook_secrets[0]", "shorter than 24"},
 		{"blank webhook secret", stripeTest, "[" + whsec + "]", `["                              "]`, "accounts[0].webhook_secrets[0]", "white space"},
+		{"an endpoint's id as webhook secret", stripeTest, "[" + whsec + "]", "[we_S79cYOFB0EDmYct3vOw8qmto]", "accounts[0].webhook_secrets[0]", "whsec_"},
 		{"webhook secret twice", stripeTest, "[" + whsec + "]", "[" + whsec + ", " + whsec + "]", "accounts[0].webhook_secrets[1]", "twice"},
 		{"short connect secret", stripeTest, "", "    connect_webhook_secrets: [x]\n", "accounts[0].connect_webhook_secrets[0]", "shorter"},
 		{"unknown provider", stripeTest, "provider: stripe", "provider: adyen", "accounts[0].provider", "neither stripe nor paypal"},
@@ -437,14 +438,14 @@ func TestEnvironmentWithoutFile(t *testing.T) {
 // Promise: ${VAR} is expanded in values, and only the spelling ${.
 func TestExpansion(t *testing.T) {
 	t.Parallel()
-	got, err := load(t, strings.Replace(strings.Replace(stripeTest, "sk_test_abc123", `"sk_test_${A}$B$$"`, 1), whsec, `"$${A}`+whsec+`"`, 1), "A=one", "B=two")
+	got, err := load(t, strings.Replace(strings.Replace(stripeTest, "sk_test_abc123", `"sk_test_${A}$B$$"`, 1), whsec, `"`+whsec+`$${A}"`, 1), "A=one", "B=two")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if key := got.Accounts[0].SecretKey.Reveal(); key != "sk_test_one$B$$" {
 		t.Errorf("key %q", key)
 	}
-	if s := got.Accounts[0].WebhookSecrets[0].Reveal(); s != "${A}"+whsec {
+	if s := got.Accounts[0].WebhookSecrets[0].Reveal(); s != whsec+"${A}" {
 		t.Errorf("escaped: %q", s)
 	}
 	// A variable that replaces a value replaces its faults too.

@@ -12,7 +12,8 @@ import (
 // Choice is one way to pay, for a button.
 type Choice struct {
 	Provider string
-	Label    string
+	Label    string            // in English
+	Labels   map[string]string // in other languages, by ISO 639-1 code; where one is missing, Label is meant
 }
 
 // Choices reads a payment for its hosted page and lists the providers that can
@@ -43,7 +44,7 @@ func choices(p *payment.Payment, accounts []*providers.Account) []Choice {
 			continue
 		}
 		seen[info.Provider] = true
-		out = append(out, Choice{Provider: info.Provider, Label: info.Label})
+		out = append(out, Choice{Provider: info.Provider, Label: info.Label, Labels: info.Labels})
 	}
 	return out
 }

@@ -27,7 +27,7 @@ type Ref struct {
 // Info describes one provider account and what its adapter can do.
 type Info struct {
 	Provider string // "stripe", "paypal": also the word in the API
-	Label    string // what customers call it, for buttons
+	Label    string // what customers call it, for buttons, in English
 	Account  string // configured name
 	Mode     payment.Mode
 	// KeyLife is how long the provider remembers an idempotency key of this kind
@@ -48,6 +48,9 @@ type Info struct {
 	// MaxCheckout is the longest a checkout stays payable there; the payment
 	// itself may live longer and open another.
 	MaxCheckout time.Duration
+	// Labels is Label in other languages, by their ISO 639-1 code; a name that is the
+	// same everywhere needs none.
+	Labels map[string]string
 }
 
 // LineItem is one line of a checkout; UnitAmount in minor units.

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"encoding/base64"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -95,6 +97,34 @@ func TestPayPalAuthorizeAndCapture(t *testing.T) {
 		t.Errorf("captured: %v %v", p["status"], p["amounts"])
 	}
 	tn.wantLedger(id, "capture", 1500, 500)
+}
+
+// The buttons of the page that lets customers choose speak their language throughout.
+func TestChoiceSpeaksTheCustomersLanguage(t *testing.T) {
+	t.Parallel()
+	tn := start(t, returnOnly)
+	page := checkoutURL(t, tn.must(http.StatusCreated, http.MethodPost, "/v1/payments", "k", order(1999, "usd")))
+	for lang, button := range map[string]string{
+		"en": "Pay with Card or wallet (Stripe)", "de": "Mit Karte oder Wallet (Stripe) bezahlen", "es": "Pagar con tarjeta o",
+		"fr": "Payer avec une carte ou", "it": "Paga con carta o", "ko": "카드 또는 간편결제(Stripe)(으)로 결제",
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, page, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept-Language", lang)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err = errors.Join(err, res.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if html := string(body); res.StatusCode != http.StatusOK || !strings.Contains(html, `lang="`+lang+`"`) || !strings.Contains(html, button) {
+			t.Errorf("%s: %d, without %q:\n%s", lang, res.StatusCode, button, html)
+		}
+	}
 }
 
 // With no provider named the customer chooses on our page; going back and

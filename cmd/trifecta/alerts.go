@@ -19,13 +19,13 @@ import (
 
 func (p program) alerts() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "alerts", Short: "Try the alert channels; list alerts, acknowledge and resolve them",
+		Use: "alerts", Short: "Try the alert channels; list alerts, acknowledge, snooze and resolve them",
 		Long: `An alert is a record of one incident (docs/alerts.md lists the kinds). test needs the
 configuration only; the others ask a running server, with an operator key in
 ` + operatorKeyVariable + `.`,
 	}
 	cmd.AddCommand(p.alertsTest(), p.alertsList(), p.alertsSettle("ack", "Say that somebody looks after an alert: nothing more is sent about it"),
-		p.alertsSettle("resolve", "Say that an alert is over"))
+		p.alertsSnooze(), p.alertsSettle("resolve", "Say that an alert is over"))
 	return cmd
 }
 
@@ -97,5 +97,20 @@ func (p program) alertsSettle(verb, short string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&server, "server", "http://127.0.0.1:8080", "the server to ask")
+	return cmd
+}
+
+func (p program) alertsSnooze() *cobra.Command {
+	var server string
+	var length time.Duration
+	cmd := &cobra.Command{
+		Use: "snooze ID", Short: "Tell an alert again when a time is over, or when it becomes critical", Args: cobra.ExactArgs(1),
+		Example: "  trifecta alerts snooze inc_e4j7s3mftajbbrercf2dvawpls --for 8h",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.ask(cmd.Context(), server, http.MethodPost, "/v1/alerts/"+url.PathEscape(args[0])+"/snooze", map[string]any{"seconds": int64(length / time.Second)})
+		},
+	}
+	cmd.Flags().StringVar(&server, "server", "http://127.0.0.1:8080", "the server to ask")
+	cmd.Flags().DurationVar(&length, "for", 24*time.Hour, "how long, from 1m to 720h")
 	return cmd
 }

@@ -49,7 +49,7 @@ func newFake(name, label string, now func() time.Time) *fakeProvider {
 			Provider: name, Label: label, Account: name + "-test", Mode: payment.ModeTest,
 			KeyLife:        func(payment.OpKind) time.Duration { return 24 * time.Hour },
 			SyncSchedule:   []time.Duration{2 * time.Minute},
-			PartialCapture: name == "stripe", MaxCheckout: 25 * time.Hour,
+			PartialCapture: name == "stripe", MaxCheckout: 25 * time.Hour, Labels: map[string]string{"de": "[" + label + "]"},
 			Supports: func(m payment.Money) error {
 				if name == "paypal" && m.Currency == "jpy" {
 					return errTaken

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed" // the pages
 	"encoding/base64"
@@ -237,7 +238,7 @@ func (a *api) showPayment(c *gin.Context, status int, p *payment.Payment, choice
 	outcome := "cancel"
 	switch p.Status() {
 	case payment.StatusRequiresAction:
-		a.offer(p, words, choices, &data, merchant)
+		a.offer(p, lang, choices, &data, merchant)
 	case payment.StatusSucceeded, payment.StatusAuthorized:
 		data.Heading, data.Message, outcome = words.PaidTitle, words.Paid, "success"
 	case payment.StatusProcessing, payment.StatusConflicted:
@@ -255,7 +256,8 @@ func (a *api) showPayment(c *gin.Context, status int, p *payment.Payment, choice
 }
 
 // offer fills in the buttons of a payment that can be paid.
-func (a *api) offer(p *payment.Payment, words texts, choices []gateway.Choice, data *pageData, merchant string) {
+func (a *api) offer(p *payment.Payment, lang string, choices []gateway.Choice, data *pageData, merchant string) {
+	words := languages[lang]
 	data.Heading = fmt.Sprintf(words.PayTo, merchant)
 	if len(choices) == 0 {
 		data.Alert = words.NoWay
@@ -266,7 +268,7 @@ func (a *api) offer(p *payment.Payment, words texts, choices []gateway.Choice, d
 	}
 	data.Leaves = words.Leaves
 	for _, choice := range choices {
-		data.Buttons = append(data.Buttons, button{Provider: choice.Provider, Label: fmt.Sprintf(words.PayWith, choice.Label)})
+		data.Buttons = append(data.Buttons, button{Provider: choice.Provider, Label: fmt.Sprintf(words.PayWith, cmp.Or(choice.Labels[lang], choice.Label))})
 	}
 }
 

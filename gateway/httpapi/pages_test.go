@@ -244,7 +244,7 @@ func TestLanguages(t *testing.T) {
 	w := newWorld(t)
 	plain := w.create("k1", map[string]any{"provider": nil, "currency": "eur", "amount": 123456789})
 	for accept, words := range map[string][]string{
-		"de-AT,de;q=0.9":         {`lang="de"`, "Zahlung an shop", "1.234.567,89\u00a0€", "Mit PayPal bezahlen"},
+		"de-AT,de;q=0.9":         {`lang="de"`, "Zahlung an shop", "1.234.567,89\u00a0€", "Mit [PayPal] bezahlen"},
 		"fr":                     {`lang="fr"`, "1\u202f234\u202f567,89\u00a0€"},
 		"xx, es;q=0.3, it;q=0.7": {`lang="it"`, "Paga con PayPal"},
 		"ko-KR":                  {`lang="ko"`, "€1,234,567.89", "PayPal(으)로 결제"},

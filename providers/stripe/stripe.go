@@ -167,6 +167,15 @@ func (o Options) checkBase() error {
 // session, its charges, refunds, disputes and warnings.
 var calls = map[string]int{"fetch": 5, "find_checkout": 2, "close_checkout": 5, "capture": 6, "void": 4, "refund": 6}
 
+// labels are what customers call paying here, after the words "pay with" of their language.
+var labels = map[string]string{
+	"de": "Karte oder Wallet (Stripe)",
+	"es": "tarjeta o monedero digital (Stripe)",
+	"fr": "une carte ou un portefeuille électronique (Stripe)",
+	"it": "carta o portafoglio digitale (Stripe)",
+	"ko": "카드 또는 간편결제(Stripe)",
+}
+
 // Info describes the account.
 func (a *Adapter) Info() providers.Info {
 	return providers.Info{
@@ -183,6 +192,7 @@ func (a *Adapter) Info() providers.Info {
 		PartialCapture: false, // only accounts with multicapture can; it is not assumed
 		Supports:       supports,
 		MaxCheckout:    maxCheckout,
+		Labels:         labels,
 	}
 }
 

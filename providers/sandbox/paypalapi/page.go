@@ -32,6 +32,11 @@ type pageFunding struct {
 	Checked            bool
 }
 
+// showRoot says to somebody who opens the bare address where they are.
+func showRoot(rw http.ResponseWriter, _ *http.Request) {
+	render(rw, http.StatusOK, pageView{Title: "The PayPal sandbox", Message: "Its API is under /v1 and /v2, its control API under /_sandbox."})
+}
+
 // showPage is GET /checkoutnow?token=ORDER: the page a shop sends its customer to.
 func (s *server) showPage(rw http.ResponseWriter, r *http.Request) {
 	s.w.RunDue()

@@ -163,6 +163,7 @@ func (s *server) routes() http.Handler {
 	}
 	mux.HandleFunc("POST /v1/oauth2/token", s.issueToken)
 	mux.HandleFunc("GET /v1/notifications/certs/{name}", s.serveCert)
+	mux.HandleFunc("GET /{$}", showRoot)
 	mux.HandleFunc("GET /checkoutnow", s.showPage)
 	mux.HandleFunc("POST /checkoutnow", s.postPage)
 	s.controlRoutes(mux)
