@@ -121,9 +121,14 @@ func measure(ctx context.Context, o options, s section, began time.Time) error {
 	return t.verify(ctx)
 }
 
-// verify lets an independent program compare both books.
+// verify lets an independent program compare both books, and look for every payment that
+// was acknowledged.
 func (t *town) verify(ctx context.Context) error {
-	out, err := t.program(ctx, filepath.Join(t.o.bin, "checkbooks"), "-api", t.api, "-key", t.keys[0], "-stripe", t.stripe, "-paypal", t.paypal, "-allow-open")
+	answered := filepath.Join(t.dir, "answered")
+	if err := os.WriteFile(answered, t.answered.Bytes(), 0o600); err != nil {
+		return err
+	}
+	out, err := t.program(ctx, filepath.Join(t.o.bin, "checkbooks"), "-api", t.api, "-key", t.keys[0], "-stripe", t.stripe, "-paypal", t.paypal, "-allow-open", "-answered", answered)
 	t.progress("books: %s", lastLine(out))
 	if err != nil {
 		return fmt.Errorf("the books differ: %w\n%s", err, out)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -37,6 +38,9 @@ type town struct {
 	floorURL       string
 	client         *http.Client
 	began          time.Time
+
+	mu       sync.Mutex
+	answered bytes.Buffer // a line for each payment that the gateway acknowledged
 }
 
 func openTown(ctx context.Context, o options, dir string, began time.Time) (*town, error) {
@@ -232,7 +236,8 @@ type paid struct {
 // create asks for one payment.
 func (t *town) create(ctx context.Context, provider, name string, i int) (paid, error) {
 	var p paid
-	body := fmt.Appendf(nil, `{"amount":%d,"currency":"usd","provider":%q,"reference":"%s-%d","return_url":"http://127.0.0.1:9/thanks"}`, 1000+i%9000, provider, name, i)
+	amount := 1000 + i%9000
+	body := fmt.Appendf(nil, `{"amount":%d,"currency":"usd","provider":%q,"reference":"%s-%d","return_url":"http://127.0.0.1:9/thanks"}`, amount, provider, name, i)
 	out, code, err := t.call(ctx, http.MethodPost, t.api+"/v1/payments", t.key(i), fmt.Sprintf("%s-%d", name, i), body)
 	if err != nil {
 		return p, err
@@ -240,7 +245,13 @@ func (t *town) create(ctx context.Context, provider, name string, i int) (paid, 
 	if code != http.StatusCreated {
 		return p, fmt.Errorf("create: %d %s", code, out)
 	}
-	return p, json.Unmarshal(out, &p)
+	if err := json.Unmarshal(out, &p); err != nil || p.ID == "" {
+		return p, fmt.Errorf("create: %w: %s", err, out)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, _ = fmt.Fprintf(&t.answered, "%s %d\n", p.ID, amount) // a buffer takes everything
+	return p, nil
 }
 
 // pay is customer i at the provider, who never comes back. Each has an address, and a card or a

@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"os"
 	"sort"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,9 +26,19 @@ func main() {
 	stripe := flag.String("stripe", "http://127.0.0.1:12110", "base URL of the Stripe sandbox")
 	paypal := flag.String("paypal", "http://127.0.0.1:12120", "base URL of the PayPal sandbox")
 	open := flag.Bool("allow-open", false, "payments may still be processing")
+	plain := flag.Bool("plain", false, "nobody was charged twice or wrongly, and nobody was given money back more than once: so no payment may be held")
+	answered := flag.String("answered", "", "file with a line \"ID AMOUNT\" for each payment that was acknowledged to an app: each must be there, with that amount")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	n, differences, err := check(ctx, *api, *key, []string{*stripe, *paypal}, *open)
+	b := books{api: *api, key: *key, sandboxes: []string{*stripe, *paypal}, allowOpen: *open, plain: *plain}
+	var err error
+	if *answered != "" {
+		b.answered, err = readAnswered(*answered)
+	}
+	n, differences := 0, []string(nil)
+	if err == nil {
+		n, differences, err = b.check(ctx)
+	}
 	cancel()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "checkbooks:", err)
@@ -70,67 +82,126 @@ type movement struct {
 	Amount                            int64
 }
 
+// books says where both books are, and what is known of them besides.
+type books struct {
+	api, key         string
+	sandboxes        []string
+	allowOpen, plain bool
+	answered         map[string]int64 // amounts of the payments that were acknowledged, by id
+}
+
+// sums are what a ledger says of one payment.
+type sums struct {
+	of    map[string]int64 // by kind of movement
+	count map[string]int
+	in    map[string]bool // the currencies of its captures
+}
+
 // check reads both books and lists what differs.
-func check(ctx context.Context, api, key string, sandboxes []string, allowOpen bool) (int, []string, error) {
-	payments, err := allPayments(ctx, api, key)
+func (b books) check(ctx context.Context) (int, []string, error) {
+	payments, err := allPayments(ctx, b.api, b.key)
 	if err != nil {
 		return 0, nil, err
 	}
-	var book []movement
-	for _, sandbox := range sandboxes {
+	ledger := map[string]*sums{}
+	for _, sandbox := range b.sandboxes {
 		var page struct{ Data []movement }
 		if err := read(ctx, sandbox+"/_sandbox/ledger", "", &page); err != nil {
 			return 0, nil, err
 		}
-		book = append(book, page.Data...)
-	}
-	sums := map[string]map[string]int64{}
-	count := map[string]int{}
-	for _, m := range book {
-		if sums[m.Reference] == nil {
-			sums[m.Reference] = map[string]int64{}
-		}
-		sums[m.Reference][m.Kind] += m.Amount
-		if m.Kind == "capture" {
-			count[m.Reference]++
+		for _, m := range page.Data {
+			s := ledger[m.Reference]
+			if s == nil {
+				s = &sums{map[string]int64{}, map[string]int{}, map[string]bool{}}
+				ledger[m.Reference] = s
+			}
+			s.of[m.Kind] += m.Amount
+			s.count[m.Kind]++
+			if m.Kind == "capture" {
+				s.in[m.Currency] = true
+			}
 		}
 	}
 	var out []string
-	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
-	known := map[string]bool{}
+	known := map[string]pay{}
 	for _, p := range payments {
-		known[p.ID] = true
-		s := sums[p.ID]
-		captured, refunded := s["capture"], s["refund"]-s["refund_failed"]
-		if p.Amounts.Captured.Amount != captured {
-			say("%s: we say captured %d, the provider %d", p.ID, p.Amounts.Captured.Amount, captured)
+		if _, twice := known[p.ID]; twice {
+			out = append(out, p.ID+": is listed twice")
 		}
-		if p.Amounts.Refunded.Amount != refunded {
-			say("%s: we say refunded %d, the provider %d", p.ID, p.Amounts.Refunded.Amount, refunded)
+		known[p.ID] = p
+		s := ledger[p.ID]
+		if s == nil {
+			s = &sums{}
 		}
-		if net := captured - refunded - (s["dispute"] - s["dispute_won"]) - s["reversal"] - s["fee"]; !allowOpen && (total(p.Amounts.Fee) != s["fee"] || total(p.Amounts.Net) != net) {
-			say("%s: we say fee %v net %v, the provider %d and %d", p.ID, p.Amounts.Fee, p.Amounts.Net, s["fee"], net)
-		}
-		if count[p.ID] > 1 && p.Status != "conflicted" {
-			say("%s: charged %d times and not held", p.ID, count[p.ID])
-		}
-		if (p.Status == "succeeded") != (captured > 0) && p.Status != "conflicted" && p.Status != "authorized" {
-			say("%s: is %s, the provider captured %d", p.ID, p.Status, captured)
-		}
-		if p.Status == "processing" && !allowOpen {
-			say("%s: is still processing", p.ID)
-		}
-		if p.Amounts.RefundPending.Amount != 0 && !allowOpen {
-			say("%s: has a refund on its way", p.ID)
+		out = append(out, b.differences(p, s)...)
+	}
+	for reference, s := range ledger {
+		if _, ok := known[reference]; !ok {
+			out = append(out, fmt.Sprintf("the provider moved money for %q, which we do not know: %v", reference, s.of))
 		}
 	}
-	for reference, s := range sums {
-		if !known[reference] {
-			say("the provider moved money for %q, which we do not know: %v", reference, s)
+	for id, amount := range b.answered {
+		if p, ok := known[id]; !ok {
+			out = append(out, id+": was acknowledged and is gone")
+		} else if p.Amount != amount {
+			out = append(out, fmt.Sprintf("%s: was acknowledged for %d, is of %d", id, amount, p.Amount))
 		}
 	}
 	sort.Strings(out)
 	return len(payments), out, nil
+}
+
+// differences compares what we say of one payment with what the providers say.
+func (b books) differences(p pay, s *sums) (out []string) {
+	say := func(format string, args ...any) { out = append(out, p.ID+": "+fmt.Sprintf(format, args...)) }
+	captured, refunded := s.of["capture"], s.of["refund"]-s.of["refund_failed"]
+	taken := s.of["dispute"] - s.of["dispute_won"] + s.of["reversal"]
+	for _, c := range []struct {
+		what         string
+		ours, theirs int64
+	}{{"captured", p.Amounts.Captured.Amount, captured}, {"refunded", p.Amounts.Refunded.Amount, refunded}, {"disputed", p.Amounts.Disputed.Amount, taken}} {
+		if c.ours != c.theirs {
+			say("we say %s %d, the provider %d", c.what, c.ours, c.theirs)
+		}
+	}
+	if captured > 0 && (len(s.in) != 1 || !s.in[p.Amounts.Captured.Currency]) && p.Status != "conflicted" {
+		say("we say captured in %s, the provider took %v", p.Amounts.Captured.Currency, s.in)
+	}
+	if net := captured - refunded - taken - s.of["fee"]; !b.allowOpen && (total(p.Amounts.Fee) != s.of["fee"] || total(p.Amounts.Net) != net) {
+		say("we say fee %v net %v, the provider %d and %d", p.Amounts.Fee, p.Amounts.Net, s.of["fee"], net)
+	}
+	if s.count["capture"] > 1 && (b.plain || p.Status != "conflicted") {
+		say("charged %d times and not held", s.count["capture"])
+	}
+	if b.plain && (p.Status == "conflicted" || captured > 0 && captured != p.Amount || s.count["refund"] > 1) {
+		say("%s, took %d of %d, %d refunds", p.Status, captured, p.Amount, s.count["refund"])
+	}
+	if (p.Status == "succeeded") != (captured > 0) && p.Status != "conflicted" && p.Status != "authorized" {
+		say("is %s, the provider captured %d", p.Status, captured)
+	}
+	if p.Status == "processing" && !b.allowOpen {
+		say("is still processing")
+	}
+	if p.Amounts.RefundPending.Amount != 0 && !b.allowOpen {
+		say("has a refund on its way")
+	}
+	return out
+}
+
+// readAnswered reads what was acknowledged.
+func readAnswered(name string) (map[string]int64, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read what was answered: %w", err)
+	}
+	out := map[string]int64{}
+	for line := range strings.Lines(string(text)) {
+		id, amount, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if out[id], err = strconv.ParseInt(amount, 10, 64); err != nil || id == "" {
+			return nil, fmt.Errorf("read what was answered: %q", line)
+		}
+	}
+	return out, nil
 }
 
 // allPayments walks the list to its end.

@@ -27,7 +27,7 @@ const (
 // redundant defences hide each other's bugs.
 func catalogue() []bug {
 	var out []bug
-	for _, of := range [][]bug{moneyBugs(), captureBugs(), orderBugs(), promiseBugs(), readingBugs(), lookBugs(), feedBugs(), doorBugs(), signatureBugs(), storeBugs()} {
+	for _, of := range [][]bug{moneyBugs(), captureBugs(), orderBugs(), promiseBugs(), readingBugs(), lookBugs(), feedBugs(), doorBugs(), signatureBugs(), storeBugs(), listedBugs()} {
 		out = append(out, of...)
 	}
 	return out

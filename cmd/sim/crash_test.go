@@ -27,9 +27,35 @@ type tally struct {
 
 // book collects tallies of scenes that run side by side.
 type tallies struct {
-	mu sync.Mutex
-	of map[store.WritePoint]*tally
+	mu    sync.Mutex
+	of    map[store.WritePoint]*tally
+	first map[store.WritePoint]string // the telling that must crash at a point, sample or not
 }
+
+// firstScenes are the first tellings, scene and mode, that reach each write point.
+func firstScenes(t *testing.T) map[store.WritePoint]string {
+	t.Helper()
+	out := map[store.WritePoint]string{}
+	for _, mode := range sceneModes() {
+		for _, sc := range scenes() {
+			if sc.only != "" && sc.only != mode {
+				continue
+			}
+			base, err := runnerOf(t, wiring{}).tell(sc, mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range worth(base.marks, 12) {
+				if out[m.point] == "" {
+					out[m.point] = sc.name + " " + mode
+				}
+			}
+		}
+	}
+	return out
+}
+
+func sceneModes() []string { return []string{modeAll, modeWebhook, modeReconcile} }
 
 func (b *tallies) add(p store.WritePoint, scene string, before, after, pairs int) {
 	b.mu.Lock()
@@ -44,14 +70,15 @@ func (b *tallies) add(p store.WritePoint, scene string, before, after, pairs int
 
 // The process may die right before or right after any of its durable writes, and a
 // second time while it recovers: nothing is lost, doubled or left undone. With every
-// change a sample is played.
+// change a sample is played, in which each write point that a scene reaches is crashed
+// at, before and after.
 func TestCrashPoints(t *testing.T) {
 	t.Parallel()
 	all := os.Getenv(everyCrash) != ""
-	book := &tallies{of: map[store.WritePoint]*tally{}}
+	book := &tallies{of: map[store.WritePoint]*tally{}, first: firstScenes(t)}
 	t.Run("scenes", func(t *testing.T) {
 		for _, sc := range scenes() {
-			for _, mode := range []string{modeAll, modeWebhook, modeReconcile} {
+			for _, mode := range sceneModes() {
 				if sc.only != "" && sc.only != mode {
 					continue
 				}
@@ -66,6 +93,9 @@ func TestCrashPoints(t *testing.T) {
 		_, reached := book.of[p]
 		if why := elsewhere(p); (why == "") != reached {
 			t.Errorf("write point %s: reached by a scene: %v, yet elsewhere says %q; write a scene that reaches it, or say there which test crashes at it", p, reached, why)
+		}
+		if x := book.of[p]; x != nil && !raced && (x.before == 0 || x.after == 0) {
+			t.Errorf("write point %s: %d crashes before it and %d after: sample more", p, x.before, x.after)
 		}
 	}
 	if all || os.Getenv("TRIFECTA_WRITE_DOCS") != "" {
@@ -97,10 +127,12 @@ func crashScene(t *testing.T, sc scene, mode string, all bool, book *tallies) {
 	for _, m := range base.marks {
 		book.add(m.point, sc.name, 0, 0, 0)
 	}
-	n := len(sc.name)
+	n, done := len(sc.name), map[string]bool{}
 	for _, m := range worth(base.marks, 12) {
 		for _, when := range []faults.When{faults.Before, faults.After} {
-			if n++; !all && (n%stride != 0 || raced) {
+			at := fmt.Sprint(m.point, when)
+			own := book.first[m.point] == sc.name+" "+mode && !done[at]
+			if n++; !all && (n%stride != 0 && !own || raced) {
 				continue
 			}
 			if n := tell(death{m.n, when}); n != 1 && when == faults.Before {
@@ -108,6 +140,7 @@ func crashScene(t *testing.T, sc scene, mode string, all bool, book *tallies) {
 			} else if n == 0 {
 				continue // the write lost its race: there was nothing to acknowledge
 			}
+			done[at] = true
 			if when == faults.Before {
 				book.add(m.point, sc.name, 1, 0, 0)
 			} else {

@@ -57,6 +57,7 @@ type loop struct {
 	chance *rand.Rand // of faults and of the order of things
 	people *rand.Rand // of what actors do
 	random *rand.Rand // of tokens and ids
+	odd    *rand.Rand // of the younger faults
 	digest hash.Hash
 	lines  int
 	say    io.Writer // the trace in words; nil: nobody reads it
@@ -70,6 +71,7 @@ func newLoop(seed uint64, start time.Time, say io.Writer) *loop {
 		chance: rand.New(rand.NewPCG(seed, 0xc4a)),
 		people: rand.New(rand.NewPCG(seed, 0x9e0)),
 		random: rand.New(rand.NewPCG(seed, 0x70c)),
+		odd:    rand.New(rand.NewPCG(seed, 0x0dd5)),
 	}
 }
 

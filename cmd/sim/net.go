@@ -48,25 +48,32 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := w.away(req); err != nil {
 		return nil, err
 	}
+	if resp := w.refused(req); resp != nil {
+		return resp, nil
+	}
 	if empty := emptyList(req); empty != "" && t.plan.hidden() {
-		return &http.Response{
-			Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
-			Header: http.Header{"Date": {t.now.UTC().Format(http.TimeFormat)}, "Content-Type": {"application/json"}},
-			Body:   io.NopCloser(strings.NewReader(empty)), ContentLength: int64(len(empty)),
-		}, nil
+		return t.answer(req, http.StatusOK, empty), nil
 	}
 	t.pass(time.Duration(5+t.chance.IntN(300)) * time.Millisecond)
 	if !quiet {
 		t.meanwhile(w.i, what)
 	}
+	moved := t.world.Moved()
 	resp, err := serve(w.handler, req)
 	status := 0
 	if err == nil {
 		status = resp.StatusCode
 	}
 	t.trace("%d %s %s %s -> %d", w.i.id, w.provider, req.Method, place(req.URL.Path), status)
-	if status == http.StatusInternalServerError && req.Method == http.MethodPost {
+	switch {
+	case status == http.StatusInternalServerError && req.Method == http.MethodPost:
 		t.count("stored_500")
+	case status == http.StatusTooManyRequests:
+		t.count("status_429")
+	case err != nil && t.world.Moved() > moved:
+		t.count("cut_after_money_moved")
+	case err != nil:
+		t.count("cut")
 	}
 	t.strike(w.i, quiet)
 	if !quiet {
@@ -75,6 +82,8 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil && hits(t.chance, t.rate(faultGarbage)) {
 		t.count("garbled_answer")
 		resp = garble(resp, t.chance.IntN(3))
+	} else if err == nil {
+		t.reword(resp)
 	}
 	return resp, err
 }
@@ -123,6 +132,7 @@ func (w wire) away(req *http.Request) error {
 // strike lets the process sleep for longer than its leases, or the call take long.
 func (t *town) strike(i *instance, quiet bool) {
 	if hits(t.chance, t.rate(faultSlow)) {
+		t.count("slow_provider")
 		t.pass(within(t.chance, time.Second, 14*time.Second))
 	}
 	if !quiet && hits(t.chance, t.rate(faultAsleep)) {
@@ -180,6 +190,9 @@ type post struct{ t *town }
 // RoundTrip delivers one webhook to a living process.
 func (p post) RoundTrip(req *http.Request) (*http.Response, error) {
 	t := p.t
+	if t.plan.mode == modeReconcile {
+		t.fail("a webhook arrived where every one is lost: %s", req.URL.Path)
+	}
 	i := t.some()
 	if i == nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
@@ -199,9 +212,12 @@ func (p post) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	t.trace("%d webhook %s %s -> %d", i.id, req.URL.Path, eventKey(req, body), resp.StatusCode)
 	t.copies(req, body)
-	if resp.StatusCode == http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK:
 		t.check.acknowledged(req.URL.Path, eventKey(req, body))
 		i.stir()
+	case http.StatusBadRequest:
+		t.count("webhook_refused")
 	}
 	if hits(t.chance, t.rate(faultAnswer)) {
 		t.count("webhook_answer_lost")

@@ -48,7 +48,9 @@ const (
 	faultLate      = "late_money"     // an order that is over is captured with another tool, behind our back
 )
 
-func faultClasses() []string {
+func faultClasses() []string { return append(oldClasses(), youngClasses()...) }
+
+func oldClasses() []string {
 	return []string{
 		faultDrop, faultDuplicate, faultDelay, faultReorder, faultBefore, faultAfter, fault500, fault429, faultGarbage, faultOutage,
 		faultSlow, faultCrash, faultAck, faultConflict, faultStore, faultJump, faultAnswer, faultMoney, faultInterlace, faultAsleep, faultHidden,
@@ -92,7 +94,11 @@ type plan struct {
 	sweep     time.Duration // from one sweep to the next, while there are faults
 	patient   bool          // the customers take their time, hours
 	settle    time.Duration // how long it must stay quiet in the end
-	pays      string        // the currency that the Stripe account settles in; empty: each payment's own
+	backs     []setBack
+	logins    []outage        // when a provider refuses our credentials
+	revoked   []time.Duration // when PayPal forgets its tokens
+	secret    window          // when we don't know the webhooks' secret
+	pays      string          // the currency that the Stripe account settles in; empty: each payment's own
 }
 
 // draw makes the plan of a seed. off names classes that are switched off
@@ -127,7 +133,7 @@ func draw(seed uint64, mode string, off []string) plan {
 		faultJump: 1, faultAnswer: 0.2, faultMoney: 1, faultInterlace: 0.3, faultAsleep: 0.01, faultHidden: 1,
 		faultCopies: 0.1, faultSkew: 1, faultFailover: 1, faultSlowStore: 0.02, faultLate: 1, faultMute: 1,
 	}
-	for _, class := range faultClasses() {
+	for _, class := range oldClasses() {
 		off, share := r.Float64() < offShare, r.Float64()
 		if !off {
 			p.rate[class] = share * most[class]
@@ -159,6 +165,7 @@ func draw(seed uint64, mode string, off []string) plan {
 	p.sweep = time.Duration(15+r.IntN(100)) * time.Minute
 	p.patient = r.IntN(3) == 0
 	p.pays = []string{"", "eur"}[r.IntN(2)]
+	p.drawYoung(seed)
 	p.fit(off)
 	return p
 }
@@ -211,6 +218,7 @@ func (p *plan) fit(off []string) {
 	if !p.has(faultDelay) {
 		p.delay = 0
 	}
+	p.fitYoung()
 }
 
 // hidden says whether the lists of events stay empty all along: in half of the

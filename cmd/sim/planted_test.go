@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,6 +32,7 @@ type adapter interface {
 type bent struct {
 	adapter
 	seen    func(payment.Observation) payment.Observation
+	order   func(providers.RefundRequest) providers.RefundRequest
 	refund  func(res providers.Result, err error) (providers.Result, error)
 	capture func(res providers.Result, err error) (providers.Result, error)
 	swept   func(providers.SweepPage) providers.SweepPage
@@ -64,6 +66,9 @@ func (b bent) Capture(ctx context.Context, req providers.CaptureRequest, key str
 }
 
 func (b bent) Refund(ctx context.Context, req providers.RefundRequest, key string) (providers.Result, error) {
+	if b.order != nil {
+		req = b.order(req)
+	}
 	res, err := b.adapter.Refund(ctx, req, key)
 	if b.refund != nil {
 		return b.refund(res, err)
@@ -170,6 +175,34 @@ func (l lossy) Replace(ctx context.Context, coll string, d store.Doc, ifVersion 
 	return err
 }
 
+// restless is an engine under which the newest two events of a feed's page change their
+// places when the next one comes, where they are of two payments.
+type restless struct{ store.Engine }
+
+func (r restless) Replace(ctx context.Context, coll string, d store.Doc, ifVersion int64) error {
+	var page struct {
+		Schema int         `json:"schema"`
+		Page   outbox.Page `json:"page"`
+	}
+	if e := &page.Page.Events; strings.HasPrefix(coll, "feed") && json.Unmarshal(d.Body, &page) == nil && len(*e) > 2 {
+		a, b := &(*e)[len(*e)-2], &(*e)[len(*e)-3]
+		if a.Payment != b.Payment {
+			*a, *b = *b, *a
+			a.Sequence, b.Sequence = b.Sequence, a.Sequence
+			if body, err := json.Marshal(page); err == nil {
+				d.Body = body
+			}
+		}
+	}
+	return r.Engine.Replace(ctx, coll, d, ifVersion)
+}
+
+// oneLess is asking for another amount than was ordered.
+func oneLess(req providers.RefundRequest) providers.RefundRequest {
+	req.Amount.Minor = max(1, req.Amount.Minor-1)
+	return req
+}
+
 // twice leaves one event of each marking unmarked, so that it is fed again.
 type twice struct{ outbox.Marker }
 
@@ -245,6 +278,12 @@ func bugs() []planted {
 		}},
 		{name: "marked_only_in_part", long: true, mode: modeAll, within: 100, says: "I9", wiring: func() wiring {
 			return wiring{marker: func(m outbox.Marker) outbox.Marker { return twice{m} }}
+		}},
+		{name: "another_amount_given_back", mode: modeAll, within: 100, says: "a refund of", wiring: func() wiring {
+			return wiring{provider: bend(bent{order: oneLess})}
+		}},
+		{name: "told_events_change_their_places", long: true, mode: modeAll, within: 100, says: "while it followed its feed", wiring: func() wiring {
+			return wiring{engine: func(e store.Engine) store.Engine { return restless{e} }}
 		}},
 		// The overlap of four hours hides this one: it is tested without.
 		{name: "cursor_past_the_trusted", mode: modeReconcile, within: 100, without: wiring{reconcile: narrow}, wiring: func() wiring {

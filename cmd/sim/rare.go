@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,12 @@ func (c *checker) rare(p *payment.Payment) {
 	c.t.count("status_" + string(p.Status()))
 	if p.SettledBy != "" {
 		c.t.count("settled_by_" + string(p.SettledBy))
+	}
+	// A layer that is said to be off must not have helped: the mode would prove nothing.
+	if slices.Contains(map[string][]string{
+		modeWebhook: {"reconcile", "return"}, modeReconcile: {"webhook", "return"},
+	}[c.t.plan.mode], string(p.SettledBy)) {
+		c.t.fail("%s was settled by %s, in a world without it", p.ID, p.SettledBy)
 	}
 	for _, op := range p.Operations {
 		switch {

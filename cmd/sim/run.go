@@ -92,6 +92,7 @@ func (t *town) play() {
 			t.pass(within(t.chance, time.Second, 10*time.Minute))
 		})
 	}
+	t.planYoung()
 	t.until(t.start.Add(t.plan.faulty))
 	t.heal()
 	t.drain()

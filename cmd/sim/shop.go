@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/cmd/sim/judge"
@@ -81,14 +82,32 @@ func (s *shop) newAsk(o *order, kind string, amount int64) *ask {
 	switch kind {
 	case "capture":
 		o.Captures++
+		o.Holds = append(o.Holds, named(amount)...)
 	case "refund":
 		o.Refunds++
+		o.Parts = append(o.Parts, named(amount)...)
 	}
 	if s.t.people.IntN(5) == 0 {
 		a.limit = 1 + s.t.people.IntN(4)
 	}
 	o.asks = append(o.asks, a)
 	return a
+}
+
+// named is an amount that a request names; 0 is all that is left.
+func named(amount int64) []int64 {
+	if amount == 0 {
+		return nil
+	}
+	return []int64{amount}
+}
+
+// without takes one of an amount away.
+func without(amounts []int64, amount int64) []int64 {
+	if i := slices.Index(amounts, amount); i >= 0 {
+		return slices.Delete(amounts, i, i+1)
+	}
+	return amounts
 }
 
 // send makes one try at a request, and plans the next while the answer leaves
@@ -152,8 +171,10 @@ func (s *shop) send(o *order, a *ask) {
 		switch a.kind {
 		case "capture":
 			o.Captures--
+			o.Holds = without(o.Holds, a.amount)
 		case "refund":
 			o.Refunds--
+			o.Parts = without(o.Parts, a.amount)
 			if ans.Refund != "" {
 				o.Refused = append(o.Refused, ans.Refund)
 			}
@@ -227,6 +248,7 @@ func (s *shop) look(o *order) {
 	}
 	o.seen = p.Status()
 	t.check.observed(o, p)
+	t.check.follow(o.App)
 	if s.waiting(o) {
 		return
 	}

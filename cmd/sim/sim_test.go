@@ -163,6 +163,30 @@ func TestSwarm(t *testing.T) {
 	}
 }
 
+// A run over enough seeds fails for what never happened in it: counters that nothing
+// can count, or that are named in vain, would stand for proof.
+func TestWhatNeverHappenedFails(t *testing.T) {
+	t.Parallel()
+	all := map[string]int{}
+	for _, name := range sometimes() {
+		all[name]++
+	}
+	if len(all) != len(sometimes()) || len(unseen(all)) > 0 {
+		t.Errorf("%d names of %d things; unseen %v", len(all), len(sometimes()), unseen(all))
+	}
+	for _, name := range sometimes() {
+		delete(all, name)
+		if got := unseen(all); len(got) != 1 || got[0] != name {
+			t.Errorf("without %s: %v", name, got)
+		}
+		all[name]++
+	}
+	if verdict(command{seeds: enough}, map[string]int{}, io.Discard) == 0 || verdict(command{seeds: enough}, all, io.Discard) != 0 ||
+		verdict(command{seeds: enough - 1}, map[string]int{}, io.Discard) != 0 {
+		t.Error("a run in which nothing happened passes, or one in which all did does not")
+	}
+}
+
 // The command refuses what it does not know, and says how to see a seed again.
 func TestCommand(t *testing.T) {
 	t.Parallel()

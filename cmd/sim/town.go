@@ -273,6 +273,7 @@ func (i *instance) reconciler(e store.Engine, registry *providers.Registry, paym
 // accounts makes the adapters over transports in memory.
 func (i *instance) accounts() (*providers.Registry, error) {
 	t := i.t
+	stripeHooks, paypalHooks := t.hooks()
 	client := func(name string, h http.Handler) *http.Client {
 		var rt http.RoundTripper = wire{i: i, gen: i.gen, provider: name, handler: h}
 		if t.wiring.transport != nil {
@@ -282,14 +283,14 @@ func (i *instance) accounts() (*providers.Registry, error) {
 	}
 	s, err := stripe.New(stripe.Options{
 		Account: stripeName, Mode: payment.ModeTest, SecretKey: "sk_test_simulated", APIBase: stripeURL,
-		HTTPClient: client("stripe", t.stripe), WebhookSecrets: []string{stripeHook},
+		HTTPClient: client("stripe", t.stripe), WebhookSecrets: stripeHooks,
 	})
 	if err != nil {
 		return nil, err
 	}
 	p, err := paypal.New(paypal.Options{
 		Account: paypalName, Mode: payment.ModeTest, ClientID: "sim", ClientSecret: "simulated", APIBase: paypalURL,
-		HTTPClient: client("paypal", t.paypal), WebhookIDs: []string{paypalHook}, WebhookRootCA: t.roots,
+		HTTPClient: client("paypal", t.paypal), WebhookIDs: paypalHooks, WebhookRootCA: t.roots,
 		WebhookCertHosts: []string{paypalHost}, Now: i.clock, BrandName: "Shop", Inline: true,
 	})
 	if err != nil {

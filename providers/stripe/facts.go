@@ -291,6 +291,8 @@ func (m *mapper) captures() []payment.Capture {
 				continue // a declined try on the page: nothing was ever on its way
 			}
 			f.State, f.Failure = payment.CaptureDeclined, declined(c.FailureCode, "")
+		case m.manual() && !c.Captured:
+			continue // on its way to be held, not captured
 		default: // pending, or a status nobody knows
 			f.State = payment.CapturePending
 		}

@@ -168,6 +168,22 @@ func TestChargesThatAreNoCaptures(t *testing.T) {
 	}
 }
 
+// TestHoldUnderWayIsNoCapture: facts are never taken back, so a charge that may become a
+// hold, read before it is one, must not be told as a capture under way: nothing would
+// ever end it, and the payment stayed processing for good.
+func TestHoldUnderWayIsNoCapture(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{"pending", "a_new_one", "succeeded"} {
+		charge := `{"id":"ch_1","created":7,"status":"` + status + `","captured":false,"amount":1000,"currency":"usd","payment_intent":"pi_1"}`
+		s := snapshot{asOf: startWall, session: parse[stripesdk.CheckoutSession](t, `{"id":"cs_1","created":5,"status":"complete","payment_status":"unpaid","currency":"usd"}`)}
+		s.intent = parse[stripesdk.PaymentIntent](t, `{"id":"pi_1","created":6,"status":"processing","capture_method":"manual","currency":"usd","amount":1000,"latest_charge":`+charge+`}`)
+		s.charges = []*stripesdk.Charge{parse[stripesdk.Charge](t, charge)}
+		if got := mapped(t, s).Facts.Captures; len(got) > 0 {
+			t.Errorf("%s: %+v", status, got)
+		}
+	}
+}
+
 // TestAuthorizations: what is held, until when, and how the hold ended.
 func TestAuthorizations(t *testing.T) {
 	t.Parallel()

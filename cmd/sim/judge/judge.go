@@ -32,6 +32,8 @@ type Order struct {
 	Captures int      // asked for and not refused
 	Refunds  int      // asked for and not refused, made outside, or ordered by an operator
 	Refused  []string // refunds that were refused for certain
+	Holds    []int64  // the amounts of those captures that named one
+	Parts    []int64  // the amounts of those refunds that named one
 	Resolved bool     // an operator ordered money to be given back
 	Accepted bool     // an operator took the money as it is
 	Wrong    bool     // the provider may take other money than was asked, or twice
@@ -49,6 +51,7 @@ type read struct {
 // book is one payment's money at the provider.
 type book struct {
 	captures                   int
+	taken                      []int64 // by each capture
 	captured, refunded, failed int64
 	disputed, won              int64
 	refunds                    map[string]int64 // by the provider's id
@@ -108,6 +111,7 @@ func (j *Judge) Moved(r Row) {
 	case "capture":
 		b.captures++
 		b.captured += r.Amount
+		b.taken = append(b.taken, r.Amount)
 		switch {
 		case o == nil:
 			j.fail("I16 money moved for %q, which nobody asked for", r.Reference)
@@ -275,6 +279,7 @@ func (j *Judge) sums(o *Order, p Payment, alerts []string) {
 	if o.Manual && b.captures > o.Captures && !o.Wrong {
 		j.fail("I5 %s: %d captures, asked for and not refused were %d", p.ID, b.captures, o.Captures)
 	}
+	j.asked(o, b, again)
 }
 
 // objects: each refund and dispute is on record one by one, and was told.

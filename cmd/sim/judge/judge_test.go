@@ -181,3 +181,40 @@ func TestFeeAndNet(t *testing.T) {
 		}
 	}
 }
+
+// I1: each refund and capture is of an amount that somebody named, once, or answers an
+// order that named none.
+func TestAmountsThatWereAsked(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		order Order
+		moved []Row
+		says  string
+	}{
+		"as named":          {order: Order{Refunds: 2, Parts: []int64{300, 200}}, moved: []Row{{Object: "re_1", Amount: 200}, {Object: "re_2", Amount: 300}}},
+		"one is on its way": {order: Order{Refunds: 2, Parts: []int64{300, 200}}, moved: []Row{{Object: "re_1", Amount: 200}}},
+		"all that is left":  {order: Order{Refunds: 2, Parts: []int64{300}}, moved: []Row{{Object: "re_1", Amount: 300}, {Object: "re_2", Amount: 700}}},
+		"another amount":    {order: Order{Refunds: 1, Parts: []int64{300}}, moved: []Row{{Object: "re_1", Amount: 301}}, says: "a refund of 301"},
+		"one order twice":   {order: Order{Refunds: 2, Parts: []int64{300, 200}}, moved: []Row{{Object: "re_1", Amount: 200}, {Object: "re_2", Amount: 200}}, says: "a refund of 200"},
+		"held, in part":     {order: Order{Manual: true, Captures: 1, Holds: []int64{1000}}},
+		"another part":      {order: Order{Manual: true, Captures: 1, Holds: []int64{400}}, says: "a capture of 1000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var failed []string
+			j := New(func(format string, args ...any) { failed = append(failed, fmt.Sprintf(format, args...)) })
+			o := tc.order
+			o.ID, o.Amount = "pay_1", 1000
+			j.Expect(&o)
+			j.Moved(Row{Object: "ch_1", Kind: "capture", Reference: "pay_1", Amount: 1000})
+			for _, r := range tc.moved {
+				r.Kind, r.Reference = "refund", "pay_1"
+				j.Moved(r)
+			}
+			j.asked(&o, j.book("pay_1"), 0)
+			if got := strings.Join(failed, "; "); (tc.says == "") != (got == "") || !strings.Contains(got, tc.says) {
+				t.Errorf("said %q, want %q", got, tc.says)
+			}
+		})
+	}
+}
