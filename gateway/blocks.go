@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/gateway/risk"
@@ -56,13 +57,13 @@ func (in BlockInput) subject() (risk.Ref, error) {
 	if in.Reason == "" {
 		f.add("/reason", "is required")
 	}
-	for _, r := range refs {
-		if len(r.Value) > 200 || !clean(r.Value) {
-			f.add("", "names must have at most 200 characters, without control characters")
+	for _, n := range []struct{ at, name string }{{"/customer", in.Customer}, {"/payer", in.Payer}, {"/card_fingerprint", in.CardFingerprint}} {
+		if utf8.RuneCountInString(n.name) > 200 || !clean(n.name) {
+			f.add(n.at, "must have at most 200 characters, without control characters")
 		}
 	}
-	if !clean(in.Reason) || len(in.Reason) > 1000 {
-		f.add("/reason", "must have at most 1000 bytes, without control characters")
+	if !clean(in.Reason) || utf8.RuneCountInString(in.Reason) > 1000 {
+		f.add("/reason", "must have at most 1000 characters, without control characters")
 	}
 	if err := f.err(); err != nil {
 		return risk.Ref{}, err
@@ -133,6 +134,9 @@ func (s *Service) blockScope(c Caller, in *BlockInput) error {
 	if !c.Operator {
 		if in.App != "" && in.App != c.App {
 			return payment.NewError(payment.CodeForbidden, "Blocking in another app needs an operator key.")
+		}
+		if in.Mode != "" && in.Mode != c.Mode {
+			return payment.NewError(payment.CodeForbidden, "This key blocks in %s mode; for the other, use a key of the app there, or an operator's.", c.Mode)
 		}
 		in.App, in.Mode = c.App, c.Mode
 		return nil

@@ -91,7 +91,7 @@ func (s *Service) route(mode payment.Mode, req payment.Request, terms payment.Te
 		if !ok || a.Info().Mode != mode || (req.Provider != "" && a.Info().Provider != req.Provider) {
 			return nil, payment.Invalid("/account", "must name a configured %s account of the provider asked for", mode)
 		}
-		if err := supports(a, terms); err != nil {
+		if err := s.takes(a, want(req, terms)); err != nil {
 			return nil, err
 		}
 		if s.paused(a) {
@@ -99,7 +99,7 @@ func (s *Service) route(mode payment.Mode, req payment.Request, terms payment.Te
 		}
 		return a, nil
 	}
-	able := s.opts.Providers.For(mode, req.Provider, terms.Amount)
+	able := s.opts.Providers.For(mode, req.Provider, want(req, terms))
 	accounts := s.unpaused(able)
 	if len(able) > 0 && len(accounts) == 0 {
 		return nil, errPaused()
@@ -112,7 +112,7 @@ func (s *Service) route(mode payment.Mode, req payment.Request, terms payment.Te
 	}
 	for _, a := range s.opts.Providers.Accounts() {
 		if info := a.Info(); info.Mode == mode && (req.Provider == "" || info.Provider == req.Provider) {
-			return nil, supports(a, terms)
+			return nil, s.takes(a, want(req, terms))
 		}
 	}
 	if req.Provider != "" {
@@ -121,14 +121,25 @@ func (s *Service) route(mode payment.Mode, req payment.Request, terms payment.Te
 	return nil, payment.NewError(payment.CodeUnsupported, "No provider account is configured in %s mode.", mode)
 }
 
-func supports(a *providers.Account, terms payment.Terms) error {
-	if err := a.Info().Supports(terms.Amount); err != nil {
-		e := payment.NewError(payment.CodeUnsupported, "%s can't take %s exactly.", a.Info().Label, terms.Amount)
-		e.Fields = []payment.FieldError{{Pointer: "/currency", Rule: "is not supported by " + a.Info().Provider}}
-		e.Cause = err
-		return e
+// want is what a payment asks of an account.
+func want(req payment.Request, terms payment.Terms) providers.Want {
+	return providers.Want{Amount: terms.Amount, AutomaticTax: req.AutomaticTax}
+}
+
+// takes says whether an account can open such a checkout; the error says which
+// provider can.
+func (s *Service) takes(a *providers.Account, w providers.Want) error {
+	err := a.Info().Takes(w)
+	var e *payment.Error
+	if !errors.As(err, &e) {
+		return err
 	}
-	return nil
+	able := "none of the configured accounts"
+	if others := s.opts.Providers.For(a.Info().Mode, "", w); len(others) > 0 {
+		able = others[0].Info().Provider
+	}
+	e.Message += "; it is supported by: " + able + "."
+	return e
 }
 
 // begin completes a draft for its first write: where an account is known, the

@@ -173,6 +173,49 @@ func TestCreateWithoutProvider(t *testing.T) {
 	wantCode(t, err, payment.CodeForbidden)
 }
 
+// Guards "this provider can't; says who can": a provider that computes no taxes is
+// refused before anything is written or opened, and is no choice on the pay page, where
+// choosing it would close the checkout that is open.
+func TestAutomaticTaxWhereItIsComputed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	for name, change := range map[string]func(*gateway.CreateInput){
+		"provider": func(in *gateway.CreateInput) { in.Provider = "paypal" },
+		"account":  func(in *gateway.CreateInput) { in.Account = "paypal-eu" },
+	} {
+		in := input("")
+		in.AutomaticTax = true
+		change(&in)
+		_, err := w.create(name, in)
+		wantCode(t, err, payment.CodeUnsupported)
+		var e *payment.Error
+		if !errors.As(err, &e) || len(e.Fields) != 1 || e.Fields[0].Pointer != "/automatic_tax" || !strings.HasSuffix(e.Message, "supported by: stripe.") || w.written() != "" {
+			t.Errorf("%s: %v, %+v, wrote %q", name, err, e, w.written())
+		}
+	}
+	in := input("")
+	in.AutomaticTax = true
+	p := w.mustCreate("k", in)
+	_, choices, err := w.svc.Choices(t.Context(), p.ID, p.Token)
+	if err != nil || len(choices) != 1 || choices[0].Provider != "stripe" {
+		t.Errorf("choices %v, %v", choices, err)
+	}
+	open, err := w.choose(p.ID, "stripe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.choose(p.ID, "paypal")
+	wantCode(t, err, payment.CodeInvalid)
+	if again, err := w.choose(p.ID, "stripe"); err != nil || again != open || w.stripe.counted("close_checkout") != 0 {
+		t.Errorf("the open checkout: %s, %v", again, err)
+	}
+	in = input("paypal")
+	in.Currency = "kwd"
+	if _, err := w.create("nobody", in); err == nil || !strings.Contains(err.Error(), "supported by: none of the configured accounts.") {
+		t.Errorf("a currency that nobody takes: %v", err)
+	}
+}
+
 // Guards the checks of a request: every broken rule is named at once, each with its place.
 func TestCreateChecksEverything(t *testing.T) {
 	t.Parallel()

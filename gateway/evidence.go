@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/providers"
@@ -62,8 +63,8 @@ func (s *Service) AcceptDispute(ctx context.Context, r Request, id, reason strin
 	if err != nil {
 		return Answer{}, err
 	}
-	if len(reason) > 1000 {
-		return Answer{}, payment.Invalid("/reason", "must have at most 1000 bytes")
+	if utf8.RuneCountInString(reason) > 1000 {
+		return Answer{}, payment.Invalid("/reason", "must have at most 1000 characters")
 	}
 	return s.command(ctx, r, p, r.id("op"), func(c *payment.Payment, cmd payment.Command) error {
 		d, ok := c.DisputeOf(id)

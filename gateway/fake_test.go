@@ -121,6 +121,7 @@ func (f *fakeProvider) Info() providers.Info {
 		KeyLife:        func(payment.OpKind) time.Duration { return f.keyLife },
 		SyncSchedule:   []time.Duration{2 * time.Minute, time.Hour},
 		PartialCapture: !f.stripeLike,
+		AutomaticTax:   f.stripeLike,
 		Supports: func(m payment.Money) error {
 			if m.Currency == "kwd" || m.Currency == "jpy" && !f.stripeLike {
 				return fmt.Errorf("%s is not taken", m.Currency)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"maps"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/providers"
@@ -29,7 +30,7 @@ const PausesSection = "payments"
 // PausesKeys are the keys of that section.
 func PausesKeys() []string { return []string{"paused", "paused_accounts"} }
 
-// maxPauseReason bounds a reason, in bytes.
+// maxPauseReason bounds a reason, in characters.
 const maxPauseReason = 500
 
 // Check says what is wrong with pauses that an operator asks for: each names a
@@ -37,8 +38,8 @@ const maxPauseReason = 500
 func (p Pauses) Check(known func(account string) bool) []payment.FieldError {
 	var out []payment.FieldError
 	reason := func(at, text string) {
-		if text == "" || len(text) > maxPauseReason {
-			out = append(out, payment.FieldError{Pointer: at + "/reason", Rule: "must say why, in at most 500 bytes"})
+		if text == "" || utf8.RuneCountInString(text) > maxPauseReason {
+			out = append(out, payment.FieldError{Pointer: at + "/reason", Rule: "must say why, in at most 500 characters"})
 		}
 	}
 	if p.All != nil {

@@ -31,7 +31,7 @@ func (s *Service) Choices(ctx context.Context, id, token string) (*payment.Payme
 
 // able are the accounts that could take a payment, paused or not.
 func (s *Service) able(p *payment.Payment) []*providers.Account {
-	return s.opts.Providers.For(p.Mode, p.Request.Provider, p.Facts.Terms.Amount)
+	return s.opts.Providers.For(p.Mode, p.Request.Provider, want(p.Request, p.Facts.Terms))
 }
 
 // choices are one way to pay a provider.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -306,6 +307,39 @@ func TestBlockNeedsAReasonAndOneName(t *testing.T) {
 		wantCode(t, err, payment.CodeInvalid)
 	}
 	if list, _, err := w.rules.ListBlocks(context.Background(), gateway.BlockFilter{}); err != nil || len(list) != 0 || len(w.decisions()) != 0 {
+		t.Errorf("blocked all the same: %v, %v", list, err)
+	}
+}
+
+// Guards the lengths that the API promises: they are of characters, so that whoever may
+// pay under a name can also be blocked by it, in any script.
+func TestBlockLengthsAreOfCharacters(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	set := func(in gateway.BlockInput) error {
+		_, err := w.svc.SetBlock(t.Context(), request("/v1/blocks", "k", in), in)
+		return err
+	}
+	name, reason := strings.Repeat("한", 200), strings.Repeat("이", 1000)
+	if err := set(gateway.BlockInput{Customer: name, Reason: reason}); err != nil {
+		t.Errorf("200 characters, and a reason of 1000: %v", err)
+	}
+	in := input("")
+	in.Customer.Ref = name
+	_, err := w.create("blocked", in)
+	wantCode(t, err, payment.CodeConflict)
+	wantCode(t, set(gateway.BlockInput{Customer: name + "한", Reason: "x"}), payment.CodeInvalid)
+	wantCode(t, set(gateway.BlockInput{Customer: "eve", Reason: reason + "x"}), payment.CodeInvalid)
+}
+
+// Guards modes: an app's key does not block in its own mode when the other was asked for.
+func TestBlockInTheOtherMode(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	in := gateway.BlockInput{Customer: "eve", Mode: payment.ModeLive, Reason: "x"}
+	_, err := w.svc.SetBlock(t.Context(), request("/v1/blocks", "k", in), in)
+	wantCode(t, err, payment.CodeForbidden)
+	if list, _, err := w.rules.ListBlocks(t.Context(), gateway.BlockFilter{}); err != nil || len(list) != 0 {
 		t.Errorf("blocked all the same: %v, %v", list, err)
 	}
 }

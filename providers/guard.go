@@ -342,13 +342,13 @@ func (r *Registry) Account(name string) (*Account, bool) {
 // Accounts are all accounts in configured order.
 func (r *Registry) Accounts() []*Account { return slices.Clone(r.accounts) }
 
-// For lists the accounts of one mode that can take this amount, in configured
+// For lists the accounts of one mode that can take what is wanted, in configured
 // order; provider narrows it down where it is not empty.
-func (r *Registry) For(mode payment.Mode, provider string, amount payment.Money) []*Account {
+func (r *Registry) For(mode payment.Mode, provider string, w Want) []*Account {
 	var out []*Account
 	for _, a := range r.accounts {
 		info := a.Info()
-		if info.Mode == mode && (provider == "" || info.Provider == provider) && info.Supports(amount) == nil {
+		if info.Mode == mode && (provider == "" || info.Provider == provider) && info.Takes(w) == nil {
 			out = append(out, a)
 		}
 	}

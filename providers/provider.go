@@ -42,6 +42,8 @@ type Info struct {
 	SyncSchedule []time.Duration
 	// PartialCapture says whether a capture may leave the rest capturable.
 	PartialCapture bool
+	// AutomaticTax says whether its checkouts can compute taxes.
+	AutomaticTax bool
 	// Supports says whether the provider can take this amount's currency
 	// exactly; the error names what it can't do.
 	Supports func(payment.Money) error
@@ -51,6 +53,30 @@ type Info struct {
 	// Labels is Label in other languages, by their ISO 639-1 code; a name that is the
 	// same everywhere needs none.
 	Labels map[string]string
+}
+
+// Want is what a checkout must be able to do, as far as accounts differ in it.
+type Want struct {
+	Amount       payment.Money
+	AutomaticTax bool // the provider computes the taxes
+}
+
+// Takes says whether a checkout of this kind can be opened there. The error is
+// payment.CodeUnsupported and names the field that the provider can't do.
+func (i Info) Takes(w Want) error {
+	refuse := func(pointer string, cause error, format string, args ...any) error {
+		e := payment.NewError(payment.CodeUnsupported, format, args...)
+		e.Fields = []payment.FieldError{{Pointer: pointer, Rule: "is not supported by " + i.Provider}}
+		e.Cause = cause
+		return e
+	}
+	if err := i.Supports(w.Amount); err != nil {
+		return refuse("/currency", err, "%s can't take %s exactly", i.Label, w.Amount)
+	}
+	if w.AutomaticTax && !i.AutomaticTax {
+		return refuse("/automatic_tax", nil, "%s computes no taxes", i.Label)
+	}
+	return nil
 }
 
 // LineItem is one line of a checkout; UnitAmount in minor units.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,7 @@ const (
 
 type demoOptions struct {
 	addr, internalAddr, shopAddr, mailAddr, stripeAddr, paypalAddr, data, layers string
+	mailGiven                                                                    bool // mailAddr was asked for
 	verbose                                                                      bool
 }
 
@@ -55,13 +57,16 @@ anywhere near. Without --data everything is gone when it stops; the sandbox
 and the shop's list of orders always are.`,
 		Example: "  trifecta demo\n  trifecta demo --data ./demo-data --layers return",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return p.runDemo(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.mailGiven = cmd.Flags().Changed("mail-addr")
+			return p.runDemo(cmd.Context(), o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "where the API listens")
 	f.StringVar(&o.internalAddr, "internal-addr", "127.0.0.1:8081", "where health and metrics listen")
 	f.StringVar(&o.shopAddr, "shop-addr", "127.0.0.1:8090", "where the demo shop listens")
-	f.StringVar(&o.mailAddr, "mail-addr", "127.0.0.1:8025", "where the inbox with the admins' mails listens")
+	f.StringVar(&o.mailAddr, "mail-addr", "127.0.0.1:8025", "where the inbox with the admins' mails listens; a free port where this one is taken")
 	f.StringVar(&o.stripeAddr, "stripe-addr", stripeAddr, "where the Stripe sandbox listens")
 	f.StringVar(&o.paypalAddr, "paypal-addr", paypalAddr, "where the PayPal sandbox listens")
 	f.StringVar(&o.data, "data", "", "directory to keep the database in, made if absent (default: a temporary one)")
@@ -187,14 +192,20 @@ func (b opened) dispute(ctx context.Context, provider, capture string) error {
 	return nil
 }
 
-// openDemo opens the demo's own listeners: public, internal, shop, inbox.
+// openDemo opens the demo's own listeners: public, internal, shop, inbox. The inbox gives
+// way to whoever has its usual port, such as another demo whose other addresses were
+// moved: nothing is told that address but the shop's page.
 func openDemo(ctx context.Context, o demoOptions) ([4]net.Listener, error) {
 	var out [4]net.Listener
 	for i, l := range []struct{ flag, addr string }{
 		{"--addr", o.addr}, {"--internal-addr", o.internalAddr}, {"--shop-addr", o.shopAddr}, {"--mail-addr", o.mailAddr},
 	} {
 		var err error
-		if out[i], err = listen(ctx, l.flag, l.addr); err != nil {
+		out[i], err = listen(ctx, l.flag, l.addr)
+		if l.flag == "--mail-addr" && !o.mailGiven && errors.Is(err, syscall.EADDRINUSE) {
+			out[i], err = listen(ctx, l.flag, "127.0.0.1:0")
+		}
+		if err != nil {
 			return out, err
 		}
 	}

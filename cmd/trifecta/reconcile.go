@@ -63,7 +63,10 @@ func (p program) reconcile() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reconcile", Short: "Ask the providers themselves, now, and see what earlier runs found",
 		Long: `Layer three: the providers' own lists and objects, read on a schedule by the
-server, or now by this command. Every run leaves a record.`,
+server, or now by this command. Every run leaves a record.
+
+With --config, run works by itself and prints how it went. With --server it only gives
+the order, and the server works on it within seconds: status shows how it went.`,
 	}
 	cmd.AddCommand(p.reconcileRun(), p.reconcileStatus())
 	return cmd

@@ -17,7 +17,7 @@ type Kind struct {
 
 // Kinds lists every kind of alert there is. docs/alerts.md is printed from it.
 func Kinds() []Kind { //nolint:funlen // a table
-	const whenReplayed = "Fix the cause, then run: trifecta webhooks replay."
+	const whenReplayed = "Fix the cause, then run (with SQLite, while the server is stopped): trifecta webhooks replay --config FILE --state "
 	return []Kind{
 		{
 			"conflicted_payment", Critical, "A payment is held: provider and order do not agree",
@@ -97,8 +97,8 @@ func Kinds() []Kind { //nolint:funlen // a table
 			"The secret is wrong or was replaced, or somebody tries to forge webhooks. None of them was believed.",
 			"Compare the webhook secret with the provider's. If it is right, it is an attempt and did nothing.", "an hour passed with none",
 		},
-		{"webhook_parked", Warning, "Webhooks are stored but not acted upon", "They don't fit the account's mode, version or owner.", whenReplayed, "none of the account's is left"},
-		{"webhook_dead", Critical, "A webhook was given up", "It could not be worked on after many tries. Reconciling goes on.", whenReplayed, "none of the account's is left"},
+		{"webhook_parked", Warning, "Webhooks are stored but not acted upon", "They don't fit the account's mode, version or owner.", whenReplayed + "parked", "none of the account's is left"},
+		{"webhook_dead", Critical, "A webhook was given up", "It could not be worked on after many tries. Reconciling goes on.", whenReplayed + "dead", "none of the account's is left"},
 		{"provider_mismatch", Critical, "Our record differs from the provider's list", "A payment, read again, still differs from what the provider lists.", "Look at the payment and at GET /v1/discrepancies, which has the evidence. Then resolve the discrepancy, with a reason: this alert ends with it.", "its discrepancy is resolved"},
 		{"unreadable_item", Critical, "An object of the provider could not be worked through", "It was tried for days.", "Look at it in the provider's dashboard, then resolve the discrepancy that GET /v1/discrepancies shows: this alert ends with it.", "its discrepancy is resolved"},
 		{"sweep_failing", Critical, "Reconciling an account fails", "A list of the provider could not be read for long, or its provider calls nothing newer complete. Webhooks and returns go on.", "Check the account's credentials and rights, and the provider's status page.", "the list was read"},

@@ -19,6 +19,7 @@ import (
 type query struct {
 	f      faults
 	values url.Values
+	cursor error // of a bad one
 }
 
 func parseQuery(raw string) (*query, error) {
@@ -70,8 +71,23 @@ func (q *query) page(standard int) (limit int, after string) {
 		}
 		limit = n
 	}
-	return limit, q.text("after", 1024)
+	return limit, q.after()
 }
+
+// after reads a cursor. What no answer can have given is a bad cursor, like one that
+// the store does not know.
+func (q *query) after() string {
+	all, given := q.values["after"]
+	if given && len(all) == 1 && (all[0] == "" || len(all[0]) > maxCursor || !printable(all[0])) {
+		delete(q.values, "after")
+		q.cursor = malformed("?after", "must be the value of next in an earlier answer")
+		return ""
+	}
+	return q.text("after", maxCursor)
+}
+
+// maxCursor is the longest cursor that is looked at, in bytes.
+const maxCursor = 1024
 
 // pageOnly reads the page asked for of a list that takes no filter.
 func pageOnly(c *gin.Context, standard int) (limit int, after string, err error) {
@@ -99,7 +115,10 @@ func (q *query) err() error {
 	for _, name := range sortedKeys(q.values) {
 		q.f.add("?"+name, "is not a known query parameter")
 	}
-	return q.f.err()
+	if err := q.f.err(); err != nil {
+		return err
+	}
+	return q.cursor
 }
 
 func sortedKeys(v url.Values) []string {

@@ -253,7 +253,13 @@ func (a *api) readPost(c *gin.Context, limit int64) {
 // version that it replaces.
 func (a *api) put(c *gin.Context) { a.readInto(c, maxBody) }
 
+// readInto also refuses query parameters: they mean nothing beside a body, and an amount
+// that was put there by mistake would leave a refund or capture of everything.
 func (a *api) readInto(c *gin.Context, limit int64) {
+	if err := noQuery(c.Request.URL.RawQuery); err != nil {
+		a.fail(c, err)
+		return
+	}
 	body, err := readBody(c, "application/json", limit)
 	if err != nil {
 		a.fail(c, err)

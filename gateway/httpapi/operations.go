@@ -196,8 +196,15 @@ func (a *api) listEvents(c *gin.Context) error {
 	if a.opts.Events == nil {
 		return notServed()
 	}
-	limit, after, err := pageOnly(c, defaultNested)
+	q, err := parseQuery(c.Request.URL.RawQuery)
 	if err != nil {
+		return err
+	}
+	if at := q.values["after"]; len(at) == 1 && at[0] == "" { // whoever has no cursor yet: a feed has a beginning
+		delete(q.values, "after")
+	}
+	limit, after := q.page(defaultNested)
+	if err := q.err(); err != nil {
 		return err
 	}
 	if callerOf(c).Operator {

@@ -139,6 +139,10 @@ func TestEvents(t *testing.T) {
 	if b := w.get("/v1/events?after=end&limit=10").want(http.StatusOK, ""); b.text("next") != "end" {
 		t.Fatalf("at the end: %s", b.raw)
 	}
+	first := w.do(call{method: "GET", path: "/v1/events?after=", key: shopKey}).want(http.StatusOK, "") // no cursor yet
+	if first.text("data", 0, "id") != a.text("data", 0, "id") || first.text("data", 0, "id") == "" {
+		t.Fatalf("from the beginning: %s", first.raw)
+	}
 	w.do(call{method: "GET", path: "/v1/events", key: opKey}).want(http.StatusForbidden, "forbidden")
 }
 

@@ -312,5 +312,6 @@ func (a *api) returned(c *gin.Context) {
 
 // wantsJSON says whether a program asks: browsers name text/html.
 func wantsJSON(accept string) bool {
+	accept = strings.ToLower(accept) // RFC 9110, 8.3.1: media types know no case
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
 }

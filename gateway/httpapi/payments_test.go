@@ -234,6 +234,25 @@ func TestHistoryAndFunds(t *testing.T) {
 	}
 }
 
+// Promise: what stands in the query of a POST is refused, never passed over: an amount
+// that was put there by mistake would leave a refund, or a capture, of everything.
+func TestPostsTakeNoQuery(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.paid("k1", nil)
+	path := "/v1/payments/" + p.text("id")
+	for _, route := range []string{path + "/refunds?amount=500", path + "/capture?amount=500&final=false", path + "/cancel?reason=x", "/v1/payments?amount=5", path + "/sync?attempt=1"} {
+		a := w.do(call{method: "POST", path: route, key: shopKey, idem: "q" + route, bad: true}).want(http.StatusUnprocessableEntity, "invalid_request")
+		if field := a.text("errors", 0, "pointer"); !strings.HasPrefix(field, "?") {
+			t.Errorf("%s: %s", route, a.raw)
+		}
+	}
+	if w.stripe.count("refund") != 0 {
+		t.Fatal("everything was given back")
+	}
+	w.get(path).want(http.StatusOK, "").wantMoney("refundable", 1999)
+}
+
 // Promise: lists are newest first, paged by cursor, filtered, and only one's own.
 func TestListPayments(t *testing.T) {
 	t.Parallel()
@@ -263,7 +282,9 @@ func TestListPayments(t *testing.T) {
 		got := w.do(call{method: "GET", path: "/v1/payments?" + query, key: shopKey, bad: true})
 		got.want(http.StatusUnprocessableEntity, "invalid_request").wantField(at)
 	}
-	w.get("/v1/payments?after=garbage").want(http.StatusBadRequest, "malformed").wantField("?after")
+	for _, cursor := range []string{"garbage", "", "a%00b", "%ff", strings.Repeat("a", 2000)} {
+		w.do(call{method: "GET", path: "/v1/payments?after=" + cursor, key: shopKey, bad: true}).want(http.StatusBadRequest, "malformed").wantField("?after")
+	}
 	w.do(call{method: "GET", path: "/v1/payments?a=%zz", key: shopKey, bad: true}).want(http.StatusBadRequest, "malformed")
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -57,8 +58,8 @@ func bindCreate(raw []byte) (createBody, error) {
 	o := f.object(n, "")
 	o.integer("amount", &b.Amount, 1, payment.MaxMinor)
 	o.str("currency", &b.Currency)
-	o.str("provider", &b.Provider)
-	o.str("account", &b.Account)
+	o.name("provider", &b.Provider)
+	o.name("account", &b.Account)
 	o.enum("capture", &b.Capture, "automatic", "manual")
 	o.str("return_url", &b.ReturnURL)
 	o.str("cancel_url", &b.CancelURL)
@@ -73,6 +74,7 @@ func bindCreate(raw []byte) (createBody, error) {
 		io := f.object(n, at)
 		io.str("name", &item.Name)
 		io.integer("quantity", &item.Quantity, 1, 1_000_000)
+		io.required("unit_amount", "is required") // its least is 0, which would pass for what was left out
 		io.integer("unit_amount", &item.UnitAmount, 0, payment.MaxMinor)
 		io.str("sku", &item.SKU)
 		io.done()
@@ -176,8 +178,8 @@ func bindResolve(raw []byte) (resolveBody, error) {
 		o.enum("action", &b.Action, "accept", "refund")
 		o.texts("captures", &b.Captures)
 		o.str("reason", &b.Reason)
-		if len(b.Reason) > 1000 {
-			o.f.add("/reason", "must have at most 1000 bytes")
+		if utf8.RuneCountInString(b.Reason) > 1000 {
+			o.f.add("/reason", "must have at most 1000 characters")
 		}
 	})
 	return b, err
@@ -220,10 +222,25 @@ func bindObject(raw []byte, read func(*object)) error {
 	return f.err()
 }
 
+// name reads a name that is looked up: an empty one is none, and would be taken for one
+// that was left out.
+func (o *object) name(key string, dst *string) {
+	n, at, ok := o.take(key)
+	switch {
+	case !ok:
+	case n.kind != kindString:
+		o.f.wrong(at, n, "a string")
+	case n.text == "":
+		o.f.add(at, "must not be empty; leave it out instead")
+	default:
+		*dst = n.text
+	}
+}
+
 // required finds fault with an object that has no such key.
 func (o *object) required(key, rule string) {
 	if o.valid && !o.has(key) {
-		o.f.add("/"+key, "%s", rule)
+		o.f.add(o.at+"/"+key, "%s", rule)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -221,8 +222,8 @@ func bindJudge(raw []byte) (judgeBody, error) {
 	var b judgeBody
 	err := bindObject(raw, func(o *object) {
 		o.str("reason", &b.Reason)
-		if len(b.Reason) > 1000 || !printable(b.Reason) {
-			o.f.add("/reason", "must have at most 1000 bytes, without control characters")
+		if utf8.RuneCountInString(b.Reason) > 1000 || !printable(b.Reason) {
+			o.f.add("/reason", "must have at most 1000 characters, without control characters")
 		}
 	})
 	return b, err

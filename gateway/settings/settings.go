@@ -25,6 +25,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
@@ -32,7 +33,7 @@ import (
 // Limits of the document.
 const (
 	MaxChanges  = 50       // changes remembered
-	MaxReason   = 1000     // bytes of a change's reason
+	MaxReason   = 1000     // characters of a change's reason
 	maxSections = 64 << 10 // bytes of all sections together
 	maxKept     = 4 << 10  // bytes of a change's values that are remembered with it
 )
@@ -242,8 +243,8 @@ func (s *Settings) Put(ctx context.Context, by payment.Actor, r Request) (Docume
 func (s *Settings) validate(r Request) error {
 	var faults []payment.FieldError
 	add := func(at, rule string) { faults = append(faults, payment.FieldError{Pointer: at, Rule: rule}) }
-	if strings.TrimSpace(r.Reason) == "" || len(r.Reason) > MaxReason {
-		add("/reason", fmt.Sprintf("must say why, in at most %d bytes", MaxReason))
+	if strings.TrimSpace(r.Reason) == "" || utf8.RuneCountInString(r.Reason) > MaxReason {
+		add("/reason", fmt.Sprintf("must say why, in at most %d characters", MaxReason))
 	}
 	if len(r.Values) == 0 {
 		add("/settings", "must name at least one section")

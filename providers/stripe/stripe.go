@@ -190,6 +190,7 @@ func (a *Adapter) Info() providers.Info {
 			3 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24*time.Hour + 30*time.Minute,
 		},
 		PartialCapture: false, // only accounts with multicapture can; it is not assumed
+		AutomaticTax:   true,
 		Supports:       supports,
 		MaxCheckout:    maxCheckout,
 		Labels:         labels,
