@@ -146,7 +146,7 @@ func (s *Service) takes(a *providers.Account, w providers.Want) error {
 // attempt and its started operation are in it, so that creation makes exactly
 // two writes.
 func (s *Service) begin(ctx context.Context, draft *payment.Payment, account *providers.Account, r Request, app App) (p *payment.Payment, opID, owner string, err error) {
-	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "created"}
+	src := payment.Source{Layer: payment.LayerAPI, Actor: r.Caller.Actor(), Reason: "created", Request: RequestID(ctx)}
 	now := s.now()
 	owner = s.opts.Token()
 	p, err = draft.Change(src, now, func(p *payment.Payment) error {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -18,6 +19,23 @@ type Request struct {
 	Key         string // Idempotency-Key, 1 to 255 printable ASCII characters
 	Fingerprint string // see Fingerprint
 	Reason      string // why, for the history; empty: because it was requested
+}
+
+type contextKey int
+
+const requestIDKey contextKey = 1
+
+// WithRequestID is a context that belongs to the HTTP request of this id: it stands in
+// the log and in the histories of what the request changes.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey, id)
+}
+
+// RequestID is the id of the HTTP request that a context belongs to; empty outside of
+// one.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey).(string)
+	return id
 }
 
 // CheckKey says whether an Idempotency-Key is usable.

@@ -112,6 +112,7 @@ func tooManyRaces(id string) error {
 // it was changed meanwhile.
 func (s *Service) save(ctx context.Context, p *payment.Payment, src payment.Source, fn func(*payment.Payment) error) (*payment.Payment, error) {
 	now := s.now()
+	src.Request = RequestID(ctx)
 	next, err := p.Change(src, now, fn)
 	if err != nil || next == p {
 		return next, err
@@ -140,6 +141,9 @@ func (s *Service) logChange(ctx context.Context, p *payment.Payment) {
 	args := []any{
 		"payment", p.ID, "was", entry.Before.Status, "status", entry.After.Status, "layer", entry.Source.Layer,
 		"by", entry.Source.Actor.Type, "by_id", entry.Source.Actor.ID, "version", p.Version,
+	}
+	if entry.Source.Request != "" {
+		args = append(args, "request_id", entry.Source.Request)
 	}
 	if entry.Source.Layer != payment.LayerAPI {
 		args = append(args, "reason", entry.Source.Reason)

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"io"
 	"mime"
@@ -17,17 +16,6 @@ import (
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
-type contextKey int
-
-const requestIDKey contextKey = 1
-
-// RequestID is the id of the HTTP request that a context belongs to, for logs;
-// empty outside of one.
-func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey).(string)
-	return id
-}
-
 // Keys of what middleware hands on in a gin.Context.
 const (
 	ginCaller = "caller"
@@ -40,7 +28,7 @@ const (
 func (a *api) requestID(c *gin.Context) {
 	id := a.opts.NewID()
 	c.Header("Trifecta-Request-Id", id)
-	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey, id))
+	c.Request = c.Request.WithContext(gateway.WithRequestID(c.Request.Context(), id))
 	c.Next()
 }
 
@@ -55,7 +43,7 @@ func (a *api) accessLog(c *gin.Context) {
 		route = "unmatched"
 	}
 	args := []any{
-		"request_id", RequestID(c.Request.Context()), "method", logMethod(c.Request.Method), "route", route,
+		"request_id", gateway.RequestID(c.Request.Context()), "method", logMethod(c.Request.Method), "route", route,
 		"status", c.Writer.Status(), "bytes", c.Writer.Size(), "took_ms", a.opts.Clock().Sub(start).Milliseconds(),
 	}
 	if caller, ok := c.Get(ginCaller); ok {
@@ -95,7 +83,7 @@ func (a *api) recovery(c *gin.Context) {
 			panic(v) // net/http's own way to drop a connection
 		}
 		ctx := c.Request.Context()
-		a.log.ErrorContext(ctx, "panic in a handler", "request_id", RequestID(ctx), "route", c.FullPath(), "panic", payment.PanicText(v), "stack", string(debug.Stack()))
+		a.log.ErrorContext(ctx, "panic in a handler", "request_id", gateway.RequestID(ctx), "route", c.FullPath(), "panic", payment.PanicText(v), "stack", string(debug.Stack()))
 		if !c.Writer.Written() {
 			a.render(c, payment.NewError(payment.CodeInternal, ""))
 		}
@@ -149,7 +137,7 @@ func (a *api) refusedKey(c *gin.Context, err error) error {
 	from := addressOf(c.Request.RemoteAddr)
 	ok, left, _ := a.wrong.allow(from, a.opts.Clock())
 	if ok && left == 0 { // at most once for each that comes back
-		a.log.WarnContext(c.Request.Context(), "many wrong keys from one address", "request_id", RequestID(c.Request.Context()), "address", from)
+		a.log.WarnContext(c.Request.Context(), "many wrong keys from one address", "request_id", gateway.RequestID(c.Request.Context()), "address", from)
 	}
 	if !ok {
 		return payment.NewError(payment.CodeRateLimited, "Too many wrong keys from this address. Wait, then send a valid one.")

@@ -225,6 +225,9 @@ func TestHistoryAndFunds(t *testing.T) {
 	if history.text("data", 0, "actor", "type") != "api_key" || history.text("data", 0, "layer") != "api" {
 		t.Fatalf("history: %s", history.raw)
 	}
+	if id := history.text("data", 0, "request_id"); id == "" || id != after.header.Get("Trifecta-Request-Id") {
+		t.Fatalf("the request that changed it: %q, want %q", id, after.header.Get("Trifecta-Request-Id"))
+	}
 	page := w.get(path+"/history?limit=1").want(http.StatusOK, "")
 	rest := w.get(path+"/history?after="+page.text("next")).want(http.StatusOK, "")
 	all, _ := history.at("data").([]any)

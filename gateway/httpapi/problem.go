@@ -102,7 +102,7 @@ func asProblem(err error) *payment.Error {
 // logFailure logs what the caller is not told.
 func (a *api) logFailure(c *gin.Context, e *payment.Error) {
 	ctx := c.Request.Context()
-	args := []any{"request_id", RequestID(ctx), "route", c.FullPath(), "code", e.Code, "error", e}
+	args := []any{"request_id", gateway.RequestID(ctx), "route", c.FullPath(), "code", e.Code, "error", e}
 	switch {
 	case kindOf(e.Code).Code == payment.CodeInternal:
 		a.log.ErrorContext(ctx, "request failed", args...)
@@ -116,7 +116,7 @@ func (a *api) render(c *gin.Context, e *payment.Error) {
 	kind := kindOf(e.Code)
 	p := problem{
 		Type: problemPrefix + string(kind.Code), Title: kind.Title, Status: kind.Status, Detail: e.Message, Code: kind.Code,
-		RequestID: RequestID(c.Request.Context()), DeclineCode: e.DeclineCode, PaymentID: e.PaymentID,
+		RequestID: gateway.RequestID(c.Request.Context()), DeclineCode: e.DeclineCode, PaymentID: e.PaymentID,
 	}
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, problemField{Pointer: f.Pointer, Detail: f.Rule})

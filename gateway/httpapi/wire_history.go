@@ -16,6 +16,7 @@ type historyWire struct {
 	Before  snapshotWire `json:"before"`
 	After   snapshotWire `json:"after"`
 	Version int64        `json:"version"`
+	Request *string      `json:"request_id"`
 }
 
 type actorWire struct {
@@ -34,7 +35,7 @@ func historyOf(p *payment.Payment, h payment.HistoryEntry) historyWire {
 		At: h.At.UTC(), Actor: actorWire{Type: h.Source.Actor.Type, ID: opt(h.Source.Actor.ID)}, Layer: string(h.Source.Layer), Reason: h.Source.Reason,
 		Before:  snapshotWire{Status: h.Before.Status, Amounts: amountsOf(h.Before.Amounts, currency)},
 		After:   snapshotWire{Status: h.After.Status, Amounts: amountsOf(h.After.Amounts, currency)},
-		Version: h.Version,
+		Version: h.Version, Request: opt(h.Source.Request),
 	}
 }
 

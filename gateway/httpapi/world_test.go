@@ -124,7 +124,7 @@ func newWorld(t *testing.T, adjust ...func(*httpapi.Options)) *world {
 		}
 	}
 	opts := httpapi.Options{
-		Service: w.svc, Clock: w.clock.now, NewID: func() string { return "req_" + w.token() }, Logger: logger, PublicURL: "https://pay.test",
+		Service: w.svc, Clock: w.clock.now, NewID: func() string { return "req_" + strings.TrimPrefix(w.token(), "SECRETTOKEN") }, Logger: logger, PublicURL: "https://pay.test",
 		RatePerSecond: 10_000,
 	}
 	for _, fn := range adjust {

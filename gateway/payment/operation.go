@@ -207,6 +207,8 @@ type Source struct {
 	Layer  Layer
 	Actor  Actor
 	Reason string `json:",omitzero"`
+	// Request is the id of the HTTP request in which it happened; empty outside of one.
+	Request string `json:",omitzero"`
 }
 
 // HistoryEntry says who changed what, when and why.
