@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trifecta-pay/trifecta/config"
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/sqlite"
 )
@@ -46,7 +47,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		"a misspelt flag":       {nil, []string{"serve", "--confg", "x"}, []string{"trifecta serve --help"}},
 		"a store in use, asked": {nil, []string{"apikey", "list", "--config", taken.file}, []string{"in use", "--server URL"}},
 		"a store in use":        {nil, []string{"serve", "--config", taken.file}, []string{"in use", "Stop that process"}},
-		"no file":               {nil, []string{"serve", "--config", bare.file}, []string{"there is no file", "shop.db", "mounted", "migrate"}},
+		"no file":               {nil, []string{"reconcile", "status", "--config", bare.file}, []string{"there is no file", "shop.db", "mounted", "migrate"}},
 		"no file to look into":  {nil, []string{"apikey", "list", "--config", bare.file}, []string{"there is no file", "shop.db"}},
 		"no file to erase in":   {nil, []string{"erase", "customer", "--config", bare.file, "--app", "shop", "--ref", "c", "--reason", "r"}, []string{"there is no file"}},
 		"not a database":        {nil, []string{"serve", "--config", strange.file}, []string{"not a database", "who may read and write"}},
@@ -82,5 +83,17 @@ func failsSaying(t *testing.T, environ, args, says []string) {
 	}
 	if strings.Contains(errOut.String(), "alert channel") {
 		t.Errorf("%v talks of alert channels: %s", args, errOut.String())
+	}
+}
+
+// Promise: a server for real money never takes an empty file for the shop's record; a first try in test mode needs none.
+func TestLiveServerNeedsItsRecord(t *testing.T) {
+	cfg := config.Config{Store: config.NewSecret("sqlite:" + filepath.Join(t.TempDir(), "shop.db")), Apps: []config.App{{Name: "shop", Mode: config.ModeTest}}}
+	if err := mayStart(cfg); err != nil {
+		t.Errorf("in test mode: %v", err)
+	}
+	cfg.Apps[0].Mode = config.ModeLive
+	if err := mayStart(cfg); err == nil || !strings.Contains(err.Error(), "mounted") {
+		t.Errorf("live: %v", err)
 	}
 }

@@ -41,12 +41,24 @@ safe too: what was begun is finished at the next start, or by another process.`,
 	return cmd
 }
 
+// mayStart refuses a live shop without its record. Where no real money is, a new file is what a first try wants.
+func mayStart(cfg config.Config) error {
+	if !cfg.Live() {
+		return nil
+	}
+	return mustExist(cfg)
+}
+
 func (p program) runServe(ctx context.Context, cfg config.Config) (err error) {
 	easeCollector(p.environ)
-	if err := mustExist(cfg); err != nil {
+	if err := mayStart(cfg); err != nil {
 		return err
 	}
+	isNew := house.Absent(cfg.Store)
 	log := p.logger(false, slog.LevelInfo)
+	if isNew {
+		log.WarnContext(ctx, "the store is new and empty; if there was one, see whether its disk is mounted and where its path starts", "store", house.StoreName(cfg.Store))
+	}
 	clock, follow, err := clockOf(ctx, cfg, log)
 	if err != nil {
 		return err

@@ -17,8 +17,11 @@ func (c *checkup) store(ctx context.Context) {
 	case c.InUse:
 		c.add(groupStore, "store.open", name, OK, "a running process has it, so it was not looked into", "")
 		return
+	case c.Absent && !c.Config.Live():
+		c.add(groupStore, "store.open", name, Warn, "there is no such file yet: serve and apikey create make it", "If this shop is not new, check the path, and whether its disk is mounted")
+		return
 	case c.Absent:
-		c.add(groupStore, "store.open", name, Fail, "there is no such file, and serve makes none", "If this shop is new, run trifecta migrate --config FILE; otherwise check the path, and whether its disk is mounted")
+		c.add(groupStore, "store.open", name, Fail, "there is no such file, and serve makes none for a live account", "If this shop is new, run trifecta migrate --config FILE; otherwise check the path, and whether its disk is mounted")
 		return
 	case c.StoreErr != nil && house.OnFile(c.StoreErr):
 		c.add(groupStore, "store.open", name, Fail, c.StoreErr.Error(), "Check the path, who may read and write there, the space on the disk, and that it is a file of Trifecta's")
