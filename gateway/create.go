@@ -18,6 +18,9 @@ import (
 // payment; a crash anywhere in between is finished by the repetition or by a
 // worker.
 func (s *Service) Create(ctx context.Context, r Request, in CreateInput) (Answer, error) {
+	if r.Caller.Operator {
+		return Answer{}, payment.NewError(payment.CodeForbidden, "A payment belongs to an app; make it with a key of that app.")
+	}
 	app, ok := s.app(r.Caller.App, r.Caller.Mode)
 	if !ok {
 		return Answer{}, payment.NewError(payment.CodeForbidden, "The app %q is not configured in %s mode.", r.Caller.App, r.Caller.Mode)

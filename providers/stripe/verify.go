@@ -32,27 +32,33 @@ func (a *Adapter) Verify(_ context.Context, header http.Header, body []byte, con
 	if connect {
 		secrets = a.opts.ConnectWebhookSecrets
 	}
-	if len(secrets) == 0 {
+	lines := header.Values("Stripe-Signature")
+	if len(lines) != 1 {
+		return providers.Event{}, providers.ErrSignature
+	}
+	stamp, given, ok := readSignature(lines[0], now)
+	if !ok {
+		return providers.Event{}, providers.ErrSignature
+	}
+	if len(secrets) == 0 { // it may be right: Stripe is to come again, until the secret is configured
 		return providers.Event{}, fmt.Errorf("stripe account %q has no webhook secret for this endpoint: %w", a.opts.Account, providers.ErrVerifyUnavailable)
 	}
-	lines := header.Values("Stripe-Signature")
-	if len(lines) != 1 || !signed(lines[0], body, secrets, now) {
+	if !signed(stamp, given, body, secrets) {
 		return providers.Event{}, providers.ErrSignature
 	}
 	return parseEvent(body)
 }
 
-// signed says whether one of the header's v1 signatures is by one of the secrets
-// and its time is near now. Other schemes, v0 among them, count for nothing.
-func signed(header string, body []byte, secrets []string, now time.Time) bool {
-	var stamp string
-	var given [][]byte
+// readSignature takes the time and the v1 signatures from a header. ok is false where no
+// secret could make it right: it has no signature, or a time that is not near now. Other
+// schemes, v0 among them, count for nothing.
+func readSignature(header string, now time.Time) (stamp string, given [][]byte, ok bool) {
 	for _, part := range strings.Split(header, ",") {
 		name, value, _ := strings.Cut(part, "=")
 		switch name {
 		case "t":
 			if stamp != "" {
-				return false
+				return "", nil, false
 			}
 			stamp = value
 		case "v1":
@@ -64,11 +70,16 @@ func signed(header string, body []byte, secrets []string, now time.Time) bool {
 	}
 	seconds, err := strconv.ParseInt(stamp, 10, 64)
 	if err != nil || len(given) == 0 || len(given) > maxSignatures {
-		return false
+		return "", nil, false
 	}
 	if age := now.Sub(time.Unix(seconds, 0)); age > tolerance || age < -tolerance {
-		return false
+		return "", nil, false
 	}
+	return stamp, given, true
+}
+
+// signed says whether one of the signatures is by one of the secrets.
+func signed(stamp string, given [][]byte, body []byte, secrets []string) bool {
 	ok := false
 	for _, secret := range secrets {
 		mac := hmac.New(sha256.New, []byte(secret))

@@ -120,6 +120,13 @@ func TestVerifyRefuses(t *testing.T) {
 	if _, err := bare.Verify(t.Context(), http.Header{"Stripe-Signature": {good}}, []byte(sessionEvent), false, hookTime); !errors.Is(err, providers.ErrVerifyUnavailable) {
 		t.Errorf("without a secret: %v", err)
 	}
+	for name, h := range map[string]http.Header{
+		"unsigned": {}, "no signature in it": {"Stripe-Signature": {"t=1770000000,v1=aa"}}, "long ago": {"Stripe-Signature": {stamp(sessionEvent, secretA, hookTime.Add(-time.Hour))}},
+	} {
+		if _, err := bare.Verify(t.Context(), h, []byte(sessionEvent), true, hookTime); !errors.Is(err, providers.ErrSignature) {
+			t.Errorf("without a secret, %s, which none could make right: %v", name, err)
+		}
+	}
 }
 
 // TestVerifyMalformed: a signed body that is no snapshot event is malformed, not
@@ -213,7 +220,8 @@ func FuzzSigned(f *testing.F) {
 	f.Add("t=1,v1=00", "")
 	f.Add(good+","+good, sessionEvent)
 	f.Fuzz(func(t *testing.T, header, body string) {
-		if !signed(header, []byte(body), []string{secretA}, hookTime) {
+		at, given, ok := readSignature(header, hookTime)
+		if !ok || !signed(at, given, []byte(body), []string{secretA}) {
 			return
 		}
 		if err := webhook.ValidatePayloadIgnoringTolerance([]byte(body), header, secretA); err != nil {
