@@ -126,6 +126,41 @@ func TestE14TwoLengths(t *testing.T) {
 	}
 }
 
+// Promise: a client that sends all of a body before it looks for an answer gets it, also
+// where the body was refused unread; who announces too much is answered and cut off, and
+// who asks first whether to send it is told without sending.
+func TestRefusedBodiesAreHeardOut(t *testing.T) {
+	t.Parallel()
+	refuse := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) })
+	l := listenAs(t, func(s *http.Server) { s.Handler = server(refuse, slog.New(slog.DiscardHandler)).Handler })
+	send := func(header string, body int) (status string, err error) {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close() //nolint:errcheck // the server may have ended it
+		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\n"+header+"\r\n"+strings.Repeat("x", body)); err != nil {
+			return "", err
+		}
+		return bufio.NewReader(c).ReadString('\n')
+	}
+	for name, c := range map[string]struct {
+		header string
+		body   int
+	}{
+		"all of it":      {"Content-Length: 8388608\r\n", 8 << 20},
+		"asked first":    {"Content-Length: 8388608\r\nExpect: 100-continue\r\n", 0},
+		"too much of it": {"Content-Length: 99999999\r\n", 0},
+	} {
+		if status, err := send(c.header, c.body); err != nil || !strings.Contains(status, " 413 ") {
+			t.Errorf("%s: %q, %v", name, status, err)
+		}
+	}
+}
+
 // J2: Promise: who sends headers slowly is dropped after 5 seconds, unanswered.
 func TestJ2SlowHeaders(t *testing.T) {
 	t.Parallel()

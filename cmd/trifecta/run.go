@@ -138,9 +138,27 @@ func (p program) logger(readable bool, level slog.Level) *slog.Logger {
 // server is an HTTP server with the limits every listener of ours has.
 func server(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: closeChunked(h), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
+		Handler: closeChunked(hearOut(h)), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
 		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+}
+
+// maxUnheard is how much of a body that its handler left unread is taken in and dropped
+// before the answer goes out, in bytes. ReadTimeout bounds the time.
+const maxUnheard = 16 << 20
+
+// hearOut reads what a handler has left of a body. Most clients look at no answer before
+// they have sent everything: net/http would take 256 KiB more and cut them off there, and
+// who sent too much, or evidence without the right to, would see a broken connection
+// where the answer is 413 or 403 (RFC 9112, section 9.6). Who waits to be asked for the
+// body has it spared; who announces more than is taken in is cut off.
+func hearOut(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		if r.ContentLength <= maxUnheard && r.Header.Get("Expect") == "" {
+			_, _ = io.CopyN(io.Discard, r.Body, maxUnheard) // whatever ends it: the answer is made
+		}
+	})
 }
 
 // closeChunked ends the connection after a request with a Transfer-Encoding. net/http
