@@ -5,7 +5,7 @@ BIN      := bin/trifecta
 # The race detector makes tests 5 to 10 times slower, hence the timeout. A package
 # prints its line only when it is done, so a silent minute is normal; for more,
 # make test TESTFLAGS="-race -v".
-TESTFLAGS ?= -race -shuffle=on -timeout 10m
+TESTFLAGS ?= -race -shuffle=on -timeout 20m
 LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
 GOFUMPT  := $(GO) tool -modfile=tools/go.mod gofumpt
 
