@@ -168,13 +168,13 @@ func orderBugs() []bug {
 			old: ` && !o.overdue(now, keyLife)`, new: ``,
 		},
 		{
-			name: "stored_500_forgotten", file: "gateway/payment/settle.go", pkg: inPayment, test: "Test.*",
+			name: "stored_500_forgotten", file: "gateway/payment/settle.go", pkg: inPayment, test: "TestLookUpsThenRenew",
 			old: `	op.MustLookUp = op.MustLookUp || out.MustLookUp
 `, new: `	op.MustLookUp = false
 `,
 		},
 		{
-			name: "new_key_after_one_look_up", file: "gateway/payment/operation.go", pkg: inPayment, test: "Test.*",
+			name: "new_key_after_one_look_up", file: "gateway/payment/operation.go", pkg: inPayment, test: "TestPlan",
 			old: `	if o.LookUps >= 2 {`, new: `	if o.LookUps >= 1 {`,
 		},
 		{
