@@ -58,7 +58,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// Guards: the same with answers that come in many batches.
+// Guards: the same with answers that come in many batches. What reads one document at a time has none.
 func TestConformanceInSmallBatches(t *testing.T) {
 	t.Parallel()
 	s := wiretest.Start(t, wiretest.Options{MaxBatchBytes: 1500})
@@ -68,6 +68,11 @@ func TestConformanceInSmallBatches(t *testing.T) {
 		}
 	})
 	enginetest.Run(t, func(t *testing.T, colls []store.Collection) store.Engine {
+		for _, single := range []string{"/UpdateCounter", "/InsertRace", "/ReplaceRace"} {
+			if strings.HasSuffix(t.Name(), single) {
+				t.Skip("no answer holds more than one document")
+			}
+		}
 		return migrated(t, s.URL("t_"+strings.ToLower(rand.Text())), colls)
 	})
 }

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/transfer"
 )
@@ -50,7 +48,7 @@ func TestRunAgainAfterTheSourceWentOn(t *testing.T) {
 			if _, err := transfer.Plan(t.Context(), options(from, to)); !errors.Is(err, transfer.ErrChanged) {
 				t.Errorf("the plan: %v", err)
 			}
-			if diff := cmp.Diff(before, content(t, to)); diff != "" {
+			if diff := differ(before, content(t, to)); diff != "" {
 				t.Errorf("the target changed:\n%s", diff)
 			}
 			if err := store.CheckMigrated(t.Context(), to); err != nil {

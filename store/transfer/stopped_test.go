@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/mem"
 	"github.com/trifecta-pay/trifecta/store/transfer"
@@ -79,7 +77,7 @@ func TestStoppedCopierLeavesTheLiveTargetAlone(t *testing.T) {
 			if !errors.Is(err, store.ErrConflict) || live == nil {
 				t.Errorf("the stopped process went on: %v", err)
 			}
-			if diff := cmp.Diff(live, content(t, target)); diff != "" {
+			if diff := differ(live, content(t, target)); diff != "" {
 				t.Errorf("what the live store held was overwritten (-want +got):\n%s", diff)
 			}
 			if err := store.CheckMigrated(t.Context(), target); err != nil {
@@ -114,7 +112,7 @@ func TestMadeAnewMeanwhile(t *testing.T) {
 	if _, err := transfer.Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(content(t, source), content(t, target)); diff != "" {
+	if diff := differ(content(t, source), content(t, target)); diff != "" {
 		t.Errorf("(-source +target):\n%s", diff)
 	}
 }
