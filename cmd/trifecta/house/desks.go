@@ -157,6 +157,21 @@ func (d runDesk) ListRuns(ctx context.Context, limit int, after string) ([]httpa
 	return out, next, nil
 }
 
+// refusedRun names the field for which the reconciler does not know such a run.
+func refusedRun(r httpapi.RunRequest) error {
+	switch from, to := !r.From.IsZero(), !r.To.IsZero(); {
+	case from && !to:
+		return payment.Invalid("/to", "is required with from")
+	case to && !from:
+		return payment.Invalid("/from", "is required with to")
+	case from && reconcile.Job(r.Job) != reconcile.JobSweep:
+		return payment.Invalid("/from", "is for the job sweep, as to is")
+	case r.Account != "":
+		return payment.Invalid("/account", "must be a configured account")
+	}
+	return payment.Invalid("/job", "is not one that can be run")
+}
+
 func (d runDesk) StartRun(ctx context.Context, c gateway.Caller, r httpapi.RunRequest) (run httpapi.Run, replayed bool, err error) {
 	if r.Job == "audit" {
 		return httpapi.Run{}, false, payment.NewError(payment.CodeUnsupported, "The audit of daily totals is not available yet; the jobs are due, sweep, janitor and all.")
@@ -170,7 +185,7 @@ func (d runDesk) StartRun(ctx context.Context, c gateway.Caller, r httpapi.RunRe
 	default:
 		_, err := d.reconciler.Request(ctx, r.ID, reconcile.Job(r.Job), r.Account, r.From, r.To, c.Actor())
 		if errors.Is(err, reconcile.ErrUnknownJob) {
-			return httpapi.Run{}, false, payment.Invalid("/job", "with this account and window can't be run: a window (from, to) is for sweeps, and the account must be configured")
+			return httpapi.Run{}, false, refusedRun(r)
 		}
 		if err != nil {
 			return httpapi.Run{}, false, err

@@ -64,6 +64,44 @@ func (r runsInTheWay) Insert(ctx context.Context, run reconcile.Run) error {
 	return r.Runs.Insert(ctx, run)
 }
 
+// Guards "refused, and the field is named": who misspelt an account is not sent to look at
+// the job.
+func TestRunsRefusedByField(t *testing.T) {
+	t.Parallel()
+	engine, err := mem.New(store.Collections())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	desk := runDesk{reconciler: newReconciler(t, engine, store.NewRuns(engine), at), runs: store.NewRuns(engine)}
+	for field, order := range map[string]httpapi.RunRequest{
+		"/account": {Job: "sweep", Account: "stripe-ue", From: at, To: at.Add(time.Hour)},
+		"/to":      {Job: "sweep", From: at},
+		"/from":    {Job: "due", From: at, To: at.Add(time.Hour)},
+	} {
+		order.ID = "run_1"
+		_, _, err := desk.StartRun(t.Context(), gateway.Caller{Operator: true}, order)
+		var e *payment.Error
+		if !errors.As(err, &e) || e.Code != payment.CodeInvalid || len(e.Fields) != 1 || e.Fields[0].Pointer != field {
+			t.Errorf("%+v: %v, want %s", order, err, field)
+		}
+	}
+}
+
+// newReconciler is one of no account.
+func newReconciler(t *testing.T, engine store.Engine, runs reconcile.Runs, at time.Time) *reconcile.Reconciler {
+	t.Helper()
+	r, err := reconcile.New(reconcile.Options{
+		Payments: store.NewPayments(engine), Applier: nobody{}, Leases: store.NewLeases(engine), Cursors: store.NewSweepCursors(engine),
+		Runs: runs, Discrepancies: store.NewDiscrepancies(engine), Orphans: store.NewOrphans(engine), Alerts: store.NewAlerts(engine),
+		Clock: func() time.Time { return at }, NewID: func() string { return "x" }, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // Guards the same where two orders with one key come at once: the second is told what stands there, or refused where it
 // asked for something else. Nobody hears that a run is on its way that was never ordered.
 func TestRunsOfOneKeyAtOnce(t *testing.T) {
@@ -76,15 +114,7 @@ func TestRunsOfOneKeyAtOnce(t *testing.T) {
 		}
 		runs := store.NewRuns(engine)
 		first := reconcile.Run{ID: "run_1", Job: job, StartedAt: at, State: reconcile.RunRunning}
-		r, err := reconcile.New(reconcile.Options{
-			Payments: store.NewPayments(engine), Applier: nobody{}, Leases: store.NewLeases(engine), Cursors: store.NewSweepCursors(engine),
-			Runs: runsInTheWay{runs, &first}, Discrepancies: store.NewDiscrepancies(engine), Orphans: store.NewOrphans(engine), Alerts: store.NewAlerts(engine),
-			Clock: func() time.Time { return at }, NewID: func() string { return "x" }, Logger: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		desk := runDesk{reconciler: r, runs: runs}
+		desk := runDesk{reconciler: newReconciler(t, engine, runsInTheWay{runs, &first}, at), runs: runs}
 		got, _, err := desk.StartRun(t.Context(), gateway.Caller{Operator: true}, httpapi.RunRequest{ID: "run_1", Job: "due"})
 		if payment.CodeOf(err) != want && err != nil || err == nil && (want != "" || got.State != "running") {
 			t.Errorf("behind an order for %s: %+v, %v", job, got, err)
