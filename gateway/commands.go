@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
@@ -78,6 +79,12 @@ func (s *Service) Refund(ctx context.Context, r Request, id string, amount int64
 	return a, err
 }
 
+// headStart is how long workers, and whoever else runs what is due, leave an operation to
+// the request that has just ordered it. Without it they are faster now and then, as when a
+// webhook tells of the refund before, and the request would be answered that it is still
+// running: 409 to whoever never sent its key before.
+const headStart = 2 * time.Second
+
 // command orders one operation on a payment and runs it. The operation's id
 // comes from the request, so the same request again finds it: what was told is
 // said again, unknown is driven one step, and what certainly did not happen, with
@@ -100,7 +107,13 @@ func (s *Service) command(ctx context.Context, r Request, p *payment.Payment, op
 			faster = c
 			return inProgress(c)
 		}
-		return order(c, r.command(s, opID))
+		if err := order(c, r.command(s, opID)); err != nil {
+			return err
+		}
+		if op := c.Operation(opID); op != nil && !op.State.Settled() {
+			op.NextAt = s.now().Add(headStart)
+		}
+		return nil
 	})
 	if faster != nil {
 		return remembered(r, faster, *faster.Operation(opID))

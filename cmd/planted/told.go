@@ -115,6 +115,10 @@ func promiseBugs() []bug {
 			old: `	return o.State == OpFailed && o.Code != CodeDeclined && !o.Answered`, new: `	return o.State == OpFailed && o.Code != CodeDeclined`,
 		},
 		{
+			name: "worker_overtakes_the_request", file: "gateway/commands.go", pkg: inGateway, test: "TestWorkersLeaveARequestItsOwnOrder",
+			old: `op.NextAt = s.now().Add(headStart)`, new: `op.NextAt = s.now()`,
+		},
+		{
 			name: "refund_told_while_it_may_be_repeated", file: "gateway/payment/payment.go", pkg: inGateway, test: "TestTurnedAwayRefundIsToldByItsAnswerOnly",
 			old: `return op != nil && op.Open() && !`, new: `return op != nil && op.Open() && false && !`,
 		},
