@@ -88,9 +88,11 @@ type bug struct {
 	new  string
 	// test is the test in pkg that must fail.
 	pkg, test string
-	// mode is the simulator's instead, which must say so within so many seeds.
+	// mode is the simulator's instead, which must say so within so many seeds. off is a class of fault that is switched off,
+	// where with it the bug takes hundreds of seeds to show.
 	mode  string
 	seeds int
+	off   string
 	says  string
 }
 
@@ -160,7 +162,11 @@ func (b bug) simulate(ctx context.Context, root, dir, overlay string) error {
 	if out, err := command(ctx, root, "go", "build", "-ldflags=-s -w", "-overlay", overlay, "-o", sim, "./cmd/sim"); err != nil {
 		return fmt.Errorf("does not build: %s", tail(out))
 	}
-	out, err := command(ctx, root, sim, "-mode", b.mode, "-seeds", fmt.Sprint(b.seeds), "-stop", b.says)
+	args := []string{"-mode", b.mode, "-seeds", fmt.Sprint(b.seeds), "-stop", b.says}
+	if b.off != "" {
+		args = append(args, "-off", b.off)
+	}
+	out, err := command(ctx, root, sim, args...)
 	switch {
 	case err == nil:
 		return fmt.Errorf("%d seeds of %s pass with it", b.seeds, b.mode)
