@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -29,6 +30,7 @@ func TestPausedLongerThanLeases(t *testing.T) {
 	one.control(http.MethodPut, one.stripe+"/_sandbox/faults", object{"webhooks": object{"drop": 1.0}}) // what is to be found out, sweeps and syncs find
 	ids := one.shops(0, 6)
 	one.serve.kill()
+	killed := len(sweepsOpen(t, engine))
 	one.advance(600) // sweeps are due again
 	one.control(http.MethodPut, one.stripe+"/_sandbox/faults", object{"webhooks": object{"drop": 1.0}, "api": object{"latency_ms": []int{2500, 2500}}})
 	one.start()
@@ -41,7 +43,7 @@ func TestPausedLongerThanLeases(t *testing.T) {
 			codes[i], answers[i] = one.ask(http.MethodPost, "/v1/payments", fmt.Sprintf("waiting-%d", i), waitingOrder(i))
 		})
 	}
-	held := one.untilBusy(engine, len(ids)+waiting)
+	held := one.untilBusy(engine, len(ids)+waiting, killed)
 	if err := one.serve.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -105,15 +107,17 @@ func (pr *pair) shops(from, to int) []string {
 
 const sweepLease = "reconcile/sweep/stripe-eu"
 
-// untilBusy waits until a sweep is under way and so many payments are there, all
-// operations of the new ones included. It returns the sweep's lease.
-func (pr *pair) untilBusy(engine store.Engine, payments int) store.Lease {
+// untilBusy waits until a sweep is under way, with its record open, and so many payments
+// are there, all operations of the new ones included. It returns the sweep's lease. sweeps
+// are the records that an earlier process left open.
+func (pr *pair) untilBusy(engine store.Engine, payments, sweeps int) store.Lease {
 	pr.t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		held, err := store.NewLeases(engine).Get(pr.t.Context(), sweepLease)
 		if err != nil {
 			pr.t.Fatal(err)
 		}
+		sweeping := len(sweepsOpen(pr.t, engine)) > sweeps
 		docs, _, err := engine.Scan(pr.t.Context(), "payments", "", 0)
 		if err != nil {
 			pr.t.Fatal(err)
@@ -124,12 +128,22 @@ func (pr *pair) untilBusy(engine store.Engine, payments int) store.Lease {
 				calling++
 			}
 		}
-		if held.Owner != "" && len(docs) == payments && calling >= 6 {
+		if held.Owner != "" && sweeping && len(docs) == payments && calling >= 6 {
 			return held
 		}
 	}
 	pr.t.Fatalf("it never was as busy as was meant: %s", pr.serve.logs)
 	return store.Lease{}
+}
+
+// sweepsOpen are the records of sweeps that are not closed.
+func sweepsOpen(t *testing.T, engine store.Engine) []reconcile.Run {
+	t.Helper()
+	running, err := store.NewRuns(engine).InState(t.Context(), reconcile.RunRunning, time.Now().Add(24*time.Hour), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(running, func(r reconcile.Run) bool { return r.Job != reconcile.JobSweep || r.Account != "stripe-eu" })
 }
 
 // untilSwept waits until a newer holder of the sweep has taken the cursors and is done,
