@@ -28,8 +28,9 @@ test-process: ## over 150 kill -9, paused processes, broken networks, stalled pr
 	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 10m -run 'Kill|Flood|SecondProcess|Stopped|Paused|Network|Stalled|Relay' ./cmd/e2e ./cmd/trifecta
 
 test-wire: ## the suites of the store and of the whole house on a stand-in that speaks MongoDB's wire protocol
-	TRIFECTA_TEST_ENGINE=wire $(GO) test -count=1 -timeout 10m -skip TestEveryEndpointUnderStoreFaults ./store ./cmd/e2e # ./store/mongo and ./store/transfer are on it in any case
-	TRIFECTA_FAULT_MATRIX=1 $(GO) test -count=1 -timeout 10m -parallel 12 -run TestEveryEndpointUnderStoreFaults ./cmd/e2e # it mostly waits for the driver
+	TRIFECTA_FAULT_MATRIX=1 $(GO) test -count=1 -timeout 10m -parallel 24 -run TestEveryEndpointUnderStoreFaults ./cmd/e2e & matrix=$$!; \
+	TRIFECTA_TEST_ENGINE=wire $(GO) test -count=1 -timeout 10m -skip TestEveryEndpointUnderStoreFaults ./store ./cmd/e2e; suites=$$?; \
+	wait $$matrix && exit $$suites # the matrix mostly waits for the driver; ./store/mongo and ./store/transfer are on the wire in any case
 
 test-mongo: ## the same, kill -9 storms and two replicas on a real MongoDB (needs TRIFECTA_TEST_MONGODB_URI)
 	@[ -n "$$TRIFECTA_TEST_MONGODB_URI" ] || { echo "make test-mongo needs a real server: TRIFECTA_TEST_MONGODB_URI=mongodb://HOSTS/?replicaSet=NAME (it makes and drops databases named trifecta_test_…)" >&2; exit 1; }
