@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -279,8 +280,8 @@ func (v *validator) webhookSecrets(path string, secrets []Secret) {
 			v.add(at, "has white space or control characters", "Copy it again without them")
 		case len(plain) < MinWebhookSecret:
 			v.add(at, fmt.Sprintf("is shorter than %d characters", MinWebhookSecret), "Copy the endpoint's whole signing secret (whsec_…)")
-		case !strings.HasPrefix(plain, "whsec_"):
-			v.add(at, "does not begin with whsec_, as Stripe's signing secrets do", "Copy the endpoint's signing secret: we_… is its id, sk_… an API key")
+		case slices.ContainsFunc([]string{"we_", "sk_", "rk_", "pk_"}, func(other string) bool { return strings.HasPrefix(plain, other) }):
+			v.add(at, "is an endpoint's id or an API key, and no signing secret", "Copy the endpoint's signing secret (whsec_…): we_… is its id, sk_… an API key")
 		}
 		for _, earlier := range secrets[:i] {
 			if !s.IsZero() && s.Equal(earlier) {
