@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/providers"
 )
 
 // Returned is layer one: the customer's browser is back from a provider. The
@@ -20,7 +21,7 @@ func (s *Service) Returned(ctx context.Context, id, token, outcome string, n int
 	}
 	canceled := outcome == "cancel"
 	if s.opts.ReturnLayer && s.lookBacks.allow(p.ID, s.now()) { // else the other layers are soon enough
-		p = s.settleReturn(ctx, p, canceled)
+		p = s.settleReturn(ctx, p, n, canceled)
 	}
 	target := p.Request.ReturnURL
 	if canceled {
@@ -44,11 +45,13 @@ func (s *Service) Returned(ctx context.Context, id, token, outcome string, n int
 	return withPaymentID(target, p.ID), p, nil
 }
 
-// settleReturn reads and runs what the return makes possible, and gives back
-// the newest payment it could store.
-func (s *Service) settleReturn(ctx context.Context, p *payment.Payment, canceled bool) *payment.Payment {
+// settleReturn reads and runs what the return from attempt n makes possible, and gives
+// back the newest payment it could store.
+func (s *Service) settleReturn(ctx context.Context, p *payment.Payment, n int, canceled bool) *payment.Payment {
 	src := payment.Source{Layer: payment.LayerReturn, Actor: customer, Reason: "came back from the provider"}
+	known := p.Facts.Snapshot()
 	fresh, err := s.Refresh(ctx, p.ID, 0, src)
+	unread := err != nil && !providers.Beside(err) && providers.ClassOf(err) != providers.NotFound
 	if err != nil {
 		s.log.InfoContext(ctx, "provider could not be read on return", "payment", p.ID, "error", err)
 	}
@@ -60,6 +63,9 @@ func (s *Service) settleReturn(ctx context.Context, p *payment.Payment, canceled
 	}
 	fresh, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
 		c.Returned(s.now())
+		if unread {
+			c.ReturnedUnread(n, known, s.now())
+		}
 		return nil
 	})
 	if err != nil {

@@ -53,6 +53,11 @@ func (c *checker) rare(p *payment.Payment) {
 	if len(p.Facts.Opened) > 1 {
 		c.t.count("second_attempt")
 	}
+	for _, d := range p.Facts.Decisions {
+		if d.Kind == payment.DecisionReturnedUnread {
+			c.t.count("returned_unread")
+		}
+	}
 }
 
 // keyLife is how long a provider remembers the key of an operation, as they say

@@ -163,6 +163,7 @@ func (p *Payment) RequestCancel(c Command) (*Operation, error) {
 	s := p.Status()
 	switch {
 	case s == StatusAuthorized, s == StatusRequiresAction, s == StatusConflicted && !p.Facts.taken():
+	case s == StatusProcessing && p.Facts.Unread(): // closing it reads it first, and takes up what was paid
 	case s == StatusCanceled:
 		return nil, nil
 	default:

@@ -206,6 +206,8 @@ const (
 	DecisionRefund       DecisionKind = "refund"            // an operator gives back exactly the captures in Objects
 	DecisionDeclined     DecisionKind = "capture_declined"  // the provider declined our capture of an approved attempt
 	DecisionReturned     DecisionKind = "returned"          // the customer came back after a decline and may be tried again
+	// The customer came back from an open checkout that could not be read then.
+	DecisionReturnedUnread DecisionKind = "returned_unread"
 )
 
 // Decision is a local fact. Decisions form a set keyed by ID.

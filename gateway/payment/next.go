@@ -232,7 +232,7 @@ func (p *Payment) WorkAt() time.Time {
 	if len(p.Alerts) > 0 || len(p.Cases) > 0 {
 		sooner(p.UpdatedAt)
 	}
-	if p.Status() == StatusRequiresAction && !working { // else its outcome looks again
+	if s := p.Status(); (s == StatusRequiresAction || s == StatusProcessing && p.Facts.Unread()) && !working { // else its outcome looks again
 		sooner(p.deadline())
 	}
 	return at
@@ -297,16 +297,36 @@ func (p *Payment) NextSync(schedule []time.Duration, now time.Time) time.Time {
 	if !ok || !p.mayChange(now) {
 		return time.Time{}
 	}
-	for _, after := range schedule {
-		if at := latest.CreatedAt.Add(after); at.After(now) {
-			return at
-		}
+	var soon time.Time
+	if since, ok := p.Facts.unreadSince(); ok {
+		soon = firstAfter(since, afterUnread(), now)
+	}
+	if at := firstAfter(latest.CreatedAt, schedule, now); !at.IsZero() || !soon.IsZero() {
+		return earlier(at, soon)
 	}
 	next := now.Add(24 * time.Hour)
 	if next.Before(latest.CreatedAt.Add(30*24*time.Hour)) || p.Status() == StatusAuthorized || p.underway() || p.refundedLately(now) {
 		return next
 	}
 	return time.Time{}
+}
+
+// firstAfter is the first point of a schedule after now, zero past its end.
+func firstAfter(from time.Time, schedule []time.Duration, now time.Time) time.Time {
+	for _, after := range schedule {
+		if at := from.Add(after); at.After(now) {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// earlier is the earlier of two times, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // refundSettles is for how long a refund that succeeded is read again: it can

@@ -67,7 +67,7 @@ func statusTable() [8]StatusRow {
 		},
 		{
 			StatusProcessing, func(c Conditions) bool { return c.Processing },
-			"The outcome is on its way: a creation without an answer, an approval being captured, money pending.",
+			"The outcome is on its way: a creation without an answer, an approval being captured, money pending, a customer who came back while the provider could not be read.",
 		},
 		{
 			StatusRequiresAction, func(c Conditions) bool { return c.Open || !(c.Canceled || c.Deadline || c.Failed) },
@@ -123,6 +123,7 @@ func (f Facts) Conditions() Conditions {
 			// It was gone when the payment ended, and came back: it is closed, and never captured.
 		case fact.State == AttemptOpen, fact.State == AttemptApproved && f.halted(fact):
 			c.Open = true
+			c.Processing = c.Processing || f.unread(fact) // they have most likely paid: reading tells
 		case fact.State == AttemptApproved, fact.State == AttemptProcessing:
 			c.Processing = true
 		case fact.State == AttemptCanceled:
