@@ -464,5 +464,19 @@ func storeBugs() []bug {
 `, new: `		p.Retry = append(p.Retry, failed[:0]...)
 `,
 		},
+		{
+			name: "customer_who_came_back_unread_is_asked_again", file: "gateway/returned.go", pkg: inGateway, test: "TestReturnUnread",
+			old: `		if unread {
+			c.Ret`, new: `		if unread && canceled {
+			c.Ret`,
+		},
+		{
+			name: "unknown_charge_is_a_capture_under_way", file: "providers/stripe/facts.go", pkg: inStripe, test: "TestUnknownChargeStatus",
+			old: `		case c.Status != stripesdk.ChargeStatusPending:`, new: `		case c.Status == "":`,
+		},
+		{
+			name: "unknown_capture_not_looked_at", file: "providers/paypal/fetch.go", pkg: inPayPal, test: "TestFetchUnknownCaptureStatus",
+			old: `		if unpaid(c) || !changed`, new: `		if !paid(c) || !changed`,
+		},
 	}
 }

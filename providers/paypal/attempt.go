@@ -133,7 +133,12 @@ func (m *mapper) state() payment.AttemptState {
 			return s
 		}
 		return payment.AttemptComplete
-	default: // CREATED, SAVED, PAYER_ACTION_REQUIRED, and whatever PayPal adds
+	case "CREATED", "SAVED", "PAYER_ACTION_REQUIRED":
+		return payment.AttemptOpen
+	default: // whatever PayPal adds: what was taken below it tells, and without a call of ours nothing is
+		if s, ok := m.moneyState(); ok {
+			return s
+		}
 		return payment.AttemptOpen
 	}
 }

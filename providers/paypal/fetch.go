@@ -174,7 +174,7 @@ func (a *Adapter) disputes(ctx context.Context, op string, captures []captureBod
 	var out []disputeBody
 	seen := map[string]bool{}
 	for _, c := range captures {
-		if !paid(c) {
+		if unpaid(c) {
 			continue
 		}
 		query := url.Values{"disputed_transaction_id": {c.ID}, "page_size": {"50"}}
@@ -209,6 +209,11 @@ func (a *Adapter) disputes(ctx context.Context, op string, captures []captureBod
 
 func paid(c captureBody) bool {
 	return c.Status == "COMPLETED" || c.Status == "PARTIALLY_REFUNDED" || c.Status == "REFUNDED"
+}
+
+// unpaid says that a capture certainly holds no money. One of a status that nobody knows may.
+func unpaid(c captureBody) bool {
+	return c.Status == "PENDING" || c.Status == "DECLINED" || c.Status == "FAILED"
 }
 
 // queryOf is the query of a link, empty if there is none.
@@ -248,9 +253,10 @@ const searchSpan = 30 * 24 * time.Hour
 func (a *Adapter) reversals(ctx context.Context, op string, s snapshot) (out []transaction, narrow bool) {
 	for _, c := range s.parts.Captures {
 		created, changed := parseTime(c.CreateTime), parseTime(c.UpdateTime)
-		if !paid(c) || !changed.After(created.Add(2*time.Second)) {
+		if unpaid(c) || !changed.After(created.Add(2*time.Second)) {
 			continue
 		}
+		narrow = narrow || !paid(c) // a status nobody knows: looked at, and proof of nothing
 		found, refreshed, err := a.searchReversals(ctx, op, latest(created, changed.Add(-searchSpan)).Add(-time.Hour), changed.Add(time.Hour))
 		switch {
 		case forbidden(err):

@@ -30,6 +30,8 @@ func TestFetchStates(t *testing.T) {
 		}},
 		{name: "saved", status: "SAVED", want: payment.AttemptOpen},
 		{name: "a status PayPal invents", status: "SOMETHING_NEW", want: payment.AttemptOpen},
+		{name: "a status PayPal invents, paid", status: "SOMETHING_NEW", payments: `{"captures":[` + captureJSON(capID, "COMPLETED", "") + `]}`, want: payment.AttemptComplete},
+		{name: "a status PayPal invents, declined", status: "SOMETHING_NEW", payments: `{"captures":[` + captureJSON(capID, "DECLINED", "") + `]}`, want: payment.AttemptFailed, failure: "capture_declined"},
 		{name: "approved", status: "APPROVED", want: payment.AttemptApproved, check: func(f payment.Facts) bool {
 			return f.Attempts[0].ApprovedAt.Equal(startWall.Add(-5*time.Minute)) && f.Attempts[0].PayerID == "QYR5Z8XDVJNXQ" && f.Attempts[0].URL != ""
 		}},

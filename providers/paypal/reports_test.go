@@ -17,9 +17,12 @@ import (
 const notAvailable = `{"name":"INVALID_REQUEST","message":"Data for the given start date is not available.","debug_id":"f1d2e3","details":[],"links":[]}`
 
 // refundedStub is a PayPal whose order was paid and refunded in part a while after.
-func refundedStub(t *testing.T) *stub {
+func refundedStub(t *testing.T) *stub { return changedStub(t, "PARTIALLY_REFUNDED") }
+
+// changedStub is refundedStub with a capture of another status.
+func changedStub(t *testing.T, status string) *stub {
 	t.Helper()
-	capture := strings.Replace(captureJSON(capID, "PARTIALLY_REFUNDED", ""), `"update_time":"2026-03-01T11:56:00Z"`, `"update_time":"2026-03-01T11:59:00Z"`, 1)
+	capture := strings.Replace(captureJSON(capID, status, ""), `"update_time":"2026-03-01T11:56:00Z"`, `"update_time":"2026-03-01T11:59:00Z"`, 1)
 	refund := `{"id":"` + refID + `","status":"COMPLETED","amount":{"currency_code":"USD","value":"5.00"},"create_time":"2026-03-01T11:59:00Z","update_time":"2026-03-01T11:59:00Z","links":[{"rel":"up","href":"https://api-m.paypal.com/v2/payments/captures/` + capID + `"}]}`
 	return newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "CAPTURE", `{"captures":[`+capture+`],"refunds":[`+refund+`]}`)).
 		on("GET /v1/customer/disputes", 200, `{"items":[],"links":[]}`)
@@ -60,6 +63,22 @@ func TestFetchWithoutReports(t *testing.T) {
 				t.Errorf("complete as of %v, whole as of %v", seen.CompleteAsOf, seen.WholeAsOf)
 			}
 		})
+	}
+}
+
+// Promise: a capture of a status that nobody knows may hold money, so what was disputed or
+// taken back of it is looked for; and the look proves nothing.
+func TestFetchUnknownCaptureStatus(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[string]int{"SOMETHING_NEW": 1, "PENDING": 0, "DECLINED": 0, "FAILED": 0} {
+		s := changedStub(t, status).on("GET /v1/reporting/transactions", 200, `{"total_pages":1,"last_refreshed_datetime":"2026-03-01T11:59:59+0000","links":[]}`)
+		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := s.count("GET /v1/customer/disputes"); n != want || s.count("GET /v1/reporting/transactions") != want || obs.Narrow != (want > 0) {
+			t.Errorf("%s: %d looks for disputes, %d for reversals, narrow %t", status, n, s.count("GET /v1/reporting/transactions"), obs.Narrow)
+		}
 	}
 }
 

@@ -20,6 +20,8 @@ type mapper struct {
 	s   snapshot
 	n   int
 	err error
+	// strange: a charge has a status that nobody knows.
+	strange bool
 }
 
 // observation is what a snapshot says. complete: everything below the root was read.
@@ -39,6 +41,9 @@ func (a *Adapter) observation(op string, s snapshot, n int, complete bool) (paym
 	obs.Facts.Warnings, obs.Facts.Reviews = m.warnings(), m.reviews()
 	obs.Facts.Fees = m.fees()
 	obs.Facts.Payers, obs.Facts.Declines = m.payers()
+	if m.strange {
+		return payment.Observation{}, &providers.Error{Class: providers.Unknown, Provider: provider, Op: op, Code: "unknown_charge_status"}
+	}
 	if m.err != nil {
 		return payment.Observation{}, &providers.Error{Class: providers.Unknown, Provider: provider, Op: op, Code: "unreadable_amount"}
 	}
@@ -291,9 +296,14 @@ func (m *mapper) captures() []payment.Capture {
 				continue // a declined try on the page: nothing was ever on its way
 			}
 			f.State, f.Failure = payment.CaptureDeclined, declined(c.FailureCode, "")
+		case c.Status != stripesdk.ChargeStatusPending:
+			// Whether a charge took money decides what is asked, refunded and disputed beside
+			// it. A status nobody knows is no answer: this one is read again, and told of where
+			// it stays.
+			m.strange = true
 		case m.manual() && !c.Captured:
 			continue // on its way to be held, not captured
-		default: // pending, or a status nobody knows
+		default:
 			f.State = payment.CapturePending
 		}
 		out = append(out, f)
