@@ -72,6 +72,7 @@ Exit code: 0 when nothing failed, warnings or not; 1 when something failed; 2 wi
 func (p program) examine(ctx context.Context, file string) (report doctor.Report, err error) {
 	o := doctor.Options{
 		File: file, Clock: time.Now, Owner: rand.Text(), Client: &http.Client{Timeout: 10 * time.Second},
+		Strange:  strange(p.environ),
 		Progress: func(check string) { _, _ = fmt.Fprintln(p.err, "checking", check, "…") },
 	}
 	if o.Config, o.ConfigErr = config.Load(config.Options{File: file, Environ: p.environ}); o.ConfigErr != nil {

@@ -36,6 +36,7 @@ type clinic struct {
 	public         *httptest.Server
 	dir, file      string
 	text           string // of the configuration
+	environ        []string
 	// meddle, where set, may answer a call to Stripe in its place.
 	meddle func(w http.ResponseWriter, r *http.Request) bool
 }
@@ -114,7 +115,7 @@ func (c *clinic) change(old, now string) {
 func (c *clinic) run(args ...string) (code int, out, errOut string) {
 	c.t.Helper()
 	var o, e bytes.Buffer
-	code = run(c.t.Context(), args, nil, &o, &e)
+	code = run(c.t.Context(), args, c.environ, &o, &e)
 	for _, secret := range []string{canary, "canary-paypal-secret"} {
 		if strings.Contains(o.String()+e.String(), secret) {
 			c.t.Errorf("%v printed the secret %q:\n%s%s", args, secret, o.String(), e.String())
@@ -345,6 +346,9 @@ func TestDoctorFindings(t *testing.T) {
 		{"two secrets", func(c *clinic) {
 			c.change("webhook_secrets: [", "webhook_secrets: [whsec_0123456789abcdef0123456789, ")
 		}, "secrets.rotation", doctor.Warn, "rotation", "Remove the old one"},
+		{"a misspelt variable", func(c *clinic) {
+			c.environ = []string{"TRIFECTA_PUBLIC_ULR=https://" + canary, "TRIFECTA_OPERATOR_KEY=k"}
+		}, "config.variables", doctor.Warn, "TRIFECTA_PUBLIC_ULR sets nothing", "spelling"},
 		{"a layer that is off", func(c *clinic) { c.text += "layers: {reconcile: false}\n"; c.write() }, "layers", doctor.Warn, "reconcile", "Remove layers.reconcile"},
 		{"an app without a key", func(c *clinic) { c.text += "  - {name: second, mode: test}\n"; c.write() }, "api_keys", doctor.Warn, "no API key", "apikey create"},
 		{"no operator", func(c *clinic) {

@@ -59,6 +59,9 @@ func (p program) runServe(ctx context.Context, cfg config.Config) (err error) {
 	if isNew {
 		log.WarnContext(ctx, "the store is new and empty; if there was one, see whether its disk is mounted and where its path starts", "store", house.StoreName(cfg.Store))
 	}
+	for _, name := range strange(p.environ) {
+		log.WarnContext(ctx, "a variable sets nothing: no key of the configuration has this name", "variable", name)
+	}
 	clock, follow, err := clockOf(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -95,6 +98,9 @@ func (p program) runServe(ctx context.Context, cfg config.Config) (err error) {
 	log.InfoContext(ctx, "stopped")
 	return err
 }
+
+// strange are the variables of ours that nothing reads.
+func strange(environ []string) []string { return config.Strange(environ, operatorKeyVariable) }
 
 // both runs two workers until ctx ends.
 func both(ctx context.Context, a, b func(context.Context) error) error {

@@ -19,6 +19,9 @@ func (c *checkup) configuration(ctx context.Context) {
 		c.add(groupConfig, "config.valid", c.File, OK, fmt.Sprintf("valid: %d accounts, %d apps, %s mode", len(cfg.Accounts), len(cfg.Apps), modeOf(cfg)), "")
 	}
 	c.fileMode()
+	for _, name := range c.Strange {
+		c.add(groupConfig, "config.variables", name, Warn, name+" sets nothing: no key of the configuration has this name", "See to its spelling, or unset it")
+	}
 	if len(cfg.Apps) == 0 {
 		c.add(groupConfig, "apps", "", Warn, "no app is configured, so nobody can make a payment", "Add your shop under apps")
 	}

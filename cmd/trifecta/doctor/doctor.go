@@ -66,6 +66,8 @@ type Options struct {
 	// registering webhooks gives is missing.
 	Usable bool
 	File   string // the configuration file, may be empty
+	// Strange are variables of our prefix that set nothing (config.Strange).
+	Strange []string
 	// Accounts are the configured ones; AccountsErr is why there are none.
 	Accounts    *providers.Registry
 	AccountsErr error
