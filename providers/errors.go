@@ -50,7 +50,7 @@ type Error struct {
 	Status      int    // HTTP status, 0 if there was no answer
 	RequestID   string // the provider's request or debug id
 	Stored      bool   // the provider keeps this failure under the idempotency key
-	Aside       bool   // about a service beside the money's own, such as reports or disputes, or one busy object: the account goes on without it
+	Aside       bool   // about a service beside the money's own, such as reports or disputes, or one object that is busy or can't be read: the account goes on without it
 	Rooted      bool   // of a Fetch: its observation has all of the root, and only what stands beside that could not be read
 	RetryAfter  time.Duration
 	Cause       error // for errors.Is only; not printed

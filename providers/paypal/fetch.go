@@ -71,7 +71,9 @@ func (a *Adapter) finish(ctx context.Context, op string, s snapshot, whole bool,
 	}
 	obs, err := a.observe(s)
 	if err != nil {
-		return payment.Observation{}, a.api.unreadable(op, got, err)
+		e := a.api.unreadable(op, got, err)
+		e.Aside = true // one object's: a few payments that stay so must not close the account for all
+		return payment.Observation{}, e
 	}
 	return obs, beside(unread)
 }

@@ -1,6 +1,7 @@
 package paypal
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -198,6 +199,12 @@ func TestFetchUnreadable(t *testing.T) {
 		_, err := s.adapter().Fetch(t.Context(), attemptOf(false))
 		if providers.ClassOf(err) != providers.Unknown || err == nil {
 			t.Errorf("%s: %v, want unknown", name, err)
+		}
+		// What one object says is no reason to close the account for all; an answer that is none may be.
+		var e *providers.Error
+		whole := name != "another order" && name != "nothing" && name != "units of number"
+		if errors.As(err, &e); e.Aside != whole {
+			t.Errorf("%s: aside %t", name, e.Aside)
 		}
 	}
 }

@@ -295,7 +295,7 @@ func (c *client) decode(r call, got *answer, into any) error {
 
 // unreadable is a success whose content makes no sense: whatever was asked for may
 // have happened.
-func (c *client) unreadable(op string, got *answer, cause error) error {
+func (c *client) unreadable(op string, got *answer, cause error) *providers.Error {
 	e := newError(providers.Unknown, call{op: op}, got)
 	e.Code, e.Cause = "unreadable_answer", cause
 	return e

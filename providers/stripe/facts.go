@@ -42,15 +42,21 @@ func (a *Adapter) observation(op string, s snapshot, n int, complete bool) (paym
 	obs.Facts.Fees = m.fees()
 	obs.Facts.Payers, obs.Facts.Declines = m.payers()
 	if m.strange {
-		return payment.Observation{}, &providers.Error{Class: providers.Unknown, Provider: provider, Op: op, Code: "unknown_charge_status"}
+		return payment.Observation{}, unreadable(op, "unknown_charge_status", nil)
 	}
 	if m.err != nil {
-		return payment.Observation{}, &providers.Error{Class: providers.Unknown, Provider: provider, Op: op, Code: "unreadable_amount"}
+		return payment.Observation{}, unreadable(op, "unreadable_amount", nil)
 	}
 	if err := obs.Check(); err != nil {
-		return payment.Observation{}, &providers.Error{Class: providers.Unknown, Provider: provider, Op: op, Code: "implausible", Cause: err}
+		return payment.Observation{}, unreadable(op, "implausible", err)
 	}
 	return obs, nil
+}
+
+// unreadable is an answer about one object that means nothing to us. It says nothing about
+// the account, which goes on: a few payments that stay so must not close it for all.
+func unreadable(op, code string, cause error) error {
+	return &providers.Error{Class: providers.Unknown, Provider: provider, Op: op, Code: code, Aside: true, Cause: cause}
 }
 
 // money converts an amount; the first that can't be is kept as the error.

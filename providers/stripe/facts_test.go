@@ -131,7 +131,7 @@ func TestUnknownChargeStatus(t *testing.T) {
 		s.charges = append(s.charges, parse[stripesdk.Charge](t, `{"id":"ch_2","created":8,"status":"brand_new","captured":`+captured+`,"amount":1000,"currency":"usd"}`))
 		_, err := (&lab{}).connect(t, "http://127.0.0.1:1").observation("fetch", s, 1, true)
 		var e *providers.Error
-		if !errors.As(err, &e) || e.Class != providers.Unknown || e.Code != "unknown_charge_status" {
+		if !errors.As(err, &e) || e.Class != providers.Unknown || e.Code != "unknown_charge_status" || !e.Aside {
 			t.Errorf("captured %s: %v", captured, err)
 		}
 	}
