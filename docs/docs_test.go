@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -257,6 +258,41 @@ func TestSecurityListNamesItsTests(t *testing.T) {
 		verdict := strings.TrimSpace(r[3])
 		if !regexp.MustCompile(`^(held|partly|open|not there)`).MatchString(verdict) || strings.HasPrefix(verdict, "held") && named == 0 {
 			t.Errorf("%s: verdict %q with %d tests", r[1], verdict, named)
+		}
+	}
+}
+
+// Promise: who integrates an app is told what to do about every status and every error code there is, and of none that
+// there isn't.
+func TestIntegratingIsComplete(t *testing.T) {
+	t.Parallel()
+	page := read(t, "integrating.md")
+	section := func(from, to string) string {
+		_, rest, ok := strings.Cut(page, from)
+		if !ok {
+			t.Fatalf("integrating.md has no section %q", from)
+		}
+		body, _, _ := strings.Cut(rest, to)
+		return body
+	}
+	for _, c := range []struct{ file, code, told, section string }{
+		{"../gateway/payment/status.go", `Status\w+ +Status += "(\w+)"`, "(?m)^\\| `(\\w+)` \\|", section("## What each status", "Dead is not")},
+		{"../gateway/payment/errors.go", `Code\w+ +Code = "(\w+)"`, "`([a-z]+_?[a-z_]*)`", section("| answer | what happened", "**Keys.**")},
+	} {
+		exist := map[string]bool{}
+		for _, m := range regexp.MustCompile(c.code).FindAllStringSubmatch(read(t, c.file), -1) {
+			exist[m[1]] = true
+			if !strings.Contains(c.section, "`"+m[1]+"`") {
+				t.Errorf("integrating.md does not say what to do about %s", m[1])
+			}
+		}
+		if len(exist) < 8 {
+			t.Fatalf("only %d names found in %s", len(exist), c.file)
+		}
+		for _, m := range regexp.MustCompile(c.told).FindAllStringSubmatch(c.section, -1) {
+			if !exist[m[1]] && !slices.Contains([]string{"status", "errors", "detail"}, m[1]) {
+				t.Errorf("integrating.md names %s, which does not exist", m[1])
+			}
 		}
 	}
 }

@@ -61,6 +61,9 @@ func (s *Service) settleReturn(ctx context.Context, p *payment.Payment, n int, c
 	if canceled {
 		return p
 	}
+	if unread {
+		src.Reason = "came back, and the provider could not be read"
+	}
 	fresh, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
 		c.Returned(s.now())
 		if unread {

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,9 @@ func TestReturnUnread(t *testing.T) {
 		w.comeBack(p.ID, 1)
 		w.wantStatus(p.ID, payment.StatusProcessing)
 		got := w.get(p.ID)
+		if entry := got.History[len(got.History)-1]; !strings.Contains(entry.Source.Reason, "could not be read") || entry.After.Status != payment.StatusProcessing {
+			t.Errorf("%v: the history says %+v", f, entry)
+		}
 		if url := w.svc.Checkout(got); url != "" {
 			t.Errorf("%v: sent to pay again at %s", f, url)
 		}
