@@ -82,10 +82,13 @@ func (m *mapper) disputedCapture(d disputeBody) string {
 	return d.about
 }
 
+// disputeStatus by PayPal's (PayPal OpenAPI disputes v1: status). A status that nobody
+// knows may wait for us: who looks for nothing loses a case, who looks in vain some minutes.
+// And a later look may say that it is under review, at the same time of PayPal's.
 func disputeStatus(d disputeBody) payment.DisputeStatus {
 	switch d.Status {
-	case "OPEN", "WAITING_FOR_SELLER_RESPONSE":
-		return payment.DisputeNeedsResponse
+	case "UNDER_REVIEW", "WAITING_FOR_BUYER_RESPONSE", "OTHER":
+		return payment.DisputeUnderReview
 	case "RESOLVED":
 		switch d.Outcome.Code {
 		case "RESOLVED_BUYER_FAVOUR", "ACCEPTED":
@@ -95,8 +98,8 @@ func disputeStatus(d disputeBody) payment.DisputeStatus {
 		default:
 			return payment.DisputeClosed
 		}
-	default:
-		return payment.DisputeUnderReview
+	default: // OPEN, WAITING_FOR_SELLER_RESPONSE, and whatever PayPal adds
+		return payment.DisputeNeedsResponse
 	}
 }
 

@@ -339,6 +339,7 @@ func TestFetchDispute(t *testing.T) {
 		{"WAITING_FOR_SELLER_RESPONSE", "CHARGEBACK", "", "", payment.DisputeNeedsResponse, 1000},
 		{"WAITING_FOR_BUYER_RESPONSE", "CHARGEBACK", "", "", payment.DisputeUnderReview, 1000},
 		{"UNDER_REVIEW", "PRE_ARBITRATION", "", move("DEBIT", "DISPUTE_SETTLEMENT"), payment.DisputeUnderReview, 1000},
+		{"SOMETHING_NEW", "CHARGEBACK", "", "", payment.DisputeNeedsResponse, 1000},
 		{"OTHER", "ARBITRATION", "", "", payment.DisputeUnderReview, 1000},
 		{"RESOLVED", "CHARGEBACK", "RESOLVED_BUYER_FAVOUR", "", payment.DisputeLost, 1000},
 		{"RESOLVED", "CHARGEBACK", "ACCEPTED", move("DEBIT", "DISPUTE_SETTLEMENT"), payment.DisputeLost, 1000},
