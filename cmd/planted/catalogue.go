@@ -478,5 +478,9 @@ func storeBugs() []bug {
 			name: "unknown_capture_not_looked_at", file: "providers/paypal/fetch.go", pkg: inPayPal, test: "TestFetchUnknownCaptureStatus",
 			old: `		if unpaid(c) || !changed`, new: `		if !paid(c) || !changed`,
 		},
+		{
+			name: "captured_hold_is_captured_again", file: "gateway/payment/amounts.go", pkg: inPayment, test: "TestCapturedHoldIsNotCapturable",
+			old: `min(a.Capturable, max(0, a.Amount.Minor-f.takenFrom(a)))`, new: `min(a.Capturable, max(a.Amount.Minor, f.takenFrom(a)))`,
+		},
 	}
 }

@@ -58,20 +58,25 @@ type loop struct {
 	people *rand.Rand // of what actors do
 	random *rand.Rand // of tokens and ids
 	odd    *rand.Rand // of the younger faults
-	digest hash.Hash
-	lines  int
-	say    io.Writer // the trace in words; nil: nobody reads it
-	counts map[string]int
-	line   []byte // of the trace, its room is used again
+	// lagging is the stream of reads that come from a replica behind; answers are what
+	// was read, by provider and URL.
+	lagging *rand.Rand
+	answers map[string]answered
+	digest  hash.Hash
+	lines   int
+	say     io.Writer // the trace in words; nil: nobody reads it
+	counts  map[string]int
+	line    []byte // of the trace, its room is used again
 }
 
 func newLoop(seed uint64, start time.Time, say io.Writer) *loop {
 	return &loop{
 		now: start, start: start, digest: sha256.New(), say: say, counts: map[string]int{},
-		chance: rand.New(rand.NewPCG(seed, 0xc4a)),
-		people: rand.New(rand.NewPCG(seed, 0x9e0)),
-		random: rand.New(rand.NewPCG(seed, 0x70c)),
-		odd:    rand.New(rand.NewPCG(seed, 0x0dd5)),
+		chance:  rand.New(rand.NewPCG(seed, 0xc4a)),
+		people:  rand.New(rand.NewPCG(seed, 0x9e0)),
+		random:  rand.New(rand.NewPCG(seed, 0x70c)),
+		odd:     rand.New(rand.NewPCG(seed, 0x0dd5)),
+		lagging: rand.New(rand.NewPCG(seed, 0x1a65)), answers: map[string]answered{},
 	}
 }
 

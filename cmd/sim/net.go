@@ -83,6 +83,7 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.count("garbled_answer")
 		resp = garble(resp, t.chance.IntN(3))
 	} else if err == nil {
+		resp = t.lag(w.provider, req, resp)
 		t.reword(resp)
 	}
 	return resp, err

@@ -48,7 +48,7 @@ const (
 	faultLate      = "late_money"     // an order that is over is captured with another tool, behind our back
 )
 
-func faultClasses() []string { return append(oldClasses(), youngClasses()...) }
+func faultClasses() []string { return append(append(oldClasses(), youngClasses()...), faultLag) }
 
 func oldClasses() []string {
 	return []string{
@@ -166,6 +166,7 @@ func draw(seed uint64, mode string, off []string) plan {
 	p.patient = r.IntN(3) == 0
 	p.pays = []string{"", "eur"}[r.IntN(2)]
 	p.drawYoung(seed)
+	p.drawLag(seed)
 	p.fit(off)
 	return p
 }

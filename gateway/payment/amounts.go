@@ -182,12 +182,27 @@ func (f Facts) effectiveAuthorizations() []Authorization {
 			continue
 		}
 		switch a.State {
-		case AuthActive, AuthCaptured:
+		case AuthActive:
+			a.Capturable = min(a.Capturable, max(0, a.Amount.Minor-f.takenFrom(a)))
+			out = append(out, a)
+		case AuthCaptured:
 			out = append(out, a)
 		case AuthPending, AuthVoided, AuthExpired, AuthDenied:
 		}
 	}
 	return out
+}
+
+// takenFrom is what captures took of an authorization, or are taking, in minor units. It
+// can't be captured again, whatever a reading says that lags behind.
+func (f Facts) takenFrom(a Authorization) int64 {
+	var sum int64
+	for _, c := range f.Captures {
+		if c.Auth == a.Key.ID && c.Key.Account == a.Key.Account && c.State != CaptureDeclined && c.Amount.Currency == a.Amount.Currency {
+			sum += c.Amount.Minor
+		}
+	}
+	return sum
 }
 
 // currentAuthorizations are those not replaced by a renewal.

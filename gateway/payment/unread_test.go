@@ -90,3 +90,36 @@ func TestUnreadIsReadSoon(t *testing.T) {
 		t.Errorf("without a schedule: %s", got.Sub(start))
 	}
 }
+
+// Guards that what is captured of a hold can't be captured again, and that a payment that succeeded stays so, when a reading
+// lags behind: it has the date of now, and shows the hold as it was.
+func TestCapturedHoldIsNotCapturable(t *testing.T) {
+	t.Parallel()
+	hold := func(capturable int64, asOf int) Facts {
+		return Facts{Attempts: []AttemptFact{session(1, AttemptAuthorized, 1000, asOf)}, Authorizations: []Authorization{authorized(1, "a1", 1000, capturable, asOf)}}
+	}
+	take := func(minor int64, state CaptureState) Facts {
+		return Facts{Captures: []Capture{{Key: stripeKey("c1"), N: 1, Auth: "a1", Amount: usd(minor), State: state, Stamp: stamp(5, 5)}}}
+	}
+	for _, c := range []struct {
+		taken, stale int64
+		state        CaptureState
+		want         int64
+	}{
+		{1000, 1000, CaptureCompleted, 0},
+		{400, 1000, CaptureCompleted, 600},
+		{400, 600, CaptureCompleted, 600},
+		{1000, 1000, CapturePending, 0},
+		{1000, 1000, CaptureDeclined, 1000},
+		{1200, 1000, CaptureCompleted, 0}, // more than was held, as PayPal allows
+	} {
+		f := manual(opened(1, "stripe")).Merge(hold(1000, 4)).Merge(take(c.taken, c.state)).Merge(hold(c.stale, 9))
+		if got := f.capturable(); got != c.want {
+			t.Errorf("%s %d, told as %d capturable: %d, want %d", c.state, c.taken, c.stale, got, c.want)
+		}
+		p := newPayment(f)
+		if err := p.RequestCapture(c.want+1, true, command("op", 20)); err == nil {
+			t.Errorf("%s %d: %d more could be captured", c.state, c.taken, c.want+1)
+		}
+	}
+}
