@@ -480,7 +480,7 @@ func storeBugs() []bug {
 		},
 		{
 			name: "captured_hold_is_captured_again", file: "gateway/payment/amounts.go", pkg: inPayment, test: "TestCapturedHoldIsNotCapturable",
-			old: `min(a.Capturable, max(0, a.Amount.Minor-f.takenFrom(a)))`, new: `min(a.Capturable, max(a.Amount.Minor, f.takenFrom(a)))`,
+			old: `min(a.Capturable, f.leftOf(a))`, new: `min(a.Capturable, max(a.Amount.Minor, f.leftOf(a)))`,
 		},
 	}
 }

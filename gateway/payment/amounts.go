@@ -183,7 +183,7 @@ func (f Facts) effectiveAuthorizations() []Authorization {
 		}
 		switch a.State {
 		case AuthActive:
-			a.Capturable = min(a.Capturable, max(0, a.Amount.Minor-f.takenFrom(a)))
+			a.Capturable = min(a.Capturable, f.leftOf(a))
 			out = append(out, a)
 		case AuthCaptured:
 			out = append(out, a)
@@ -193,16 +193,21 @@ func (f Facts) effectiveAuthorizations() []Authorization {
 	return out
 }
 
-// takenFrom is what captures took of an authorization, or are taking, in minor units. It
-// can't be captured again, whatever a reading says that lags behind.
-func (f Facts) takenFrom(a Authorization) int64 {
-	var sum int64
+// leftOf is the most that captures can have left of an authorization, in minor units. What
+// was taken or is on its way can't be captured again, nor anything after the final capture,
+// whatever a reading says that lags behind.
+func (f Facts) leftOf(a Authorization) int64 {
+	left := a.Amount.Minor
 	for _, c := range f.Captures {
-		if c.Auth == a.Key.ID && c.Key.Account == a.Key.Account && c.State != CaptureDeclined && c.Amount.Currency == a.Amount.Currency {
-			sum += c.Amount.Minor
+		if c.Auth != a.Key.ID || c.Key.Account != a.Key.Account || c.State == CaptureDeclined || c.Amount.Currency != a.Amount.Currency {
+			continue
 		}
+		if c.Final {
+			return 0
+		}
+		left -= c.Amount.Minor
 	}
-	return sum
+	return max(0, left)
 }
 
 // currentAuthorizations are those not replaced by a renewal.

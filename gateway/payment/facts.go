@@ -143,6 +143,9 @@ type Capture struct {
 	Amount  Money
 	State   CaptureState
 	Failure Failure `json:",omitzero"`
+	// Final: it is completed, and was the last of its authorization. Once seen, it stays:
+	// it merges on its own.
+	Final bool `json:",omitzero"`
 	Stamp
 }
 

@@ -37,7 +37,7 @@ func (f Facts) Merge(o Facts) Facts {
 		Decisions:      mergeSets(f.Decisions, o.Decisions, func(d Decision) string { return d.ID }, nil, nil),
 		Attempts:       mergeSets(f.Attempts, o.Attempts, func(a AttemptFact) string { return a.Key.text() }, compareAttempts, joinAttempts),
 		Authorizations: mergeSets(f.Authorizations, o.Authorizations, func(a Authorization) string { return a.Key.text() }, compareAuthorizations, nil),
-		Captures:       mergeSets(f.Captures, o.Captures, func(c Capture) string { return c.Key.text() }, compareCaptures, nil),
+		Captures:       mergeSets(f.Captures, o.Captures, func(c Capture) string { return c.Key.text() }, compareCaptures, joinCaptures),
 		Refunds:        mergeSets(f.Refunds, o.Refunds, func(r Refund) string { return r.Key.text() }, compareRefunds, nil),
 		Reversals:      mergeSets(f.Reversals, o.Reversals, func(r Reversal) string { return r.Key.text() }, compareReversals, nil),
 		Disputes:       mergeSets(f.Disputes, o.Disputes, func(d Dispute) string { return d.Key.text() }, compareDisputes, nil),
@@ -117,6 +117,10 @@ func digest(v any) string {
 		a.CompleteAsOf, a.WholeAsOf = time.Time{}, time.Time{} // they merge on their own
 		v = a
 	}
+	if c, ok := v.(Capture); ok {
+		c.Final = false // likewise
+		v = c
+	}
 	b, err := json.Marshal(v)
 	if err != nil { // plain structs of strings, ints and times always marshal
 		panic("payment: digest: " + err.Error())
@@ -193,6 +197,8 @@ func compareCaptures(a, b Capture) int {
 	}
 	return a.AsOf.Compare(b.AsOf)
 }
+
+func joinCaptures(winner *Capture, loser Capture) { winner.Final = winner.Final || loser.Final }
 
 func compareRefunds(a, b Refund) int {
 	if c := rank(refundStates, a.State) - rank(refundStates, b.State); c != 0 {

@@ -68,7 +68,7 @@ func drawFacts(t *rapid.T) Facts {
 		}
 	})
 	f.Captures = drawSet(t, "captures", func(t *rapid.T) Capture {
-		return Capture{Key: drawKey(t, "c"), N: drawN(t), State: rapid.SampledFrom(captureStates).Draw(t, "state"), Amount: drawMoney(t), Stamp: drawStamp(t)}
+		return Capture{Key: drawKey(t, "c"), N: drawN(t), State: rapid.SampledFrom(captureStates).Draw(t, "state"), Amount: drawMoney(t), Stamp: drawStamp(t), Final: rapid.Bool().Draw(t, "final")}
 	})
 	f.Refunds = drawSet(t, "refunds", func(t *rapid.T) Refund {
 		return Refund{Key: drawKey(t, "r"), Capture: "c1", State: rapid.SampledFrom(refundStates).Draw(t, "state"), Amount: drawMoney(t), Stamp: drawStamp(t)}

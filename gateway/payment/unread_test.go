@@ -98,22 +98,24 @@ func TestCapturedHoldIsNotCapturable(t *testing.T) {
 	hold := func(capturable int64, asOf int) Facts {
 		return Facts{Attempts: []AttemptFact{session(1, AttemptAuthorized, 1000, asOf)}, Authorizations: []Authorization{authorized(1, "a1", 1000, capturable, asOf)}}
 	}
-	take := func(minor int64, state CaptureState) Facts {
-		return Facts{Captures: []Capture{{Key: stripeKey("c1"), N: 1, Auth: "a1", Amount: usd(minor), State: state, Stamp: stamp(5, 5)}}}
+	take := func(minor int64, state CaptureState, final bool) Facts {
+		return Facts{Captures: []Capture{{Key: stripeKey("c1"), N: 1, Auth: "a1", Amount: usd(minor), State: state, Stamp: stamp(5, 5), Final: final}}}
 	}
 	for _, c := range []struct {
 		taken, stale int64
 		state        CaptureState
+		final        bool
 		want         int64
 	}{
-		{1000, 1000, CaptureCompleted, 0},
-		{400, 1000, CaptureCompleted, 600},
-		{400, 600, CaptureCompleted, 600},
-		{1000, 1000, CapturePending, 0},
-		{1000, 1000, CaptureDeclined, 1000},
-		{1200, 1000, CaptureCompleted, 0}, // more than was held, as PayPal allows
+		{1000, 1000, CaptureCompleted, false, 0},
+		{400, 1000, CaptureCompleted, false, 600},
+		{400, 600, CaptureCompleted, false, 600},
+		{400, 1000, CaptureCompleted, true, 0},
+		{1000, 1000, CapturePending, false, 0},
+		{1000, 1000, CaptureDeclined, false, 1000},
+		{1200, 1000, CaptureCompleted, false, 0}, // more than was held, as PayPal allows
 	} {
-		f := manual(opened(1, "stripe")).Merge(hold(1000, 4)).Merge(take(c.taken, c.state)).Merge(hold(c.stale, 9))
+		f := manual(opened(1, "stripe")).Merge(hold(1000, 4)).Merge(take(c.taken, c.state, c.final)).Merge(take(c.taken, c.state, false)).Merge(hold(c.stale, 9))
 		if got := f.capturable(); got != c.want {
 			t.Errorf("%s %d, told as %d capturable: %d, want %d", c.state, c.taken, c.stale, got, c.want)
 		}

@@ -117,6 +117,7 @@ func (m *mapper) captures() {
 			Key: m.a.key(c.ID), N: m.s.attempt.N, Auth: c.authorization(), Amount: m.money("capture", c.ID, c.Amount),
 			State: state, Stamp: m.stamp(c.CreateTime, c.UpdateTime),
 		}
+		fact.Final = c.Final && state == payment.CaptureCompleted && fact.Auth != ""
 		if state == payment.CaptureDeclined {
 			fact.Failure = captureFailure(c)
 		}

@@ -75,6 +75,16 @@ func TestFetchStates(t *testing.T) {
 			check: func(f payment.Facts) bool { return f.Authorizations[0].Capturable == 1499 },
 		},
 		{
+			name: "partly captured, for good", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "PARTIALLY_CAPTURED", ""),
+			payments: `"captures":[` + strings.Replace(captureJSON(capID, "COMPLETED", `,"final_capture":true`+up), "19.99", "5.00", 1) + `]`, want: payment.AttemptComplete,
+			check: func(f payment.Facts) bool { return f.Captures[0].Final },
+		},
+		{
+			name: "partly captured, for good, pending", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "PARTIALLY_CAPTURED", ""),
+			payments: `"captures":[` + strings.Replace(captureJSON(capID, "PENDING", `,"final_capture":true`+up), "19.99", "5.00", 1) + `]`, want: payment.AttemptProcessing,
+			check: func(f payment.Facts) bool { return !f.Captures[0].Final },
+		},
+		{
 			name: "partly captured, rest voided", status: "COMPLETED", intent: "AUTHORIZE", auth: authJSON(authID, "VOIDED", ""),
 			payments: `"captures":[` + strings.Replace(captureJSON(capID, "COMPLETED", up), "19.99", "5.00", 1) + `]`, want: payment.AttemptComplete,
 		},

@@ -295,6 +295,7 @@ func (m *mapper) captures() []payment.Capture {
 		switch {
 		case captured(c):
 			f.State, f.Amount = payment.CaptureCompleted, m.money(c.AmountCaptured, c.Currency)
+			f.Final = m.manual() && m.s.intent.Status == stripesdk.PaymentIntentStatusSucceeded
 		case c.Status == stripesdk.ChargeStatusSucceeded:
 			continue // held only
 		case c.Status == stripesdk.ChargeStatusFailed:

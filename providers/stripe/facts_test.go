@@ -186,6 +186,22 @@ func TestChargesThatAreNoCaptures(t *testing.T) {
 	}
 }
 
+// TestFinalCapture: a capture is the last of its hold once Stripe says that the intent succeeded, and not before.
+func TestFinalCapture(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		method, status string
+		want           bool
+	}{{"manual", "succeeded", true}, {"manual", "requires_capture", false}, {"automatic", "succeeded", false}} {
+		s := paidSnapshot(t)
+		s.intent.CaptureMethod, s.intent.Status = stripesdk.PaymentIntentCaptureMethod(c.method), stripesdk.PaymentIntentStatus(c.status)
+		s.charges[0].AmountCaptured = 400
+		if got := mapped(t, s).Facts.Captures; len(got) != 1 || got[0].Final != c.want || got[0].Amount.Minor != 400 {
+			t.Errorf("%s, %s: %+v", c.method, c.status, got)
+		}
+	}
+}
+
 // TestHoldUnderWayIsNoCapture: facts are never taken back, so a charge that may become a
 // hold, read before it is one, must not be told as a capture under way: nothing would
 // ever end it, and the payment stayed processing for good.
