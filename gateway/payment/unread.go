@@ -1,9 +1,6 @@
 package payment
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // maxUnread bounds how many returns one attempt remembers: each needs a reading of its
 // own in between, so more would be somebody's game.
@@ -59,26 +56,31 @@ func (f Facts) unreadSince() (time.Time, bool) {
 		return time.Time{}, false
 	}
 	fact, ok := f.AttemptFact(a.N)
-	if !ok || !f.unread(fact) {
+	if !ok {
 		return time.Time{}, false
 	}
-	for _, d := range f.Decisions {
-		if notes(d, fact) {
-			return d.At, true
-		}
-	}
-	return time.Time{}, false
+	d, ok := f.unreadReturn(fact)
+	return d.At, ok
 }
 
 // unread says whether the newest complete snapshot of an open attempt is the one from
 // before its customer came back. Both are of provider time, so no clock of ours can end it.
 func (f Facts) unread(fact AttemptFact) bool {
-	return fact.State == AttemptOpen && slices.ContainsFunc(f.Decisions, func(d Decision) bool { return notes(d, fact) })
+	_, ok := f.unreadReturn(fact)
+	return ok
 }
 
-// notes says whether a decision is the return that no snapshot newer than fact's has seen.
-func notes(d Decision, fact AttemptFact) bool {
-	return d.Kind == DecisionReturnedUnread && d.ID == unreadID(fact)
+// unreadReturn is the return to an open attempt that no snapshot newer than fact's has seen.
+func (f Facts) unreadReturn(fact AttemptFact) (Decision, bool) {
+	if fact.State != AttemptOpen {
+		return Decision{}, false
+	}
+	for _, d := range f.Decisions {
+		if d.Kind == DecisionReturnedUnread && d.ID == unreadID(fact) {
+			return d, true
+		}
+	}
+	return Decision{}, false
 }
 
 func (f Facts) unreadReturns(n int) int {
