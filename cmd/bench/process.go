@@ -1,17 +1,16 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -20,38 +19,46 @@ import (
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
-	mu   sync.Mutex
-	logs []string
+	log  string // the file with all it says
 }
 
-// readyWait is how long a program may take to say that it is ready.
-const readyWait = 60 * time.Second
+const (
+	// readyWait is how long a program may take to say that it is ready, readyEvery how
+	// often is looked whether it has.
+	readyWait  = 60 * time.Second
+	readyEvery = 2 * time.Millisecond
+	// tailBytes bounds what of a log is shown when a program fails.
+	tailBytes = 4 << 10
+)
 
 // launch starts a program with additions to its environment, and waits until its output matches ready as often as
-// wanted; it returns what the groups matched.
-func launch(ctx context.Context, environ []string, ready *regexp.Regexp, wanted int, name string, args ...string) (*process, []string, error) {
-	p := &process{cmd: exec.CommandContext(ctx, name, args...), done: make(chan struct{})} //nolint:gosec // our own programs
+// wanted; it returns what the groups matched. What the program says goes to a file in dir, as it would on a server: to
+// read it here while it is under load would take its machine's time, for each line more than to write it.
+func launch(ctx context.Context, dir string, environ []string, ready *regexp.Regexp, wanted int, name string, args ...string) (*process, []string, error) {
+	out, err := os.CreateTemp(dir, filepath.Base(name)+"-*.log")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = out.Close() }() // the program has a descriptor of its own
+	p := &process{cmd: exec.CommandContext(ctx, name, args...), done: make(chan struct{}), log: out.Name()} //nolint:gosec // our own programs
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.Env = append(os.Environ(), environ...)
 	p.cmd.WaitDelay = 15 * time.Second
-	r, w := io.Pipe()
-	p.cmd.Stdout, p.cmd.Stderr = w, w
+	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
 		return nil, nil, err
 	}
 	go func() {
 		_ = p.cmd.Wait()
-		_ = w.Close()
 		close(p.done)
 	}()
-	found := make(chan string, 16)
-	go p.read(r, ready, found)
 	timeout := time.After(readyWait)
-	var out []string
-	for len(out) < wanted {
+	for {
+		if found := p.said(ready); len(found) >= wanted {
+			return p, found, nil
+		}
 		select {
-		case m := <-found:
-			out = append(out, m)
+		case <-time.After(readyEvery):
 		case <-p.done:
 			return nil, nil, fmt.Errorf("%s ended:\n%s", name, p.tail())
 		case <-timeout:
@@ -59,33 +66,28 @@ func launch(ctx context.Context, environ []string, ready *regexp.Regexp, wanted 
 			return nil, nil, fmt.Errorf("%s never became ready:\n%s", name, p.tail())
 		}
 	}
-	return p, out, nil
 }
 
-func (p *process) read(r io.Reader, ready *regexp.Regexp, found chan<- string) {
-	scan := bufio.NewScanner(r)
-	scan.Buffer(nil, 1<<20)
-	for scan.Scan() {
-		p.mu.Lock()
-		if len(p.logs) > 200 {
-			p.logs = p.logs[100:]
-		}
-		p.logs = append(p.logs, scan.Text())
-		p.mu.Unlock()
-		if m := ready.FindStringSubmatch(scan.Text()); m != nil {
-			select {
-			case found <- strings.Join(m[1:], ""):
-			default:
-			}
-		}
+// said are the matches in what the program has said in whole lines so far.
+func (p *process) said(ready *regexp.Regexp) (found []string) {
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return nil // it is looked for again, until the wait is over
 	}
+	text = text[:bytes.LastIndexByte(text, '\n')+1]
+	for _, m := range ready.FindAllSubmatch(text, -1) {
+		found = append(found, string(bytes.Join(m[1:], nil)))
+	}
+	return found
 }
 
 // tail is the last the program said.
 func (p *process) tail() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return strings.Join(p.logs[max(0, len(p.logs)-10):], "\n")
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-tailBytes):])
 }
 
 // stop ends the program as an operator would.

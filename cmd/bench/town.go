@@ -49,7 +49,7 @@ func openTown(ctx context.Context, o options, dir string, began time.Time) (*tow
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	ready := regexp.MustCompile(`Stripe sandbox +(http\S+)|PayPal sandbox +(http\S+)`)
-	box, found, err := launch(ctx, nil, ready, 2, filepath.Join(o.bin, "trifecta"), "sandbox", "--stripe-addr", "127.0.0.1:0", "--paypal-addr", "127.0.0.1:0")
+	box, found, err := launch(ctx, dir, nil, ready, 2, filepath.Join(o.bin, "trifecta"), "sandbox", "--stripe-addr", "127.0.0.1:0", "--paypal-addr", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (t *town) apikey(ctx context.Context, args ...string) (string, error) {
 }
 
 func (t *town) serve(ctx context.Context, environ ...string) error {
-	p, _, err := launch(ctx, environ, regexp.MustCompile(`"msg":"(ready)"`), 1, filepath.Join(t.o.bin, "trifecta"), "serve", "--config", t.config)
+	p, _, err := launch(ctx, t.dir, environ, regexp.MustCompile(`"msg":"(ready)"`), 1, filepath.Join(t.o.bin, "trifecta"), "serve", "--config", t.config)
 	t.gateway = p
 	return err
 }
@@ -167,7 +167,7 @@ func (t *town) withFloor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, found, err := launch(ctx, nil, regexp.MustCompile(`floor at (http\S+)`), 1, self, "-floor", filepath.Join(t.dir, "floor.db"), "-floor-stripe", t.stripe)
+	p, found, err := launch(ctx, t.dir, nil, regexp.MustCompile(`floor at (http\S+)`), 1, self, "-floor", filepath.Join(t.dir, "floor.db"), "-floor-stripe", t.stripe)
 	if err != nil {
 		return err
 	}
