@@ -55,6 +55,9 @@ func (c *checker) moved() {
 	all := c.t.world.Ledger()
 	for _, row := range all[c.rows:] {
 		c.t.trace("ledger %s %s %d %s", row.Kind, row.API, row.Amount, row.Reference)
+		if o := c.orders[row.Reference]; o != nil && row.Odd {
+			o.Wrong = true
+		}
 		// PayPal's stand-in settles everything in the currency that was paid; Stripe's tells in the end.
 		c.judge.Moved(judge.Row{Object: row.Object, Kind: row.Kind, Reference: row.Reference, Currency: row.Currency, Amount: row.Amount, Settles: row.API == "paypal"})
 	}

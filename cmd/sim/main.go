@@ -127,7 +127,7 @@ func sometimes() []string {
 		"answered_idempotency_in_progress", "conflict_seen", "alert_conflicted_payment", "alert_outside_capture", "alert_operation_stuck",
 		"two_tabs", "switched", "second_attempt", "double_click", "dispute", "dashboard_refund", "refund_failed_late", "reversal", "shop_gave_up",
 		"settled_by_return", "settled_by_webhook", "settled_by_reconcile", "settled_by_api", "run_lost",
-		"late_capture", "returned_unread", "stale_read", "alert_late_money", "alert_dispute_opened", "alert_refund_failed", "alert_sweep_failing", "fail_over", "slow_store", "slept_at_write",
+		"late_capture", "returned_unread", "stale_read", "500_after_money_moved", "proxied_503", "alert_late_money", "alert_dispute_opened", "alert_refund_failed", "alert_sweep_failing", "fail_over", "slow_store", "slept_at_write",
 		"webhook_copied", "channel_down", "channel_failover", "message_answer_lost", "copies_50", "customer_left", "tab_closed", "paid_late", "partial_capture", "dispute_after_refund", "several_apps", "several_instances",
 		"webhook_lost", "webhook_doubled", "webhook_late", "webhook_overtaken", "webhook_refused", "feed_followed", "status_429", "cut", "cut_after_money_moved",
 		"slow_provider", "interlaced", "clock_back", "credentials_refused", "unknown_words", "settled_in_other_currency", "clocks_differ", "crash_after_payment.history_spill", "crash_after_inbox.claim", "crash_after_feed.replace", "crash_after_cursor.set", "crash_after_run.save",

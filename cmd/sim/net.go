@@ -45,8 +45,8 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		panic(crash{w.i})
 	}
 	quiet, what := alone(req.URL.Path), w.provider+" "+req.Method+" "+req.URL.Path
-	if err := w.away(req); err != nil {
-		return nil, err
+	if resp, err := w.away(req); resp != nil || err != nil {
+		return resp, err
 	}
 	if resp := w.refused(req); resp != nil {
 		return resp, nil
@@ -66,6 +66,8 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	t.trace("%d %s %s %s -> %d", w.i.id, w.provider, req.Method, place(req.URL.Path), status)
 	switch {
+	case status == http.StatusInternalServerError && t.world.Moved() > moved:
+		t.count("500_after_money_moved")
 	case status == http.StatusInternalServerError && req.Method == http.MethodPost:
 		t.count("stored_500")
 	case status == http.StatusTooManyRequests:
@@ -111,7 +113,7 @@ func emptyList(req *http.Request) string {
 }
 
 // away is a provider that can't be reached at all.
-func (w wire) away(req *http.Request) error {
+func (w wire) away(req *http.Request) (*http.Response, error) {
 	t := w.i.t
 	for _, o := range t.plan.outages {
 		if t.healed || o.provider != w.provider || !o.holds(t.age()) {
@@ -119,15 +121,17 @@ func (w wire) away(req *http.Request) error {
 		}
 		t.count("provider_outage")
 		t.trace("%d %s %s %s -> away", w.i.id, w.provider, req.Method, place(req.URL.Path))
-		switch o.how {
-		case 0:
-			return &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		switch {
+		case o.how == 0:
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		case o.how == 1 && t.rate(faultUnclear) > 0:
+			return t.proxied(req), nil
 		default:
 			t.pass(8 * time.Second)
-			return context.DeadlineExceeded
+			return nil, context.DeadlineExceeded
 		}
 	}
-	return nil
+	return nil, nil //nolint:nilnil // it is there: nothing to say
 }
 
 // strike lets the process sleep for longer than its leases, or the call take long.

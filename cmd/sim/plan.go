@@ -48,7 +48,7 @@ const (
 	faultLate      = "late_money"     // an order that is over is captured with another tool, behind our back
 )
 
-func faultClasses() []string { return append(append(oldClasses(), youngClasses()...), faultLag) }
+func faultClasses() []string { return append(append(oldClasses(), youngClasses()...), faultLag, faultUnclear) }
 
 func oldClasses() []string {
 	return []string{
@@ -70,7 +70,7 @@ func (w window) holds(at time.Duration) bool { return at >= w.from && at < w.to 
 type outage struct {
 	window
 	provider string
-	how      int // 0: nobody answers the phone, 1: 503, 2: silence
+	how      int // 0: nobody answers the phone, 1: 503 in seeds with unclear answers, 2: silence
 }
 
 // plan is everything that a seed decides before the run.
@@ -167,6 +167,7 @@ func draw(seed uint64, mode string, off []string) plan {
 	p.pays = []string{"", "eur"}[r.IntN(2)]
 	p.drawYoung(seed)
 	p.drawLag(seed)
+	p.drawUnclear(seed)
 	p.fit(off)
 	return p
 }

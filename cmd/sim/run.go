@@ -112,7 +112,7 @@ func (t *town) setFaults() {
 		f.Webhooks.DelayMS = [2]int64{0, t.plan.delay.Milliseconds()}
 	}
 	f.API.TimeoutBeforeEffect, f.API.TimeoutAfterEffect = t.rate(faultBefore), t.rate(faultAfter)
-	f.API.Status500, f.API.Status429 = t.rate(fault500), t.rate(fault429)
+	f.API.Status500, f.API.Status500Done, f.API.Status429 = t.rate(fault500), t.rate(faultUnclear), t.rate(fault429)
 	if !t.healed && t.plan.wrong.holds(t.age()) {
 		f.Capture.AmountDelta, f.Capture.Duplicate = t.plan.delta, t.plan.delta == 0
 	}

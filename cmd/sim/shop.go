@@ -55,7 +55,7 @@ func (s *shop) open() {
 	t := s.t
 	for n := range t.plan.payments {
 		o := &order{n: n, in: s.basket(n), refunds: -1}
-		o.Order = &judge.Order{App: t.apps[t.people.IntN(len(t.apps))], Amount: o.in.Amount, Manual: o.in.Capture == "manual", Wrong: t.plan.wrong.to > 0}
+		o.Order = &judge.Order{App: t.apps[t.people.IntN(len(t.apps))], Amount: o.in.Amount, Manual: o.in.Capture == "manual"}
 		o.ID = payment.DeriveID("pay", "v1", o.App, string(payment.ModeTest), "POST", "/v1/payments", fmt.Sprintf("create-%d-0", n))
 		t.check.expect(o)
 		s.orders = append(s.orders, o)

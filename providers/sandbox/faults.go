@@ -31,11 +31,13 @@ type WebhookFaults struct {
 }
 
 // APIFaults hurt calls to the provider's API. A timeout holds the call for TimeoutMS
-// (default 500) and cuts the connection, before or after the call took effect.
+// (default 500) and cuts the connection, before or after the call took effect; so may
+// a 500 be answered to a call that took none, or that took effect.
 type APIFaults struct {
 	TimeoutBeforeEffect float64  `json:"timeout_before_effect"`
 	TimeoutAfterEffect  float64  `json:"timeout_after_effect"`
 	Status500           float64  `json:"status_500"`
+	Status500Done       float64  `json:"status_500_after_effect"`
 	Status429           float64  `json:"status_429"`
 	LatencyMS           [2]int64 `json:"latency_ms"`
 	TimeoutMS           int64    `json:"timeout_ms"`
@@ -59,7 +61,7 @@ func (f Faults) Validate() error {
 	for name, p := range map[string]float64{
 		"webhooks.drop": f.Webhooks.Drop, "webhooks.duplicate": f.Webhooks.Duplicate,
 		"api.timeout_before_effect": f.API.TimeoutBeforeEffect, "api.timeout_after_effect": f.API.TimeoutAfterEffect,
-		"api.status_500": f.API.Status500, "api.status_429": f.API.Status429,
+		"api.status_500": f.API.Status500, "api.status_500_after_effect": f.API.Status500Done, "api.status_429": f.API.Status429,
 	} {
 		if !(p >= 0 && p <= 1) {
 			errs = append(errs, fmt.Errorf("%s must be a probability between 0 and 1", name))
@@ -133,11 +135,19 @@ type FaultAnswerer interface {
 	AnswerFault(w http.ResponseWriter, r *http.Request, status int)
 }
 
+// LateFailer is implemented by a handler that keeps the answers to its keys, and so has
+// to know that a call which takes effect is answered 500. Of any other one the answer is
+// thrown away.
+type LateFailer interface {
+	FailAfterEffect(w http.ResponseWriter, r *http.Request)
+}
+
 // apiDraw is what happens to one call.
 type apiDraw struct {
 	latency, timeout      time.Duration
 	before, after         bool
 	internal, rateLimited bool
+	late                  bool // a 500 after the effect
 }
 
 func (w *World) drawAPI() apiDraw {
@@ -151,7 +161,7 @@ func (w *World) drawAPI() apiDraw {
 	return apiDraw{
 		latency: w.between(f.LatencyMS), timeout: time.Duration(ms) * time.Millisecond,
 		before: w.chance(f.TimeoutBeforeEffect), after: w.chance(f.TimeoutAfterEffect),
-		internal: w.chance(f.Status500), rateLimited: w.chance(f.Status429),
+		internal: w.chance(f.Status500), rateLimited: w.chance(f.Status429), late: w.chance(f.Status500Done),
 	}
 }
 
@@ -169,7 +179,8 @@ const maxBody = 1 << 20
 
 // WithFaults applies the API faults to next. timeout_before_effect waits and cuts the
 // connection without calling next; timeout_after_effect calls next, throws its answer
-// away, then waits and cuts; status_500 and status_429 answer without calling next.
+// away, then waits and cuts; status_500 and status_429 answer without calling next,
+// status_500_after_effect calls it first.
 // A cut is panic(http.ErrAbortHandler): an in-memory transport must recover it and
 // report a lost connection. A FaultAnswerer next writes its own error bodies.
 func (w *World) WithFaults(next http.Handler) http.Handler {
@@ -205,10 +216,22 @@ func (w *World) WithFaults(next http.Handler) http.Handler {
 			next.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
 			w.opt.Wait(r.Context(), d.timeout)
 			panic(http.ErrAbortHandler)
+		case d.late:
+			failLate(next, rw, r)
 		default:
 			next.ServeHTTP(rw, r)
 		}
 	})
+}
+
+// failLate lets a call take effect and answers 500.
+func failLate(next http.Handler, rw http.ResponseWriter, r *http.Request) {
+	if f, ok := next.(LateFailer); ok {
+		f.FailAfterEffect(rw, r)
+		return
+	}
+	next.ServeHTTP(httptest.NewRecorder(), r)
+	answerFault(next, rw, r, http.StatusInternalServerError)
 }
 
 func answerFault(next http.Handler, rw http.ResponseWriter, r *http.Request, status int) {

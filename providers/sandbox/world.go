@@ -148,6 +148,8 @@ type LedgerRow struct {
 	Reference string    `json:"reference"`
 	Account   string    `json:"account"`
 	At        time.Time `json:"at"`
+	// Odd says that a fault took this: another amount than was asked for, or once more.
+	Odd bool `json:"-"`
 	// API is the provider that moved it ("stripe", "paypal"); each listener's
 	// GET /_sandbox/ledger shows its own rows and those that name no API.
 	API string `json:"-"`

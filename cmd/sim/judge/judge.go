@@ -36,7 +36,7 @@ type Order struct {
 	Parts    []int64  // the amounts of those refunds that named one
 	Resolved bool     // an operator ordered money to be given back
 	Accepted bool     // an operator took the money as it is
-	Wrong    bool     // the provider may take other money than was asked, or twice
+	Wrong    bool     // the provider has taken other money than was asked, or once more, by itself
 	Late     bool     // somebody took money after the payment was over
 
 	reads []read // by the app, each version once

@@ -102,6 +102,7 @@ type capture struct {
 	platform         []platformFeeJSON
 	status, reason   string
 	final            bool
+	odd              bool // the work of a fault: another amount than asked, or once more
 	invoice, custom  string
 	created, updated time.Time
 	refunds          []*refund

@@ -89,7 +89,7 @@ func (s *server) makeCapture(u *unit, a *authorization, asked int64, final bool,
 	}
 	c := &capture{
 		id: s.objectID(), unit: u, auth: a, amount: amount, final: final, platform: fees,
-		invoice: invoice, custom: u.req.CustomID, created: now, updated: now,
+		invoice: invoice, custom: u.req.CustomID, created: now, updated: now, odd: amount != asked,
 	}
 	u.captures = append(u.captures, c)
 	s.captures[c.id] = c
@@ -110,7 +110,7 @@ func (s *server) makeCapture(u *unit, a *authorization, asked int64, final bool,
 	s.receive(c)
 	if twice {
 		again := *c
-		again.id = s.objectID()
+		again.id, again.odd = s.objectID(), true
 		u.captures = append(u.captures, &again)
 		s.captures[again.id] = &again
 		again.row = s.addRow(row{
@@ -142,6 +142,6 @@ func (s *server) book(c *capture, kind, object string, minor int64) {
 	}
 	s.w.Record(sandbox.LedgerRow{
 		Object: object, Kind: kind, Amount: minor, Currency: lower(c.unit.currency),
-		Reference: c.unit.req.CustomID, Account: account, At: s.w.Now(), API: api,
+		Reference: c.unit.req.CustomID, Account: account, At: s.w.Now(), Odd: kind == "capture" && c.odd, API: api,
 	})
 }

@@ -9,6 +9,7 @@
 package stripeapi
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -171,7 +172,11 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request, e endpoint) {
 		return
 	}
 	if r.Method != http.MethodPost || c.key == "" {
-		a.write(rw, c, a.run(c, e))
+		ans := a.run(c, e)
+		if failsLate(r) {
+			ans = a.encodeError(c, unknownFailure())
+		}
+		a.write(rw, c, ans)
 		return
 	}
 	done, stored, fail := a.idem.begin(c)
@@ -186,6 +191,9 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request, e endpoint) {
 		ans := answer{status: http.StatusInternalServerError}
 		defer func() { done(ans) }() // also if the endpoint panics: the key must not stay busy
 		ans = a.run(c, e)
+		if failsLate(r) && ans.status < http.StatusBadRequest {
+			ans = a.encodeError(c, unknownFailure())
+		}
 		a.write(rw, c, ans)
 	}
 }
@@ -333,12 +341,28 @@ func (a *API) answerError(rw http.ResponseWriter, c *call, fail *apiError) {
 func (a *API) AnswerFault(rw http.ResponseWriter, r *http.Request, status int) {
 	if status == http.StatusInternalServerError {
 		a.serve(rw, r, func(*call) (obj, *apiError) {
-			return nil, &apiError{status: status, typ: typeAPI, msg: "An unknown error occurred (injected).", executed: true}
+			return nil, unknownFailure()
 		})
 		return
 	}
 	c := &call{api: a, r: r, id: a.w.NewID("req_", 14), key: r.Header.Get("Idempotency-Key")}
 	a.answerError(rw, c, &apiError{status: status, typ: typeInvalid, code: "rate_limit", msg: "Too many requests (injected)."})
+}
+
+// unknownFailure is a 500 that is kept for its call's key.
+func unknownFailure() *apiError {
+	return &apiError{status: http.StatusInternalServerError, typ: typeAPI, msg: "An unknown error occurred (injected).", executed: true}
+}
+
+// lateKey marks the context of a call that is to be answered 500 after its effect.
+type lateKey struct{}
+
+func failsLate(r *http.Request) bool { return r.Context().Value(lateKey{}) != nil }
+
+// FailAfterEffect implements sandbox.LateFailer: the 500 is what the call's key gets from
+// now on (Stripe docs: idempotent requests, "including 500 errors").
+func (a *API) FailAfterEffect(rw http.ResponseWriter, r *http.Request) {
+	a.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), lateKey{}, true)))
 }
 
 // unix is a time on the wire.

@@ -301,6 +301,7 @@ func (a *API) captureSome(p *intent, amount int64, final bool) {
 	if final {
 		rest = max(0, p.capturable-taken)
 	}
+	ch.odd = taken != amount
 	release := a.book(ch, taken, rest)
 	p.received += taken
 	p.capturable -= amount

@@ -96,6 +96,7 @@ type charge struct {
 	captured int64 // what was really captured
 	released int64 // authorized but let go
 	done     bool  // captured, at least in part
+	odd      bool  // what was captured last is the work of a fault: another amount than asked, or once more
 	expires  time.Time
 	currency string
 	status   string // succeeded, pending, failed

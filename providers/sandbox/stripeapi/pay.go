@@ -206,6 +206,7 @@ func (a *API) takeAll(p *intent, ch *charge) {
 func (a *API) take(p *intent, ch *charge) {
 	delta, twice := a.w.CaptureFault()
 	ch.status, p.status = "succeeded", "succeeded"
+	ch.odd = delta != 0
 	a.book(ch, max(p.amount+delta, 1), 0) // a fault can't make a capture negative
 	p.received = ch.captured
 	a.emit(p.owner, "charge.succeeded", a.renderCharge(ch))
@@ -219,7 +220,7 @@ func (a *API) take(p *intent, ch *charge) {
 // on the intent, which the intent itself does not mention.
 func (a *API) chargeAgain(p *intent, first *charge) {
 	second := a.newCharge(p, first.method)
-	second.amount = first.amount
+	second.amount, second.odd = first.amount, true
 	a.book(second, first.captured, 0)
 	a.emit(p.owner, "charge.succeeded", a.renderCharge(second))
 }
@@ -283,7 +284,7 @@ func (a *API) settled(t *txn) (amount, fee int64, currency string, rate any) {
 func (a *API) ledger(ch *charge, object, kind string, amount int64) {
 	a.w.Record(sandbox.LedgerRow{
 		Object: object, Kind: kind, Amount: amount, Currency: ch.currency,
-		Reference: ch.intent.reference(), Account: ch.acct, At: a.w.Now(), API: apiName,
+		Reference: ch.intent.reference(), Account: ch.acct, At: a.w.Now(), Odd: kind == "capture" && ch.odd, API: apiName,
 	})
 }
 
