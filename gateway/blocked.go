@@ -91,7 +91,7 @@ func errBlocked(b risk.Block) error {
 // may a block still stop it. It was never sent, or every try was turned away. One that
 // may have taken effect must be settled.
 func gated(op *payment.Operation) bool {
-	return op != nil && op.State == payment.OpPending && !unseen(*op) && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize)
+	return op != nil && op.State == payment.OpPending && !op.Unseen() && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize)
 }
 
 // gate keeps a blocked customer's approval from being captured. A block ends the
@@ -101,7 +101,7 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ 
 		return nil, true, nil
 	}
 	op := p.Operation(opID)
-	if op != nil && op.By.Type == payment.ActorRisk && op.State == payment.OpPending && !unseen(*op) {
+	if op != nil && op.By.Type == payment.ActorRisk && op.State == payment.OpPending && !op.Unseen() {
 		return s.stillMeant(ctx, p, *op)
 	}
 	if !gated(op) || p.Overtaken(*op) { // what is due no more ends, though nobody has looked at the hold
@@ -145,7 +145,7 @@ func (s *Service) stillMeant(ctx context.Context, p *payment.Payment, op payment
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: op.By, Reason: "not done: the decision was reversed"}
 	p, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
-		if now := c.Operation(op.ID); now != nil && now.State == payment.OpPending && !unseen(*now) {
+		if now := c.Operation(op.ID); now != nil && now.State == payment.OpPending && !now.Unseen() {
 			c.Settle(op.ID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: "reversed"}}, nil, s.now())
 		}
 		return nil

@@ -110,7 +110,7 @@ func (r DisputeRecord) Policy() (out PolicyOutcome, ok bool) {
 
 // decide is pure: what this policy wants for a dispute, and why.
 func (p DisputePolicy) decide(d payment.Dispute) (policyWord, string) {
-	if d.Stage == payment.StageInquiry || d.Status != payment.DisputeNeedsResponse {
+	if d.Stage == payment.StageInquiry || d.Status != payment.DisputeNeedsResponse || d.Unclear {
 		return policyNothing, ""
 	}
 	if limit, ok := p.AlertAbove[d.Amount.Currency]; ok && d.Amount.Minor > limit {
@@ -269,7 +269,7 @@ func (s *Service) policyRefused(ctx context.Context, r DisputeRecord, err error)
 // been done yet, and would not be ordered any more: the dispute is another one by now, or
 // the policy is. A provider that was away for hours must not be told what held before.
 func (s *Service) lapsedPolicy(p *payment.Payment, op payment.Operation) bool {
-	if op.By.Type != payment.ActorPolicy || op.State != payment.OpPending || unseen(op) {
+	if op.By.Type != payment.ActorPolicy || op.State != payment.OpPending || op.Unseen() {
 		return false
 	}
 	words := map[payment.OpKind]policyWord{payment.OpAcceptDispute: policyAccept, payment.OpSubmitEvidence: policyContest}

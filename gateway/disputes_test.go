@@ -19,6 +19,7 @@ type fakeDispute struct {
 	id, capture string
 	amount      int64
 	status      payment.DisputeStatus
+	unclear     bool
 	drafts      int
 	submitted   int64
 	texts       map[string]string
@@ -51,7 +52,7 @@ func (f *fakeProvider) disputesOf(r *fakeRoot, now time.Time) []payment.Dispute 
 	for _, d := range r.disputes {
 		open := d.status == payment.DisputeNeedsResponse
 		fact := payment.Dispute{
-			Key: payment.ObjectKey{Provider: f.name, Account: f.account, ID: d.id}, Capture: d.capture, Stage: "chargeback", Status: d.status,
+			Key: payment.ObjectKey{Provider: f.name, Account: f.account, ID: d.id}, Capture: d.capture, Stage: "chargeback", Status: d.status, Unclear: d.unclear,
 			Amount: payment.Money{Minor: d.amount, Currency: r.req.Amount.Currency}, Reason: "fraudulent", Withheld: d.amount,
 			Acceptable: open, Answerable: open && d.submitted == 0, Evidence: payment.EvidenceState{Given: d.drafts > 0, Submitted: d.submitted},
 			Stamp: payment.Stamp{Created: d.created, AsOf: now},
@@ -277,8 +278,9 @@ func TestPolicyAcceptsOnlyWhatItStillWould(t *testing.T) {
 		want   payment.DisputeStatus
 		shown  gateway.PolicyState
 	}{
-		"nothing changed": {func(*world, *fakeDispute) {}, payment.DisputeLost, gateway.PolicyDone},
-		"the amount grew": {func(_ *world, d *fakeDispute) { d.amount = 900_00 }, payment.DisputeNeedsResponse, gateway.PolicyLapsed},
+		"nothing changed":                     {func(*world, *fakeDispute) {}, payment.DisputeLost, gateway.PolicyDone},
+		"the amount grew":                     {func(_ *world, d *fakeDispute) { d.amount = 900_00 }, payment.DisputeNeedsResponse, gateway.PolicyLapsed},
+		"its status is one that nobody knows": {func(_ *world, d *fakeDispute) { d.unclear = true }, payment.DisputeNeedsResponse, gateway.PolicyLapsed},
 		"now it is dry": {
 			func(w *world, _ *fakeDispute) { w.opts.Apps[0].Disputes.DryRun = true; w.restart() }, payment.DisputeNeedsResponse, gateway.PolicyLapsed,
 		},

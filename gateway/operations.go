@@ -299,7 +299,7 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 			err = nil // what stands beside the root shows no money of ours
 		}
 		switch {
-		case err != nil && unseen(op):
+		case err != nil && op.Unseen():
 			return payment.Outcome{State: payment.OpUnknown}, nil, callErr // it may be the echo of our own success
 		case err != nil || !ok:
 			return out, &obs, callErr // the refusal stands without it
@@ -310,7 +310,7 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 	if ref, found := effect(p.Facts.Observe(obs), p, op); found && mayHaveActed(op) {
 		return payment.Outcome{State: payment.OpDone, Ref: ref}, &obs, nil
 	}
-	if obs.Rootless && unseen(op) {
+	if obs.Rootless && op.Unseen() {
 		return payment.Outcome{State: payment.OpUnknown}, &obs, callErr // our own success may be out of sight
 	}
 	return out, &obs, callErr
@@ -334,15 +334,11 @@ func (s *Service) gone(ctx context.Context, p *payment.Payment, op payment.Opera
 	return out, &obs, callErr
 }
 
-// unseen says whether an earlier try of this order may have taken effect without
-// our knowing: under this key, or under one that it replaced after look-ups.
-func unseen(op payment.Operation) bool { return op.Ambiguous || op.Generation > op.Run }
-
 // mayHaveActed says whether an effect that is found now can be this order's. A
 // refund that bears our id is ours in any case, and a hold that is gone is gone,
 // whoever let go of it.
 func mayHaveActed(op payment.Operation) bool {
-	return unseen(op) || op.Kind == payment.OpRefund || op.Kind == payment.OpVoid
+	return op.Unseen() || op.Kind == payment.OpRefund || op.Kind == payment.OpVoid
 }
 
 // call sends one operation to its provider.

@@ -48,7 +48,9 @@ const (
 	faultLate      = "late_money"     // an order that is over is captured with another tool, behind our back
 )
 
-func faultClasses() []string { return append(append(oldClasses(), youngClasses()...), faultLag, faultUnclear) }
+func faultClasses() []string {
+	return append(append(oldClasses(), youngClasses()...), faultLag, faultUnclear)
+}
 
 func oldClasses() []string {
 	return []string{

@@ -44,6 +44,9 @@ type Dispute struct {
 	Refundable bool `json:",omitzero"`
 	// What the provider lets us do at this moment.
 	Acceptable, Answerable, Appealable bool `json:",omitzero"`
+	// Unclear says that the provider's word for how it stands or ended is one that nobody
+	// knows. It needs a human; no policy acts upon it.
+	Unclear bool `json:",omitzero"`
 	Stamp
 }
 

@@ -95,6 +95,9 @@ type AttemptFact struct {
 	WholeAsOf time.Time `json:",omitzero"`
 }
 
+// free says that it was completed and takes nothing.
+func (a AttemptFact) free() bool { return a.State == AttemptComplete && a.Total.Minor == 0 }
+
 // AuthState is the state of one authorization.
 type AuthState string
 

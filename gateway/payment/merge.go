@@ -138,7 +138,13 @@ func compareStamped[S comparable](a, b Stamp, order []S, sa, sb S) int {
 	return rank(order, sa) - rank(order, sb)
 }
 
+// compareAttempts lets the newer sighting count, but for a checkout that was completed
+// for nothing: that is final, and no money below it would say so against a reading that
+// lags.
 func compareAttempts(a, b AttemptFact) int {
+	if c := rank([]bool{false, true}, a.free()) - rank([]bool{false, true}, b.free()); c != 0 {
+		return c
+	}
 	if c := compareStamped(a.Stamp, b.Stamp, attemptStates, a.State, b.State); c != 0 {
 		return c
 	}

@@ -29,7 +29,7 @@ func (p *Payment) Next(now time.Time) []Operation {
 			due = append(due, p.dueVoids(a.N, now)...)
 		case open && (c.Paid || c.Canceled):
 			due = append(due, p.newOperation(OpClose, a.N, fact.Key.ID, "switch", now))
-		case c.Conflict:
+		case c.Conflict, p.Facts.refused(fact):
 		case open && !now.Before(p.ExpiresAt):
 			due = append(due, p.newOperation(OpClose, a.N, fact.Key.ID, "deadline", now))
 		case !open && !taking && fact.State == AttemptApproved && p.captureDue(fact, c):
@@ -103,7 +103,7 @@ func (f Facts) over(c Conditions) bool {
 // attempt, say, or is held as conflicted, or its own checkout lapsed. What the app asked
 // for stays its order.
 func (p *Payment) Overtaken(op Operation) bool {
-	sent := op.State != OpPending || op.Ambiguous || op.Generation > op.Run
+	sent := op.State != OpPending || op.Unseen()
 	if takes := op.Kind == OpCapture || op.Kind == OpAuthorize; !takes || sent || p.Facts.asked(op.run()) {
 		return false
 	}
@@ -305,7 +305,10 @@ func (p *Payment) NextSync(schedule []time.Duration, now time.Time) time.Time {
 		return earlier(at, soon)
 	}
 	next := now.Add(24 * time.Hour)
-	if next.Before(latest.CreatedAt.Add(30*24*time.Hour)) || p.Status() == StatusAuthorized || p.underway() || p.refundedLately(now) {
+	switch s := p.Status(); {
+	case next.Before(latest.CreatedAt.Add(30 * 24 * time.Hour)), p.underway(), p.refundedLately(now):
+		return next
+	case s == StatusAuthorized, s == StatusProcessing: // a pending capture that is denied moves no balance either
 		return next
 	}
 	return time.Time{}

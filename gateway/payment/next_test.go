@@ -463,4 +463,8 @@ func TestOpenRefundsAndDisputesAreReadToTheirEnd(t *testing.T) {
 			t.Errorf("%s: next sync %v, want %v", name, got, want)
 		}
 	}
+	held := newPayment(with(automatic(opened(1, "paypal")), attempts(order(1, AttemptProcessing, 1000, 5)), captures(pendingCapture("c1"))))
+	if got := held.NextSync(nil, now); !got.Equal(now.Add(24 * time.Hour)) {
+		t.Errorf("a capture that is held: next sync %v, want a day later", got)
+	}
 }

@@ -99,6 +99,10 @@ func (o Operation) Ordered() bool {
 	return o.By.Type != "worker" && o.By.Type != ActorRisk && o.By.Type != ActorPolicy && !decided
 }
 
+// Unseen says whether a try before the last one may have taken effect without our
+// knowing: under this key, or under one that it replaced after look-ups.
+func (o Operation) Unseen() bool { return o.Ambiguous || o.Generation > o.Run }
+
 // run names this run of the operation in decisions.
 func (o Operation) run() string { return o.ID + "#" + pad(o.Run) }
 

@@ -100,8 +100,22 @@ func New(id, app string, mode Mode, terms Terms, req Request, token string, now 
 	}
 }
 
-// Status is the payment's status, read off its facts.
-func (p *Payment) Status() Status { return p.Facts.Status() }
+// Status is the payment's status, read off its facts. While money was told to be taken
+// and nobody knows what became of it, it is being processed, whatever a reading says of
+// the checkout in the meantime: a customer who were asked to pay again could pay twice.
+func (p *Payment) Status() Status {
+	c := p.Facts.Conditions()
+	c.Processing = c.Processing || p.taking()
+	return c.Status()
+}
+
+// taking says whether a capture or authorization of ours was sent and has no outcome.
+func (p *Payment) taking() bool {
+	return slices.ContainsFunc(p.Operations, func(op Operation) bool {
+		takes := op.Kind == OpCapture || op.Kind == OpAuthorize
+		return takes && !op.State.Settled() && (op.State == OpUnknown || op.Unseen())
+	})
+}
 
 // Amounts are the payment's sums.
 func (p *Payment) Amounts() Amounts { return p.Facts.Amounts(p.Operations) }

@@ -67,7 +67,7 @@ func statusTable() [8]StatusRow {
 		},
 		{
 			StatusProcessing, func(c Conditions) bool { return c.Processing },
-			"The outcome is on its way: a creation without an answer, an approval being captured, money pending, a customer who came back while the provider could not be read.",
+			"The outcome is on its way: a creation or capture without an answer, an approval being captured, money pending, a customer who came back while the provider could not be read.",
 		},
 		{
 			StatusRequiresAction, func(c Conditions) bool { return c.Open || !(c.Canceled || c.Deadline || c.Failed) },
@@ -119,6 +119,8 @@ func (f Facts) Conditions() Conditions {
 			c.Processing = true // its creation has no answer yet
 		case f.begun(a.N) && fact.State != AttemptCanceled && fact.State != AttemptFailed:
 			f.outcome(fact, &c)
+		case f.refused(fact):
+			c.Failed = true
 		case ended && (fact.State == AttemptOpen || fact.State == AttemptApproved):
 			// It was gone when the payment ended, and came back: it is closed, and never captured.
 		case fact.State == AttemptOpen, fact.State == AttemptApproved && f.halted(fact):
@@ -186,6 +188,18 @@ func (f Facts) begun(n int) bool {
 		slices.ContainsFunc(f.Authorizations, func(a Authorization) bool { return a.N == n && a.State != AuthDenied })
 }
 
+// refused says that an order which is shown as open or approved is over: its money was
+// taken for and denied, which completes an order (PayPal OpenAPI orders v2: capture
+// status DECLINED), so the reading is older than what it follows. A page of Stripe's stays
+// open after a charge that was declined.
+func (f Facts) refused(fact AttemptFact) bool {
+	if fact.Kind != "order" || fact.State != AttemptOpen && fact.State != AttemptApproved {
+		return false
+	}
+	return slices.ContainsFunc(f.Captures, func(c Capture) bool { return c.N == fact.N && c.State == CaptureDeclined }) ||
+		slices.ContainsFunc(f.Authorizations, func(a Authorization) bool { return a.N == fact.N && a.State == AuthDenied })
+}
+
 // executed says whether a complete attempt's outcome is already told by other
 // facts: a capture of any state, or an authorization.
 func (f Facts) executed(n int) bool {
@@ -210,7 +224,7 @@ func (f Facts) completeForNothing() bool {
 // because nothing was expected: a discount of the whole amount, where the
 // payment allows one.
 func (f Facts) completedForNothing(a AttemptFact) bool {
-	if a.State != AttemptComplete || a.Total.Minor != 0 || f.executed(a.N) {
+	if !a.free() || f.executed(a.N) {
 		return false
 	}
 	expected, problem := f.expectedOf(a.N)

@@ -13,8 +13,10 @@ func (m *mapper) dispute(d disputeBody) {
 	st := m.stamp(d.CreateTime, d.UpdateTime)
 	fact := payment.Dispute{
 		Key: m.a.key(d.ID), Capture: m.disputedCapture(d), Amount: m.money("dispute", d.ID, d.Amount),
-		Stage: strings.ToLower(d.Stage), Status: disputeStatus(d), Reason: codeOf(d.Reason), Stamp: st,
+		Stage: strings.ToLower(d.Stage), Reason: codeOf(d.Reason), Stamp: st,
 	}
+	status, known := disputeStatus(d)
+	fact.Status, fact.Unclear = status, !known
 	if fact.Status == payment.DisputeNeedsResponse {
 		fact.DueBy = parseTime(d.SellerDue)
 	}
@@ -85,22 +87,36 @@ func (m *mapper) disputedCapture(d disputeBody) string {
 // disputeStatus by PayPal's (PayPal OpenAPI disputes v1: status). A status that nobody
 // knows may wait for us: who looks for nothing loses a case, who looks in vain some minutes.
 // And a later look may say that it is under review, at the same time of PayPal's.
-func disputeStatus(d disputeBody) payment.DisputeStatus {
+func disputeStatus(d disputeBody) (status payment.DisputeStatus, known bool) {
 	switch d.Status {
 	case "UNDER_REVIEW", "WAITING_FOR_BUYER_RESPONSE", "OTHER":
-		return payment.DisputeUnderReview
+		return payment.DisputeUnderReview, true
 	case "RESOLVED":
-		switch d.Outcome.Code {
-		case "RESOLVED_BUYER_FAVOUR", "ACCEPTED":
-			return payment.DisputeLost
-		case "RESOLVED_SELLER_FAVOUR", "RESOLVED_WITH_PAYOUT", "CANCELED_BY_BUYER", "DENIED":
-			return payment.DisputeWon
-		default:
-			return payment.DisputeClosed
-		}
-	default: // OPEN, WAITING_FOR_SELLER_RESPONSE, and whatever PayPal adds
-		return payment.DisputeNeedsResponse
+		return resolved(d)
+	case "OPEN", "WAITING_FOR_SELLER_RESPONSE":
+		return payment.DisputeNeedsResponse, true
+	default:
+		return payment.DisputeNeedsResponse, false
 	}
+}
+
+// resolved is how a case ended (PayPal OpenAPI disputes v1: outcome_code). An end that
+// nobody knows, or none where more than an inquiry ends, may have cost the money: a human
+// must look, and until then it counts as taken.
+func resolved(d disputeBody) (status payment.DisputeStatus, known bool) {
+	switch d.Outcome.Code {
+	case "RESOLVED_BUYER_FAVOUR", "ACCEPTED":
+		return payment.DisputeLost, true
+	case "RESOLVED_SELLER_FAVOUR", "RESOLVED_WITH_PAYOUT", "CANCELED_BY_BUYER", "DENIED":
+		return payment.DisputeWon, true
+	case "NONE":
+		return payment.DisputeClosed, true
+	case "":
+		if strings.EqualFold(d.Stage, payment.StageInquiry) {
+			return payment.DisputeClosed, true
+		}
+	}
+	return payment.DisputeNeedsResponse, false
 }
 
 // withheld is what the case keeps from the merchant now: by the movements PayPal
@@ -133,6 +149,8 @@ func (m *mapper) withheld(d disputeBody, fact payment.Dispute) int64 {
 		}
 		return fact.Amount.Minor // refunded in another currency, as above
 	case fact.Status == payment.DisputeLost:
+		return fact.Amount.Minor
+	case fact.Unclear && d.Status == "RESOLVED":
 		return fact.Amount.Minor
 	case fact.Status == payment.DisputeWon, fact.Status == payment.DisputeClosed, fact.Stage == "inquiry":
 		return 0

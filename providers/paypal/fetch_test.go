@@ -361,6 +361,12 @@ func TestFetchDispute(t *testing.T) {
 		{"RESOLVED", "CHARGEBACK", "DENIED", "", payment.DisputeWon, 0},
 		{"RESOLVED", "CHARGEBACK", "NONE", "", payment.DisputeClosed, 0},
 		{"RESOLVED", "CHARGEBACK", "ACCEPTED", move("DEBIT", "DISPUTE_SETTLEMENT") + "," + move("DEBIT", "CHARGEBACK_FEE"), payment.DisputeLost, 1000},
+		// An end that nobody knows may have cost the money: a human looks, and it counts as taken.
+		{"RESOLVED", "CHARGEBACK", "SOMETHING_NEW", "", payment.DisputeNeedsResponse, 1000},
+		{"RESOLVED", "CHARGEBACK", "SOMETHING_NEW", move("DEBIT", "DISPUTE_SETTLEMENT") + "," + move("CREDIT", "DISPUTE_SETTLEMENT"), payment.DisputeNeedsResponse, 0},
+		{"RESOLVED", "INQUIRY", "SOMETHING_NEW", "", payment.DisputeNeedsResponse, 1000},
+		{"RESOLVED", "CHARGEBACK", "", "", payment.DisputeNeedsResponse, 1000},
+		{"RESOLVED", "INQUIRY", "", "", payment.DisputeClosed, 0},
 	} {
 		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`]}`))
 		s.on("GET /v1/customer/disputes", 200, `{"items":[{"dispute_id":"PP-D-1"}]}`)
@@ -374,6 +380,9 @@ func TestFetchDispute(t *testing.T) {
 		d := obs.Facts.Disputes[0]
 		if d.Status != c.want || d.Withheld != c.withheld || d.Capture != capID || d.Stage != strings.ToLower(c.stage) || d.Reason != "unauthorised" || d.DueBy.IsZero() == (c.want == payment.DisputeNeedsResponse) {
 			t.Errorf("%s %s %s: %+v", c.status, c.stage, c.outcome, d)
+		}
+		if unclear := c.status == "SOMETHING_NEW" || c.outcome == "SOMETHING_NEW" || c.status == "RESOLVED" && c.outcome == "" && c.stage != "INQUIRY"; d.Unclear != unclear {
+			t.Errorf("%s %s %s: unclear %t", c.status, c.stage, c.outcome, d.Unclear)
 		}
 		if fees := strings.Count(c.moves, "CHARGEBACK_FEE"); len(obs.Facts.Fees) != fees {
 			t.Errorf("%d fees, want %d", len(obs.Facts.Fees), fees)

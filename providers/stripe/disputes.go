@@ -13,9 +13,9 @@ import (
 func (m *mapper) disputes() []payment.Dispute {
 	var out []payment.Dispute
 	for _, d := range m.s.disputes {
-		stage, status := disputeState(string(d.Status))
+		stage, status, known := disputeState(string(d.Status))
 		f := payment.Dispute{
-			Key: m.a.key(d.ID), Amount: m.money(d.Amount, d.Currency), Stage: stage, Status: status,
+			Key: m.a.key(d.ID), Amount: m.money(d.Amount, d.Currency), Stage: stage, Status: status, Unclear: !known,
 			Reason: word(string(d.Reason)), Withheld: m.withheld(d.Dispute), Outcome: outcome(string(d.Status)),
 			Refundable: d.IsChargeRefundable, Network: code(d.NetworkReasonCode),
 			Stamp: payment.Stamp{Created: unix(d.Created), AsOf: d.asOf},
@@ -120,7 +120,7 @@ func (m *mapper) reviews() []payment.Review {
 
 // disputeState maps Stripe's status, the ones newer than this SDK included. One
 // that nobody knows needs a human.
-func disputeState(s string) (stage string, status payment.DisputeStatus) {
+func disputeState(s string) (stage string, status payment.DisputeStatus, known bool) {
 	stage = "chargeback"
 	if rest, ok := strings.CutPrefix(s, "warning_"); ok {
 		stage, s = "inquiry", rest
@@ -129,15 +129,15 @@ func disputeState(s string) (stage string, status payment.DisputeStatus) {
 	}
 	switch s {
 	case "under_review":
-		return stage, payment.DisputeUnderReview
+		return stage, payment.DisputeUnderReview, true
 	case "won":
-		return stage, payment.DisputeWon
+		return stage, payment.DisputeWon, true
 	case "lost":
-		return stage, payment.DisputeLost
+		return stage, payment.DisputeLost, true
 	case "closed", "prevented", "charge_refunded":
-		return stage, payment.DisputeClosed
+		return stage, payment.DisputeClosed, true
 	default:
-		return stage, payment.DisputeNeedsResponse
+		return stage, payment.DisputeNeedsResponse, s == "needs_response"
 	}
 }
 

@@ -333,6 +333,9 @@ func TestDisputeFacts(t *testing.T) {
 		if got.Stage != c.stage || got.Status != c.want || got.Withheld != c.withheld || got.DueBy.IsZero() == c.due {
 			t.Errorf("%s [%s]: %+v", c.status, c.txns, got)
 		}
+		if got.Unclear != (c.status == "a_new_one") {
+			t.Errorf("%s: unclear %t", c.status, got.Unclear)
+		}
 		if !got.AsOf.Equal(startWall.Add(time.Second)) || got.Capture != "ch_1" || got.Amount.Minor != 600 {
 			t.Errorf("%s: %+v", c.status, got)
 		}
