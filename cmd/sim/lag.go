@@ -18,10 +18,10 @@ const (
 	lagRate    = 0.3 // the most
 )
 
-// answered is what a read gave, and when.
+// answered are the two last answers that a read gave, and when the older one was last true.
 type answered struct {
-	body []byte
-	at   time.Time
+	body, older []byte
+	at, until   time.Time
 }
 
 // drawLag makes this class's part of a seed's plan. Webhooks alone can't mend what they
@@ -35,7 +35,7 @@ func (p *plan) drawLag(seed uint64) {
 }
 
 // lag puts an older answer in the place of a read's, where the provider gave a different
-// one a short while ago. Reports tell by themselves how old they are, and lists of events
+// one a short while ago, also after it gave the new one: two replicas lag differently. Reports tell by themselves how old they are, and lists of events
 // have a fault of their own.
 func (t *town) lag(provider string, req *http.Request, resp *http.Response) *http.Response {
 	path := req.URL.Path
@@ -48,13 +48,16 @@ func (t *town) lag(provider string, req *http.Request, resp *http.Response) *htt
 		return resp
 	}
 	key := provider + req.URL.RequestURI()
-	was, ok := t.answers[key]
-	if ok && t.now.Sub(was.at) < longestLag && !bytes.Equal(was.body, body) && hits(t.lagging, t.rate(faultLag)) {
+	was, known := t.answers[key]
+	if known && !bytes.Equal(was.body, body) {
+		was.older, was.until = was.body, was.at
+	}
+	was.body, was.at = body, t.now
+	t.answers[key] = was
+	if was.older != nil && t.now.Sub(was.until) < longestLag && hits(t.lagging, t.rate(faultLag)) {
 		t.count("stale_read")
-		t.trace("%s reads as %s ago", path, t.now.Sub(was.at))
-		body = was.body
-	} else {
-		t.answers[key] = answered{body, t.now}
+		t.trace("%s reads as %s ago", path, t.now.Sub(was.until))
+		body = was.older
 	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return resp
