@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -264,7 +265,7 @@ func measureWebhooks(ctx context.Context, t *town) error {
 		}
 		put(f)
 	}
-	return nil
+	return t.kept(ctx)
 }
 
 // hook delivers one signed event about a session.
@@ -289,6 +290,11 @@ func (t *town) hook(ctx context.Context, target, kind, id, session string) error
 	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("webhook: %d", resp.StatusCode)
+	}
+	if strings.HasPrefix(target, t.api) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.hooked = append(t.hooked, id)
 	}
 	return nil
 }

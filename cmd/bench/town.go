@@ -41,6 +41,7 @@ type town struct {
 
 	mu       sync.Mutex
 	answered bytes.Buffer // a line for each payment that the gateway acknowledged
+	hooked   []string     // the webhooks that it acknowledged, by the event's id
 }
 
 func openTown(ctx context.Context, o options, dir string, began time.Time) (*town, error) {

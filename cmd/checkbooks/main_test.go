@@ -68,6 +68,7 @@ func TestCheck(t *testing.T) {
 		"taken back unknown":  {change: func(_, l object) { l["data"] = append(rows(l), move("reversal", 1000)) }, open: true, says: "disputed 0, the provider 1000"},
 		"a fee unknown":       {change: func(_, l object) { l["data"] = append(rows(l), move("fee", 15)) }, says: "the provider 74 and 626"},
 		"a fee unknown yet":   {change: func(_, l object) { l["data"] = append(rows(l), move("fee", 15)) }, open: true},
+		"a fee told wrongly":  {change: func(_, l object) { l["data"] = append(rows(l), move("fee", 15)) }, open: true, plain: true, says: "the provider 74 and 626"},
 		"charged twice": {change: func(p, l object) {
 			l["data"] = append(rows(l), move("capture", 1000))
 			amounts(p)["captured"] = object{"amount": 2000, "currency": "usd"}
