@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
@@ -17,6 +18,25 @@ func TestCursorRoundTrip(t *testing.T) {
 		}
 		if _, _, err := decodeCursor(cursor, "mark2"); !errors.Is(err, ErrBadCursor) {
 			t.Errorf("%v: accepted by another query: %v", value, err)
+		}
+	}
+}
+
+// Guards E11: a cursor in which one bit was changed, be it of the position, is refused, so that nobody pages from a place
+// that they were not given.
+func TestTamperedCursor(t *testing.T) {
+	t.Parallel()
+	raw, err := cursorEncoding.DecodeString(encodeCursor("mark", int64(7), "pay_1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range raw {
+		for bit := range 8 {
+			changed := bytes.Clone(raw)
+			changed[i] ^= 1 << bit
+			if value, id, err := decodeCursor(cursorEncoding.EncodeToString(changed), "mark"); !errors.Is(err, ErrBadCursor) {
+				t.Errorf("byte %d, bit %d: (%v, %q), %v", i, bit, value, id, err)
+			}
 		}
 	}
 }

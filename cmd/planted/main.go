@@ -1,5 +1,5 @@
 // Command planted proves that the tests can fail: it plants one bug after the other
-// into a copy of the source, each by a patch of one place, and runs the one test, or
+// into a copy of the source, each by a patch of one place (rarely two), and runs the one test, or
 // the simulator in the one mode, that must catch it. The working tree stays as it is
 // (go build -overlay). It must not be wired into the product, and the product has no
 // switch for it.
@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -80,12 +79,17 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	return 0
 }
 
-// bug is one patch and what must catch it.
+// patch is one place of a bug.
+type patch struct{ file, old, new string }
+
+// bug is one patch, rarely more, and what must catch it.
 type bug struct {
 	name string
 	file string // from the module's root
 	old  string // stands there exactly once
 	new  string
+	// also are its other places, of a bug that takes more than one.
+	also []patch
 	// test is the test in pkg that must fail.
 	pkg, test string
 	// mode is the simulator's instead, which must say so within so many seeds. off is a class of fault that is switched off,
@@ -103,40 +107,63 @@ func (b bug) by() string {
 	return b.test + " in " + strings.TrimPrefix(b.pkg, "./")
 }
 
-// patched is the file with the bug in it.
-func (b bug) patched(root string) ([]byte, error) {
-	src, err := os.ReadFile(filepath.Join(root, b.file))
+// patched are the files with the bug in them, by their paths from the root.
+func (b bug) patched(root string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, p := range append([]patch{{b.file, b.old, b.new}}, b.also...) {
+		if _, ok := out[p.file]; !ok {
+			src, err := os.ReadFile(filepath.Join(root, p.file))
+			if err != nil {
+				return nil, fmt.Errorf("read what to patch: %w", err)
+			}
+			out[p.file] = string(src)
+		}
+		if n := strings.Count(out[p.file], p.old); n != 1 {
+			return nil, fmt.Errorf("%s has %d places that read %q: bring the catalogue up to date", p.file, n, p.old)
+		}
+		out[p.file] = strings.Replace(out[p.file], p.old, p.new, 1)
+	}
+	return out, nil
+}
+
+// overlay writes the files with the bug, and the list of them that go build reads.
+func (b bug) overlay(root, dir string) (string, error) {
+	files, err := b.patched(root)
 	if err != nil {
-		return nil, fmt.Errorf("read what to patch: %w", err)
+		return "", err
 	}
-	if n := strings.Count(string(src), b.old); n != 1 {
-		return nil, fmt.Errorf("%s has %d places that read %q: bring the catalogue up to date", b.file, n, b.old)
+	replace := map[string]string{}
+	for file, src := range files {
+		original, err := filepath.Abs(filepath.Join(root, file))
+		if err != nil {
+			return "", fmt.Errorf("find %s: %w", file, err)
+		}
+		replace[original] = filepath.Join(dir, fmt.Sprintf("changed%d.go", len(replace)))
+		if err := os.WriteFile(replace[original], []byte(src), 0o600); err != nil {
+			return "", fmt.Errorf("write the bug: %w", err)
+		}
 	}
-	return []byte(strings.Replace(string(src), b.old, b.new, 1)), nil
+	list, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		return "", fmt.Errorf("encode the overlay: %w", err)
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlay, list, 0o600); err != nil {
+		return "", fmt.Errorf("write the overlay: %w", err)
+	}
+	return overlay, nil
 }
 
 // plant builds with the bug and runs what must catch it; nil if it was caught.
 func (b bug) plant(ctx context.Context, root string) error {
-	src, err := b.patched(root)
-	if err != nil {
-		return err
-	}
 	dir, err := os.MkdirTemp("", "planted")
 	if err != nil {
 		return fmt.Errorf("make a place to build in: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a temporary directory: the system sweeps what is left
-	original, err := filepath.Abs(filepath.Join(root, b.file))
+	overlay, err := b.overlay(root, dir)
 	if err != nil {
-		return fmt.Errorf("find %s: %w", b.file, err)
-	}
-	changed, overlay := filepath.Join(dir, "changed.go"), filepath.Join(dir, "overlay.json")
-	replace, err := json.Marshal(map[string]map[string]string{"Replace": {original: changed}})
-	if err != nil {
-		return fmt.Errorf("encode the overlay: %w", err)
-	}
-	if err := errors.Join(os.WriteFile(changed, src, 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
-		return fmt.Errorf("write the overlay: %w", err)
+		return err
 	}
 	if b.mode != "" {
 		return b.simulate(ctx, root, dir, overlay)
@@ -147,7 +174,7 @@ func (b bug) plant(ctx context.Context, root string) error {
 		// No failure is kept as an example to try first, or made smaller; and what is drawn is the same each time, and enough.
 		args = append(args, "-rapid.nofailfile", "-rapid.shrinktime=0s", "-rapid.checks=2000", "-rapid.seed=1")
 	}
-	out, err := command(ctx, root, "go", args...)
+	out, err := command(ctx, root, []string{sourceOverlay + "=" + overlay}, "go", args...)
 	switch {
 	case err == nil:
 		return fmt.Errorf("%s in %s passes with it", b.test, b.pkg)
@@ -159,14 +186,14 @@ func (b bug) plant(ctx context.Context, root string) error {
 
 func (b bug) simulate(ctx context.Context, root, dir, overlay string) error {
 	sim := filepath.Join(dir, "sim")
-	if out, err := command(ctx, root, "go", "build", "-ldflags=-s -w", "-overlay", overlay, "-o", sim, "./cmd/sim"); err != nil {
+	if out, err := command(ctx, root, nil, "go", "build", "-ldflags=-s -w", "-overlay", overlay, "-o", sim, "./cmd/sim"); err != nil {
 		return fmt.Errorf("does not build: %s", tail(out))
 	}
 	args := []string{"-mode", b.mode, "-seeds", fmt.Sprint(b.seeds), "-stop", b.says}
 	if b.off != "" {
 		args = append(args, "-off", b.off)
 	}
-	out, err := command(ctx, root, sim, args...)
+	out, err := command(ctx, root, nil, sim, args...)
 	switch {
 	case err == nil:
 		return fmt.Errorf("%d seeds of %s pass with it", b.seeds, b.mode)
@@ -176,9 +203,13 @@ func (b bug) simulate(ctx context.Context, root, dir, overlay string) error {
 	return nil
 }
 
-func command(ctx context.Context, dir, name string, args ...string) (string, error) {
+// sourceOverlay tells a test that reads source, not only runs it, where the bug is.
+const sourceOverlay = "TRIFECTA_SOURCE_OVERLAY"
+
+func command(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the go tool, and what it built
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err //nolint:wrapcheck // an exit status, read by the caller
 }

@@ -343,6 +343,7 @@ func TestDisputedAndFees(t *testing.T) {
 		{"lost, settled by a refund, and reported as a reversal too", with(lostInquiry(0), reversal("v1", ""), Facts{Refunds: []Refund{refunded("r1", "c1", 70, RefundSucceeded, 9)}}), 0},
 		{"inquiry that keeps nothing explains nothing", with(dispute("inquiry", 600), reversal("v1", "")), 70},
 		{"chargeback", dispute("chargeback", 600), 600},
+		{"chargeback after a part was given back", with(dispute("chargeback", 600), Facts{Refunds: []Refund{refunded("r1", "c1", 70, RefundSucceeded, 9)}}), 600},
 		{"reversal alone", reversal("v1", ""), 70},
 		{"reversal of a dispute that withholds", with(dispute("chargeback", 600), reversal("v1", "d1")), 600},
 		{"reversal of the same capture, dispute not named", with(dispute("chargeback", 600), reversal("v1", "")), 600},

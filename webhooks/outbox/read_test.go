@@ -1,6 +1,8 @@
 package outbox_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -116,6 +118,33 @@ func TestBadCursors(t *testing.T) {
 	} {
 		if _, _, err := r.reader.Read(t.Context(), "shop", payment.ModeTest, bad, 2); payment.CodeOf(err) != payment.CodeMalformed {
 			t.Errorf("cursor %.40q: %v, want malformed", bad, err)
+		}
+	}
+}
+
+// Guards E11: a cursor in which one bit was changed, be it of its page or index, is malformed: it leads nobody past events
+// that they have not read.
+func TestTamperedCursors(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.pay("shop", payment.ModeTest, "a", 5)
+	r.run(r.relay())
+	_, good, err := r.reader.Read(t.Context(), "shop", payment.ModeTest, "", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range raw {
+		for bit := range 8 {
+			changed := bytes.Clone(raw)
+			changed[i] ^= 1 << bit
+			bad := base64.RawURLEncoding.EncodeToString(changed)
+			if _, _, err := r.reader.Read(t.Context(), "shop", payment.ModeTest, bad, 2); payment.CodeOf(err) != payment.CodeMalformed || strings.Contains(err.Error(), "ahead") {
+				t.Errorf("byte %d, bit %d: %v, want malformed", i, bit, err)
+			}
 		}
 	}
 }
