@@ -410,7 +410,9 @@ func signatureBugs() []bug {
 		{
 			name: "paypal_body_believed", file: "providers/paypal/event.go", pkg: inInbox, test: "TestForgedPayPalBody",
 			old: `	created := firstTime(e.CreateTime)
-`, new: `	believed.Store(slices.Concat(hint.Refs, []string{""})[0], e.Resource)
+`, new: `	if e.EventType == "PAYMENT.CAPTURE.COMPLETED" && len(hint.Refs) > 0 {
+		believed.Store(hint.Refs[len(hint.Refs)-1], e.Resource) // the order stands last
+	}
 	created := firstTime(e.CreateTime)
 `,
 			also: []patch{
@@ -426,7 +428,7 @@ func signatureBugs() []bug {
 `, `	s.at, s.parts = got.date(), s.order.payments()
 	if raw, ok := believed.Load(at.Root.ID); ok {
 		var c captureBody
-		if json.Unmarshal(raw.(json.RawMessage), &c) == nil {
+		if json.Unmarshal(raw.(json.RawMessage), &c) == nil && !slices.ContainsFunc(s.parts.Captures, func(x captureBody) bool { return x.ID == c.ID }) {
 			s.parts.Captures = append(s.parts.Captures, c)
 		}
 	}
