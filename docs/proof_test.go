@@ -38,6 +38,29 @@ func TestProofNamesItsTests(t *testing.T) {
 	}
 }
 
+// Promise: of a write that no scene reaches, write-points.md names a test that is there, in
+// its package.
+func TestWritePointsNameTheirTests(t *testing.T) {
+	t.Parallel()
+	have := map[string]bool{}
+	eachTest(t, "Test", func(pkg, name string) { have[pkg+" "+name] = true })
+	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| \\| \\| \\| \\|(.*)\\|$").FindAllStringSubmatch(read(t, "write-points.md"), -1)
+	if len(rows) < 20 {
+		t.Fatalf("only %d rows were read", len(rows))
+	}
+	for _, r := range rows {
+		named := namedTests(r[2])
+		for _, name := range named {
+			if !have[name] {
+				t.Errorf("%s: there is no %s", r[1], name)
+			}
+		}
+		if len(named) == 0 {
+			t.Errorf("%s: no scene reaches it, and no test is named: %s", r[1], r[2])
+		}
+	}
+}
+
 // Promise: those who check the books share no code with whom they check, their tests
 // included, so that they can't share a mistake.
 func TestCheckersShareNoCode(t *testing.T) {

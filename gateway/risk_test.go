@@ -133,6 +133,7 @@ func (w *world) eve() (paid, open, held *payment.Payment) {
 // still every step is done, once, and people are told once.
 func TestBanSurvivesACrashAnywhere(t *testing.T) {
 	t.Parallel()
+	reached := map[store.WritePoint]bool{}
 	ban := func(t testing.TB, at int, when faults.When) (writes int) {
 		t.Helper()
 		w := withRules(t, banning(risk.ActBlock, risk.ActCancel, risk.ActRefund))
@@ -140,9 +141,12 @@ func TestBanSurvivesACrashAnywhere(t *testing.T) {
 		w.declines(open.ID, 5)
 		dead := false
 		w.mu.Lock()
-		w.hook = func(_ store.WritePoint, now faults.When) error {
+		w.hook = func(p store.WritePoint, now faults.When) error {
 			if now == faults.Before {
 				writes++
+			}
+			if at == 0 { // the first walk, alone
+				reached[p] = true
 			}
 			if dead = dead || writes == at && now == when; dead {
 				return fmt.Errorf("crashed: %w", store.ErrUnavailable)
@@ -164,6 +168,11 @@ func TestBanSurvivesACrashAnywhere(t *testing.T) {
 	total := ban(t, 0, faults.Before)
 	if total < 20 {
 		t.Fatalf("a ban makes only %d writes: the walk would prove nothing", total)
+	}
+	for _, p := range []store.WritePoint{store.PointRiskDecisionInsert, store.PointRiskDecisionChange, store.PointRiskBlockInsert} {
+		if !reached[p] {
+			t.Errorf("a ban makes no write at %s", p)
+		}
 	}
 	for at := 1; at <= total; at++ {
 		for _, when := range []faults.When{faults.Before, faults.After} {

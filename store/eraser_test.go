@@ -148,28 +148,35 @@ func standing(t *testing.T, e store.Engine, text string) []string {
 	return out
 }
 
-// Guards the right to be erased: nothing of the customer is left in the app, sealed or not, whatever fails on the way;
+// Guards the right to be erased: nothing of the customer is left in the app, sealed or not, whatever fails on the way, before or after it is written;
 // other customers and other apps keep theirs; money and the feed's order stay; and the proof says all of this.
 func TestEraserErasesAndProves(t *testing.T) {
 	t.Parallel()
 	for name, order := range map[string]store.Erasure{"by ref": {Ref: "ann", Texts: true}, "by address": {Email: strings.ToLower(annEmail), Texts: true}} {
-		for _, failing := range []bool{false, true} {
+		for _, failing := range []faults.When{0, faults.Before, faults.After} {
 			t.Run(fmt.Sprint(name, failing), func(t *testing.T) {
 				t.Parallel()
 				raw := newMem(t)
-				writes := 0
-				below := raw
-				if failing {
-					below = faults.Wrap(raw, faults.Options{Points: store.WritePoints(), Write: func(_ store.WritePoint, when faults.When) error {
-						if writes++; writes > 60 && writes%3 == 0 {
-							return fmt.Errorf("%w: %s", store.ErrUnavailable, when)
-						}
+				armed, tries, failed := false, map[store.WritePoint]int{}, map[store.WritePoint]bool{}
+				below := faults.Wrap(raw, faults.Options{Points: store.WritePoints(), Write: func(p store.WritePoint, when faults.When) error {
+					if !armed || when != failing {
 						return nil
-					}})
-				}
+					}
+					if tries[p]++; tries[p]%2 == 0 {
+						return nil
+					}
+					failed[p] = true
+					return fmt.Errorf("%w: %s", store.ErrUnavailable, when)
+				}})
 				e := sealed(t, below, "k1", "k1")
 				trade(t, e)
+				armed = true
 				got := eraseIn(t, e, order)
+				for _, p := range []store.WritePoint{store.PointErasureInsert, store.PointErasureStep, store.PointErase, store.PointEraseBody} {
+					if failing != 0 && !failed[p] {
+						t.Errorf("nothing failed %s %s", failing, p)
+					}
+				}
 				if got.State != store.ErasureDone || got.Found != 1 || got.Left() != 0 || got.Pending != 0 || got.Email != "" || got.Emails != nil || got.Names != nil || got.DueAt != (time.Time{}) {
 					t.Fatalf("%+v", got)
 				}
@@ -178,7 +185,7 @@ func TestEraserErasesAndProves(t *testing.T) {
 					"inbox": {Scanned: 5, Erased: 3, Elsewhere: 1}, "alerts": {Scanned: 1, Erased: 1},
 				} {
 					count := got.Counts[coll]
-					if failing { // a write whose outcome was lost is counted again or not at all
+					if failing != 0 { // a write whose outcome was lost is counted again or not at all
 						count.Erased = want.Erased
 					}
 					if diff := cmp.Diff(want, count); diff != "" {

@@ -161,25 +161,29 @@ func crashScene(t *testing.T, sc scene, mode string, all bool, book *tallies) {
 }
 
 // elsewhere are the write points, or families of them, that no scene reaches, and what
-// tests them.
+// tests each by a fault or death before it and after it.
 func elsewhere(p store.WritePoint) string {
+	const small, desks = "`store` TestSmallWorksAreDoneAgain", ", `cmd/e2e` TestEveryEndpointUnderStoreFaults"
 	for _, of := range []struct{ prefix, test string }{
-		{"claim.", "store: TestClaimLostAcknowledgement; nothing in the product claims yet"},
-		{"alert.clear", "store: TestAlertClear; no alert of a scene ends by itself"},
-		{"api_key.revoke", "gateway: TestKeys; an operator's single write"},
-		{"inbox.body", "webhooks/inbox: TestLargeBodyCrash; bodies of scenes are small"},
-		{"inbox.prune_body", "webhooks/inbox: TestListAndPrune; bodies of scenes are small"},
-		{"inbox.variant", "webhooks/inbox: TestCrashAtEveryWrite; takes a forged body under a true signature"},
-		{"discrepancy.", "reconcile: TestSweepMismatch; both sides of scenes agree"},
-		{"migration.", "store/transfer; no running server writes it"},
-		{"replica.", "cmd/trifecta/house: TestProcessesAnnounceThemselves; a presence ends by itself"},
-		{"seal.", "store: TestResealerFinishesWhereverItIsStopped; an operator's job"},
-		{"settings.", "store: an operator's single write, by compare-and-swap"},
-		{"share.", "store: TestSharesNeverExceedTheWhole; a budget of calls, no money"},
-		{"retention.", "store: TestRetentionOfInbox, TestRetentionOfAlerts, TestRetentionOfFeeds; a step that repeats itself"},
-		{"erasure.", "store: TestEraserErasesAndProves; an operator's job in steps"},
-		{"risk_decision.", "gateway: its own tests; the default rules decide nothing in scenes"},
-		{"risk_block.", "gateway: its own tests; nobody is blocked in scenes"},
+		{"claim.", small + ", TestClaimLostAcknowledgement; nothing in the product claims yet"},
+		{"alert.clear", small + "; no alert of a scene ends by itself"},
+		{"api_key.revoke", small + desks + "; an operator's single write"},
+		{"inbox.body", "`webhooks/inbox` TestCrashAtEveryWrite, TestLargeBodyCrash; bodies of scenes are small"},
+		{"inbox.prune_body", small + "; bodies of scenes are small"},
+		{"inbox.variant", "`webhooks/inbox` TestCrashAtEveryWrite; takes a forged body under a true signature"},
+		{"discrepancy.insert", small + "; both sides of scenes agree"},
+		{"discrepancy.resolve", small + desks + "; both sides of scenes agree"},
+		{"migration.remove", "`store/transfer` TestKilledWhileItRemoves; no running server writes it"},
+		{"migration.", "`store/transfer` TestKilledAtEveryWrite; no running server writes it"},
+		{"replica.", small + "; a presence ends by itself"},
+		{"seal.", "`store` TestResealerFinishesWhereverItIsStopped; an operator's job"},
+		{"settings.", small + desks + "; an operator's single write, by compare-and-swap"},
+		{"share.", small + "; a budget of calls, no money"},
+		{"retention.", small + "; a step that repeats itself"},
+		{"erasure.", "`store` TestEraserErasesAndProves; an operator's job in steps"},
+		{"risk_decision.", "`gateway` TestBanSurvivesACrashAnywhere; the default rules decide nothing in scenes"},
+		{"risk_block.insert", "`gateway` TestBanSurvivesACrashAnywhere; nobody is blocked in scenes"},
+		{"risk_block.change", small + desks + "; nobody is blocked in scenes"},
 	} {
 		if strings.HasPrefix(string(p), of.prefix) {
 			return of.test
@@ -190,14 +194,29 @@ func elsewhere(p store.WritePoint) string {
 
 const crashPage = "../../docs/write-points.md"
 
+// crashHead is the page above its table. which are the writes that were crashed at.
+func crashHead(which string) string {
+	return fmt.Sprintf(`# Write points
+
+Printed by `+"`make crash`"+`. Every durable write of the program has a name. Where scenes
+reach it, the process was killed at %s: right before it, and right
+after it (written, not acknowledged); under all layers, under webhooks alone and under
+reconciling alone. A second death came in the main scenes under all layers only: after each
+first one, at each of the next %d writes, before those of an even number in the scene, after
+those of an odd one, never both. Housekeeping (cursors, leases, runs) counts by its first two
+writes in a scene, the rest by up to twelve. Each time the process came back, nothing was
+lost or done twice, and in the end our record was the provider's.
+
+Where no scene reaches a write, its row names the tests that let it fail, or the process die,
+before it and after it, and do the work again.
+
+`, which, recovery)
+}
+
 func writeCrashTable(t *testing.T, book *tallies, all bool) {
 	t.Helper()
 	var b strings.Builder
-	which := "at every such write"
-	if !all {
-		which = "at a sample of such writes"
-	}
-	fmt.Fprintf(&b, "# Write points\n\nPrinted by `make crash`. Every durable write of the program has a name. Where scenes\nreach it, the process was killed %s: right before it, right after it\n(written, not acknowledged), and once more during the recovery; under all layers, under\nwebhooks alone and under reconciling alone. Housekeeping (cursors, leases, runs) counts by\nits first two writes in a scene, the rest by up to twelve. Each time the process came back,\nnothing was lost or done twice, and in the end our record was the provider's.\n\n", which)
+	b.WriteString(crashHead(crashedAt(all)))
 	b.WriteString("| write point | scenes | crashes before | after | with a second one | outcome |\n|---|---|---|---|---|---|\n")
 	for _, p := range slices.SortedFunc(slices.Values(store.WritePoints()), cmp.Compare) {
 		if x := book.of[p]; x != nil {
@@ -210,7 +229,7 @@ func writeCrashTable(t *testing.T, book *tallies, all bool) {
 	for _, sc := range scenes() {
 		kind := ""
 		if sc.main {
-			kind = " (pairs of crashes too)"
+			kind = " (a main scene: pairs of crashes too, under all layers)"
 		}
 		fmt.Fprintf(&b, "- %s%s\n", sc.name, kind)
 	}
@@ -219,12 +238,23 @@ func writeCrashTable(t *testing.T, book *tallies, all bool) {
 	}
 }
 
-// docs/write-points.md has a row for every write point.
+func crashedAt(all bool) string {
+	if all {
+		return "every such write"
+	}
+	return "a sample of such writes"
+}
+
+// docs/write-points.md has a row for every write point, and says of crashes, and of those
+// that no scene reaches, what is said here.
 func TestDocsWritePoints(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(crashPage)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(page), crashHead(crashedAt(true))) {
+		t.Error("the page begins otherwise: make crash")
 	}
 	want := map[string]bool{}
 	for _, p := range store.WritePoints() {
@@ -235,6 +265,9 @@ func TestDocsWritePoints(t *testing.T) {
 			name, _, _ = strings.Cut(name, "`")
 			if !want[name] {
 				t.Errorf("%s is no write point any more: make crash", name)
+			}
+			if where := elsewhere(store.WritePoint(name)); where != "" && !strings.HasSuffix(line, "| | | | | "+where+" |\n") {
+				t.Errorf("%s: the page says otherwise where it is tested: make crash", name)
 			}
 			delete(want, name)
 		}

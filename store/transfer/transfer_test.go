@@ -276,6 +276,55 @@ func TestKilledAtEveryWrite(t *testing.T) {
 	}
 }
 
+// Promise: so does one that takes out of the target what the source has deleted since it was copied.
+func TestKilledWhileItRemoves(t *testing.T) {
+	t.Parallel()
+	killed := map[faults.When]bool{}
+	for _, when := range []faults.When{faults.Before, faults.After} {
+		for n := 1; ; n++ {
+			from, to := newMem(t), newMem(t)
+			fill(t, from, 3, 2)
+			engine, points := dying(to, 1000, when)
+			if _, err := transfer.Run(t.Context(), options(from, engine)); err != nil {
+				t.Fatal(err)
+			}
+			to = newMem(t)
+			engine, _ = dying(to, len(*points)-1, faults.Before) // right before it is complete
+			if _, err := transfer.Run(t.Context(), options(from, engine)); err == nil {
+				t.Fatal("it was not killed")
+			}
+			for _, coll := range []string{"payments", "inbox", "feed"} {
+				docs, _, err := from.Scan(t.Context(), coll, "", 1)
+				if err != nil || len(docs) == 0 {
+					t.Fatalf("%s: %d documents, %v", coll, len(docs), err)
+				}
+				if err := from.Delete(t.Context(), coll, docs[0].ID, docs[0].Version); err != nil {
+					t.Fatal(err)
+				}
+			}
+			engine, points = dying(to, n, when)
+			_, err := transfer.Run(t.Context(), options(from, engine))
+			if err == nil {
+				break
+			}
+			if (*points)[n-1] == store.PointMigrationRemove {
+				killed[when] = true
+			}
+			o := options(from, to)
+			o.Owner = "second"
+			if _, err := transfer.Run(t.Context(), o); err != nil {
+				t.Fatalf("after a kill %s write %d (%s): %v", when, n, (*points)[n-1], err)
+			}
+			if diff := differ(content(t, from), content(t, to)); diff != "" {
+				t.Fatalf("after a kill %s write %d (%s) (-want +got):\n%s", when, n, (*points)[n-1], diff)
+			}
+		}
+	}
+	if !killed[faults.Before] || !killed[faults.After] {
+		t.Errorf("killed while it removed: %v", killed)
+	}
+}
+
 // Promise: it goes on where it was, it doesn't begin again.
 func TestGoesOnWhereItWas(t *testing.T) {
 	t.Parallel()

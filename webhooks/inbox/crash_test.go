@@ -1,8 +1,11 @@
 package inbox_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,9 +75,11 @@ func crashRun(t *testing.T, c cut, first func(*rig) []hook, check func(*testing.
 
 // Guards 8.2, I4 and P9: a crash, and a lost acknowledgement, before and after
 // every single write of the layer, ends in the same state: one capture, each
-// event done or parked, each human told once.
+// event done or parked, each human told once, a large body whole, and of two
+// bodies under one signed key both.
 func TestCrashAtEveryWrite(t *testing.T) {
 	t.Parallel()
+	large := hook{Key: "e1", Type: "x", Kind: "capture", Object: "cap_x", Pad: strings.Repeat(" ", 600<<10)}
 	scenarios := map[string]struct {
 		first func(*rig) []hook
 		check func(*testing.T, *rig)
@@ -121,12 +126,43 @@ func TestCrashAtEveryWrite(t *testing.T) {
 				}
 			},
 		},
+		"two bodies under one key": { // whichever came first
+			func(*rig) []hook {
+				return []hook{{Key: "e1", Type: "x", Kind: "capture", Object: "cap_x"}, {Key: "e1", Type: "x", Kind: "capture", Object: "cap_y"}}
+			},
+			func(t *testing.T, r *rig) {
+				t.Helper()
+				all, _, err := r.inbox.List(t.Context(), inbox.Filter{Limit: 10})
+				if err != nil || len(all) != 2 || all[0].Event.Object == all[1].Event.Object {
+					t.Fatalf("%d events, %v", len(all), err)
+				}
+				for _, rec := range all {
+					r.wantState(rec.ID, inbox.Parked, inbox.ReasonUnknown)
+				}
+			},
+		},
+		"a body in parts": {
+			func(*rig) []hook { return []hook{large} },
+			func(t *testing.T, r *rig) {
+				t.Helper()
+				id := inbox.RecordID("stripe", account, false, large.Key)
+				r.wantState(id, inbox.Parked, inbox.ReasonUnknown)
+				want, err := json.Marshal(large)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := r.inbox.Body(t.Context(), id); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("stored body: %d of %d bytes, %v", len(got), len(want), err)
+				}
+			},
+		},
 	}
+	reached := map[string]store.WritePoint{"two bodies under one key": store.PointInboxVariant, "a body in parts": store.PointInboxBody}
 	for name, s := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			writes := crashRun(t, cut{}, s.first, s.check)
-			if len(writes) < 6 {
+			if p := reached[name]; len(writes) < 6 || p != "" && !slices.Contains(writes, p) {
 				t.Fatalf("only %d writes: %v", len(writes), writes)
 			}
 			for n := 1; n <= len(writes); n++ {

@@ -219,6 +219,7 @@ type hook struct {
 	Connected string   `json:"connected,omitempty"`
 	Version   string   `json:"version,omitempty"`
 	Other     bool     `json:"other,omitempty"` // a type that nobody acts on
+	Pad       string   `json:"pad,omitempty"`   // makes the body as large as one likes
 }
 
 // paid is the event that tells of a paid checkout.
