@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +73,39 @@ func TestRegressions(t *testing.T) {
 	}
 	if n == 0 {
 		t.Error("no regressions are kept")
+	}
+}
+
+// Promise: the seeds that proof.md tells of are kept, unless it says that they play another
+// story by now.
+func TestDocsSeeds(t *testing.T) {
+	t.Parallel()
+	kept, err := os.ReadFile("testdata/seeds/regressions.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/proof.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, found, _ := strings.Cut(string(page), "### What it found\n")
+	found, _, _ = strings.Cut(found, "### Numbers")
+	n := 0
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(found, -1) {
+		mode := ""
+		for _, m := range regexp.MustCompile("`([a-z-]+)`|\\b(\\d+)( \\(other story\\))?").FindAllStringSubmatch(row[1], -1) {
+			if m[1] != "" {
+				mode = m[1]
+				continue
+			}
+			n++
+			if line := fmt.Sprintf("-mode %s -seed %s ", mode, m[2]); strings.Contains(string(kept), line) != (m[3] == "") {
+				t.Errorf("%skept: %v, and the page says %q", line, m[3] != "", row[1])
+			}
+		}
+	}
+	if n < 15 {
+		t.Errorf("the page names only %d seeds", n)
 	}
 }
 
