@@ -262,7 +262,8 @@ func (w small) cut(t *testing.T, n int, when faults.When, fault error) (map[stri
 func crashing(t *testing.T, work func() error) {
 	t.Helper()
 	defer func() {
-		if died := recover(); died != nil && died != errCrash {
+		died := recover()
+		if err, ok := died.(error); died != nil && (!ok || !errors.Is(err, errCrash)) {
 			panic(died)
 		}
 	}()

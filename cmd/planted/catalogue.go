@@ -28,7 +28,7 @@ const (
 // redundant defences hide each other's bugs.
 func catalogue() []bug {
 	var out []bug
-	for _, of := range [][]bug{moneyBugs(), captureBugs(), orderBugs(), promiseBugs(), readingBugs(), lookBugs(), feedBugs(), doorBugs(), signatureBugs(), storeBugs(), listedBugs()} {
+	for _, of := range [][]bug{moneyBugs(), captureBugs(), orderBugs(), promiseBugs(), readingBugs(), lookBugs(), feedBugs(), doorBugs(), signatureBugs(), storeBugs(), listedBugs(), trustBugs(), bookBugs()} {
 		out = append(out, of...)
 	}
 	return out
@@ -69,12 +69,6 @@ func moneyBugs() []bug {
 `,
 		},
 		{
-			name: "dispute_after_refund_ignored", file: "gateway/payment/amounts.go", pkg: inPayment, test: "TestDisputedAndFees",
-			old: `		if d.Amount.Currency == f.Terms.Amount.Currency {
-			sum += d.taken()`, new: `		if d.Amount.Currency == f.Terms.Amount.Currency && len(f.Refunds) == 0 {
-			sum += d.taken()`,
-		},
-		{
 			name: "withheld_money_counted_as_net", file: "gateway/payment/amounts.go", pkg: inPayment, test: "TestNetAfterDisputes",
 			old: `			nets[m.Currency] -= m.Minor
 `, new: `			nets[m.Currency] -= 0 * m.Minor
@@ -105,10 +99,6 @@ func moneyBugs() []bug {
 		{
 			name: "failure_beyond_stripe_is_certain", file: "providers/stripe/errors.go", pkg: inStripe, test: "TestAnswersAreClassified",
 			old: `	case e.Status == http.StatusFailedDependency, answer.Type`, new: `	case answer.Type`,
-		},
-		{
-			name: "money_as_float", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalCases",
-			old: `		minor = minor*10 + d`, new: `		minor = int64(float64(minor)*10 + float64(d))`,
 		},
 		{
 			name: "yen_with_cents", file: "gateway/payment/money.go", pkg: inPayment, test: "TestParseDecimalCases",
@@ -249,20 +239,6 @@ func feedBugs() []bug {
 	}
 `,
 		},
-		{ // Every fault is off that could lose the second write, except death between the two.
-			name: "event_in_a_second_write", file: "gateway/service.go", mode: webhookOnly, seeds: 20, says: ": the feed tells [",
-			off: "lost_ack,store_conflict,store_outage,fail_over,slow_store,interlace,process_asleep,clock_jump",
-			old: `	if err := s.opts.Payments.Replace(ctx, next); err != nil {
-		if`, new: `	if told := next.Outbox; len(told) > len(p.Outbox) {
-		if next.Outbox = p.Outbox; s.opts.Payments.Replace(ctx, next) != nil {
-			return nil, ErrConflict
-		}
-		next = next.Clone()
-		next.Outbox, next.Version = told, next.Version+1
-	}
-	if err := s.opts.Payments.Replace(ctx, next); err != nil {
-		if`,
-		},
 		{
 			name: "alert_raised_twice", file: "gateway/payment/payment.go", pkg: inPayment, test: "TestConflictAlerts",
 			old: `!slices.Equal(conflicts, old.Facts.Conflicts()) {`, new: `!slices.Equal(conflicts, nil) {`,
@@ -288,10 +264,6 @@ func feedBugs() []bug {
 		{
 			name: "restored_event_takes_an_id", file: "gateway/payment/payment.go", pkg: inGateway, test: "TestRestoredBackupGivesNoIDToAnotherEvent",
 			old: `DeriveID("evt", p.ID, fmt.Sprint(p.EventSeq), kind, object)`, new: `DeriveID("evt", p.ID, fmt.Sprint(p.EventSeq))`,
-		},
-		{
-			name: "feed_cursor_tamperable", file: "webhooks/outbox/read.go", pkg: inFolder, test: "TestTamperedCursors",
-			old: `p.index < 0 || p.cursor(app, mode) != text {`, new: `p.index < 0 {`,
 		},
 		{
 			name: "stuck_feed_stops_all", file: "webhooks/outbox/relay.go", pkg: inFolder, test: "TestStuckFeedHoldsNoOtherBack",
@@ -403,38 +375,6 @@ func signatureBugs() []bug {
 			name: "truncated_mac_accepted", file: "providers/stripe/verify.go", pkg: inStripe, test: "TestVerifyRefuses",
 			old: `			ok = hmac.Equal(want, g) || ok`, new: `			ok = hmac.Equal(want[:0], g[:0]) || ok`,
 		},
-		{ // Its effect is a matter of nanoseconds: only the source shows it.
-			name: "mac_compared_with_==", file: "providers/stripe/verify.go", pkg: inDocs, test: "TestSecretsAreComparedInConstantTime",
-			old: `			ok = hmac.Equal(want, g) || ok`, new: `			ok = hex.EncodeToString(want) == hex.EncodeToString(g) || ok`,
-		},
-		{
-			name: "paypal_body_believed", file: "providers/paypal/event.go", pkg: inInbox, test: "TestForgedPayPalBody",
-			old: `	created := firstTime(e.CreateTime)
-`, new: `	if e.EventType == "PAYMENT.CAPTURE.COMPLETED" && len(hint.Refs) > 0 {
-		believed.Store(hint.Refs[len(hint.Refs)-1], e.Resource) // the order stands last
-	}
-	created := firstTime(e.CreateTime)
-`,
-			also: []patch{
-				{"providers/paypal/fetch.go", `import (
-`, `import (
-	"encoding/json"
-	"sync"
-`},
-				{"providers/paypal/fetch.go", `// maxPages bounds`, `var believed sync.Map
-
-// maxPages bounds`},
-				{"providers/paypal/fetch.go", `	s.at, s.parts = got.date(), s.order.payments()
-`, `	s.at, s.parts = got.date(), s.order.payments()
-	if raw, ok := believed.Load(at.Root.ID); ok {
-		var c captureBody
-		if json.Unmarshal(raw.(json.RawMessage), &c) == nil && !slices.ContainsFunc(s.parts.Captures, func(x captureBody) bool { return x.ID == c.ID }) {
-			s.parts.Captures = append(s.parts.Captures, c)
-		}
-	}
-`},
-			},
-		},
 		{
 			name: "scheme_v0_accepted", file: "providers/stripe/verify.go", pkg: inStripe, test: "TestVerifyRefuses",
 			old: `		case "v1":`, new: `		case "v0", "v1":`,
@@ -490,14 +430,6 @@ func signatureBugs() []bug {
 // storeBugs break what everything else rests on.
 func storeBugs() []bug {
 	return []bug{
-		{
-			name: "cursor_tamperable", file: "store/pagecursor.go", pkg: inStore, test: "TestTamperedCursor",
-			old: `append(fmt.Appendf(nil, "v1 %d %s ", len(mark), mark), payload...)`, new: `fmt.Appendf(nil, "v1 %d %s ", len(mark), mark)`,
-		},
-		{
-			name: "cursor_of_another_list", file: "store/pagecursor.go", pkg: inStore, test: "TestPaymentListCursors",
-			old: `append(fmt.Appendf(nil, "v1 %d %s ", len(mark), mark), payload...)`, new: `payload`,
-		},
 		{
 			name: "fencing_token_ignored", file: "store/cursors.go", pkg: inStore, test: "TestCursor.*",
 			old: `		if token < old.Token {`, new: `		if token < 0 {`,
