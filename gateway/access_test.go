@@ -129,3 +129,51 @@ func TestStoreOutage(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// Guards E2: a key of one mode reaches nothing of the other, of the same app: no test key a
+// live payment, no live key a test payment. Live keys where the app is not live are refused
+// at the door (TestKeysRefused).
+func TestModesAreApart(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, mode := range []payment.Mode{payment.ModeLive, payment.ModeTest} {
+		w := newWorld(t, nil)
+		p := w.paid("stripe")
+		a, err := w.refund(p.ID, "r", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored := w.get(p.ID)
+		stored.Mode = mode
+		stored.Version++
+		if err := w.payments.Replace(ctx, stored); err != nil {
+			t.Fatal(err)
+		}
+		who := shop // a key of the other mode
+		if mode == payment.ModeTest {
+			who.Mode = payment.ModeLive
+		}
+		ask := func(path string) gateway.Request {
+			r := request(path, "k", 1)
+			r.Caller = who
+			return r
+		}
+		for name, try := range map[string]func() error{
+			"get":         func() error { _, err := w.svc.Get(ctx, who, p.ID); return err },
+			"refund":      func() error { _, err := w.svc.Refund(ctx, ask("r"), p.ID, 1, ""); return err },
+			"capture":     func() error { _, err := w.svc.Capture(ctx, ask("c"), p.ID, 1, true); return err },
+			"cancel":      func() error { _, err := w.svc.Cancel(ctx, ask("x"), p.ID); return err },
+			"sync":        func() error { _, err := w.svc.Sync(ctx, who, p.ID); return err },
+			"history":     func() error { _, _, err := w.svc.History(ctx, who, p.ID); return err },
+			"refund read": func() error { _, _, err := w.svc.GetRefund(ctx, who, a.Refund); return err },
+		} {
+			if err := try(); payment.CodeOf(err) != payment.CodeNotFound {
+				t.Errorf("a %s key, a %s payment, %s: %v", who.Mode, mode, name, err)
+			}
+		}
+		list, _, err := w.svc.List(ctx, who, gateway.Filter{Limit: 10})
+		if err != nil || len(list) != 0 || w.refundedSum(p.ID) != 100 {
+			t.Errorf("a %s key lists %d %s payments, %v; refunded %d", who.Mode, len(list), mode, err, w.refundedSum(p.ID))
+		}
+	}
+}

@@ -143,6 +143,37 @@ func TestRequestIdentity(t *testing.T) {
 	}
 }
 
+// Guards D4: one key at several paths is as many requests, each done once, with no replay
+// of another's answer; at the same path it is the same request.
+func TestOneKeyAtSeveralPaths(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p, q := w.mustCreate("k", input("stripe")), w.mustCreate("k2", input("stripe"))
+	w.stripe.pay(p.ID, 1)
+	w.stripe.pay(q.ID, 1)
+	w.comeBack(p.ID, 1)
+	w.comeBack(q.ID, 1)
+	var refunds []string
+	for _, id := range []string{p.ID, q.ID} {
+		for _, again := range []bool{false, true} {
+			a, err := w.refund(id, "k", 300)
+			if err != nil || a.Payment.ID != id || a.Replayed != again {
+				t.Fatalf("refund of %s: %+v, %v", id, a, err)
+			}
+			refunds = append(refunds, a.Refund)
+		}
+	}
+	if refunds[0] != refunds[1] || refunds[2] != refunds[3] || refunds[0] == refunds[2] {
+		t.Errorf("refunds %v, want one for each payment", refunds)
+	}
+	if a, err := w.create("k", input("stripe")); err != nil || !a.Replayed || a.Payment.ID != p.ID {
+		t.Errorf("the creation's own key: %+v, %v", a, err)
+	}
+	if w.refundedSum(p.ID) != 300 || w.refundedSum(q.ID) != 300 || w.stripe.counted("refund") != 2 {
+		t.Errorf("refunded %d and %d in %d calls", w.refundedSum(p.ID), w.refundedSum(q.ID), w.stripe.counted("refund"))
+	}
+}
+
 // Guards revocation: a revoked key opens nothing from the next request on, the others
 // go on, it says who ended it and when, and an ambiguous name ends none.
 func TestRevokedKeys(t *testing.T) {

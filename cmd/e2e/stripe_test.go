@@ -166,17 +166,29 @@ func TestRefundsInThirds(t *testing.T) {
 }
 
 // Money that differs from what was asked is held, with its evidence, until an
-// operator decides; it is never succeeded by itself.
+// operator decides; it is never succeeded by itself. C2: be it less or more than asked,
+// and somebody is alerted.
 func TestWrongAmountIsHeld(t *testing.T) {
 	t.Parallel()
+	for name, delta := range map[string]int64{"one less": -1, "one more": 1} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); wrongAmount(t, delta) })
+	}
+}
+
+func wrongAmount(t *testing.T, delta int64) {
+	t.Helper()
 	tn := start(t, returnOnly)
 	p := tn.must(http.StatusCreated, http.MethodPost, "/v1/payments", "k", order(1999, "usd", "provider", "stripe"))
 	id := text(t, p, "id")
-	tn.sandbox(tn.stripe, "/_sandbox/faults", object{"capture": object{"amount_delta": -1}}, http.StatusOK)
+	tn.sandbox(tn.stripe, "/_sandbox/faults", object{"capture": object{"amount_delta": delta}}, http.StatusOK)
 	tn.comeBack(tn.pay(p, good), id)
 	p = tn.wantStatus(id, "conflicted")
-	if amount(t, p, "captured") != 1998 {
+	if amount(t, p, "captured") != 1999+delta {
 		t.Errorf("the evidence: %v", p["amounts"])
+	}
+	alerts := tn.list("/v1/alerts?state=open&payment="+id, operatorKey)
+	if len(alerts) != 1 || alerts[0]["kind"] != "conflicted_payment" {
+		t.Errorf("alerts: %v, want one of the conflict", alerts)
 	}
 	code, _, _ := tn.do(http.MethodPost, "/v1/payments/"+id+"/refunds", appKey, "r", object{})
 	if code != http.StatusConflict {
@@ -191,7 +203,7 @@ func TestWrongAmountIsHeld(t *testing.T) {
 	if code != http.StatusOK || out["status"] != "succeeded" {
 		t.Errorf("resolve: %d %v", code, out)
 	}
-	tn.wantLedger(id, "capture", 1998)
+	tn.wantLedger(id, "capture", 1999+delta)
 }
 
 // A second capture is seen, held and shown, never added up.

@@ -70,7 +70,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 	failsSaying(t, nil, []string{"apikey", "revoke", "--config", free.file, "tk_test_none"}, []string{"apikey list"})
 }
 
-func failsSaying(t *testing.T, environ, args, says []string) {
+func failsSaying(t *testing.T, environ, args, says []string) (said string) {
 	t.Helper()
 	var out, errOut strings.Builder
 	if code := run(t.Context(), args, environ, &out, &errOut); code != 1 {
@@ -84,6 +84,7 @@ func failsSaying(t *testing.T, environ, args, says []string) {
 	if strings.Contains(errOut.String(), "alert channel") {
 		t.Errorf("%v talks of alert channels: %s", args, errOut.String())
 	}
+	return errOut.String()
 }
 
 // Promise: a server for real money never takes an empty file for the shop's record; a first try in test mode needs none.
@@ -95,5 +96,31 @@ func TestLiveServerNeedsItsRecord(t *testing.T) {
 	cfg.Apps[0].Mode = config.ModeLive
 	if err := mayStart(cfg); err == nil || !strings.Contains(err.Error(), "mounted") {
 		t.Errorf("live: %v", err)
+	}
+}
+
+// Guards A7: with a webhook secret that is empty, blank or short the process ends with 1
+// before it listens, and says which, in words without the secret.
+func TestWeakSecretStopsTheStart(t *testing.T) {
+	t.Parallel()
+	const variable = "TRIFECTA_ACCOUNTS_0_WEBHOOK_SECRETS"
+	for _, c := range []struct{ name, secret, says string }{
+		{"missing", "", "webhook_secrets: is missing"},
+		{"blank", strings.Repeat(" ", 32), variable},
+		{"only its beginning", "whsec_", variable},
+		{"short", "whsec_canary7", variable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			environ := []string{
+				"TRIFECTA_PUBLIC_URL=http://127.0.0.1:8080", "TRIFECTA_STORE=sqlite:" + filepath.Join(t.TempDir(), "a.db"), "TRIFECTA_HTTP_ADDR=127.0.0.1:0", "TRIFECTA_HTTP_INTERNAL_ADDR=127.0.0.1:0",
+				"TRIFECTA_ACCOUNTS_0_NAME=a", "TRIFECTA_ACCOUNTS_0_PROVIDER=stripe", "TRIFECTA_ACCOUNTS_0_MODE=test", "TRIFECTA_ACCOUNTS_0_SECRET_KEY=sk_test_abc123",
+				variable + "=" + c.secret,
+			}
+			said := failsSaying(t, environ, []string{"serve"}, []string{"refused, 1 fault", c.says})
+			if strings.Contains(said, "canary") {
+				t.Errorf("the secret is told: %s", said)
+			}
+		})
 	}
 }

@@ -100,6 +100,45 @@ func TestCorrectedAfter503(t *testing.T) {
 	}
 }
 
+// Guards D10: a request that is refused for what stands in it does not burn its key: the
+// corrected one is done under the same key, once, and from then on the key is used.
+func TestCorrectedAfterRefusal(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, body, code string
+		status           int
+	}{
+		{"not JSON", `{"amount":`, "malformed", http.StatusBadRequest},
+		{"an amount of none", body(map[string]any{"amount": 0}), "invalid_request", http.StatusUnprocessableEntity},
+		{"an unknown field", body(map[string]any{"status": "succeeded"}), "invalid_request", http.StatusUnprocessableEntity},
+		{"another's return URL", body(map[string]any{"return_url": "https://other.test/"}), "invalid_request", http.StatusUnprocessableEntity},
+		{"a currency that is none", body(map[string]any{"currency": "xxx"}), "invalid_request", http.StatusUnprocessableEntity},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			for range 2 {
+				w.do(call{method: "POST", path: "/v1/payments", key: shopKey, idem: "k", body: c.body, bad: true}).want(c.status, c.code)
+			}
+			if w.stored() != 0 || w.stripe.count("create") != 0 {
+				t.Fatalf("refused, and %d payments, %d calls", w.stored(), w.stripe.count("create"))
+			}
+			a := w.post("/v1/payments", "k", body(nil)).want(http.StatusCreated, "")
+			if a.header.Get("Idempotent-Replayed") != "" || w.stored() != 1 || w.stripe.count("create") != 1 {
+				t.Errorf("corrected: %v, %d payments, %d calls", a.header, w.stored(), w.stripe.count("create"))
+			}
+			w.post("/v1/payments", "k", body(map[string]any{"amount": 2500})).want(http.StatusUnprocessableEntity, "idempotency_key_reused")
+		})
+	}
+	w := newWorld(t)
+	path := "/v1/payments/" + w.paid("k", nil).text("id") + "/refunds"
+	w.post(path, "r", `{"amount":999999}`).want(http.StatusConflict, "conflict")
+	w.post(path, "r", `{"amount":300}`).want(http.StatusCreated, "")
+	if n := w.stripe.count("refund"); n != 1 {
+		t.Errorf("%d refunds were asked for", n)
+	}
+}
+
 // Promise: what was answered 202 and came to nothing is told so for ever under its key, and another body is refused; it
 // is asked for again with a fresh key.
 func TestFailedAfter202(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/trifecta-pay/trifecta/gateway/httpapi"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/providers"
@@ -277,6 +279,44 @@ func TestReturn(t *testing.T) {
 	}
 	w.stripe.fails("fetch", providerError(providers.Unknown, "timeout"))
 	w.comeBack(p, "&outcome=success", map[string]string{"Accept": "text/html,application/json"}).want(http.StatusSeeOther, "")
+}
+
+// Guards C1 and F3: what an unpaid customer writes into the return address decides
+// nothing: the payment stays unpaid, of its amount, and where they are sent stays ours.
+func TestReturnQueryDecidesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.create("k1", nil)
+	paid := w.paid("k2", nil)
+	read := func() map[string]any { // all but that it was looked at
+		got := w.get("/v1/payments/"+p.text("id")).want(http.StatusOK, "").body
+		delete(got, "version")
+		delete(got, "updated_at")
+		return got
+	}
+	before := read()
+	ids := "&payment_id=" + paid.text("id") + "&id=" + paid.text("id")
+	for _, query := range []string{
+		"&outcome=success&status=succeeded", "&outcome=succeeded", "&outcome=paid&paid=true&settled_by=return", "&outcome=success&amount=1&amount=0&captured=1999&currency=jpy",
+		"&outcome=success" + ids, "&outcome=success&session_id=cs_forged&payment_intent=pi_forged&redirect_status=succeeded",
+		"&outcome=success&token=ORDER&PayerID=BUYER&attempt=1", "&outcome=success&attempt=99", "&outcome=success&attempt=-1&status[]=succeeded",
+		"&outcome=success&return_url=https://evil.test&redirect_to=https://evil.test&cancel_url=https://evil.test", "&outcome=success&t=x&status=succeeded",
+	} {
+		a := w.comeBack(p, query, nil).want(http.StatusSeeOther, "")
+		if target := a.header.Get("Location"); target != "https://shop.test/done?order=7&payment_id="+p.text("id") {
+			t.Errorf("%s: sent to %s", query, target)
+		}
+		j := w.comeBack(p, query, map[string]string{"Accept": "application/json"}).want(http.StatusOK, "")
+		if j.text("payment", "id") != p.text("id") || j.text("payment", "status") != "requires_action" || j.at("payment", "amount") != p.at("amount") {
+			t.Errorf("%s: %s", query, j.raw)
+		}
+		if diff := cmp.Diff(before, read()); diff != "" {
+			t.Errorf("%s changed the payment:\n%s", query, diff)
+		}
+	}
+	if n := w.stripe.count("capture") + w.stripe.count("refund"); n != 0 {
+		t.Errorf("%d calls moved money", n)
+	}
 }
 
 // Promise: a return URL that is on the app's list no more gets a neutral page

@@ -296,8 +296,35 @@ func TestMethodsAndPaths(t *testing.T) {
 		w.do(call{method: "GET", path: path, key: shopKey}).want(http.StatusNotFound, "not_found")
 	}
 	w.do(call{method: "GET", path: "/healthz"}).want(http.StatusOK, "")
-	if w.do(call{method: "GET", path: "/v1/payments"}).header.Get("Access-Control-Allow-Origin") != "" {
-		t.Error("CORS is open")
+}
+
+// Guards E15: a script of another origin is allowed nothing, whatever it asks, with a key
+// and without, by a simple request or a preflight, of the API and of customers' pages.
+func TestNoOtherOriginsScripts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.create("k", map[string]any{"provider": nil})
+	page := strings.TrimPrefix(p.text("checkout", "url"), "https://pay.test")
+	paths := []string{"/v1/payments", "/v1/payments/" + p.text("id"), "/v1/nothing", "/healthz", "/docs", "/webhooks/stripe/x", page, strings.Replace(page, "/pay/", "/v1/return/", 1)}
+	for _, origin := range []string{"https://evil.test", "https://shop.test", "https://pay.test", "null"} {
+		for _, path := range paths {
+			for _, c := range []struct{ method, key string }{{"GET", shopKey}, {"GET", ""}, {"OPTIONS", ""}, {"OPTIONS", shopKey}} {
+				h := map[string]string{"Origin": origin}
+				if c.method == "OPTIONS" {
+					h["Access-Control-Request-Method"], h["Access-Control-Request-Headers"] = "POST", "authorization,idempotency-key"
+					h["Access-Control-Request-Private-Network"] = "true"
+				}
+				a := w.do(call{method: c.method, path: path, key: c.key, header: h, bad: true})
+				for name := range a.header {
+					if strings.HasPrefix(name, "Access-Control-") {
+						t.Errorf("%s %s from %s is told %s: %s", c.method, path, origin, name, a.header.Get(name))
+					}
+				}
+				if c.method == "OPTIONS" && a.status < 400 {
+					t.Errorf("a preflight of %s is answered %d", path, a.status)
+				}
+			}
+		}
 	}
 }
 

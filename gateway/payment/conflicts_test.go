@@ -77,6 +77,8 @@ func TestConflictEvidence(t *testing.T) {
 		{"account", "stripe/stripe-us", with(one, captures(us))},
 		{"attempt never opened", "did not use for attempt 7", with(one, attempts(session(7, AttemptComplete, 1000, 9)), captures(stray))},
 		{"short by 1", "captured 999 in 1 capture(s), expected 1000", with(one, captures(captured(1, "c1", 999, 5)))},
+		{"over by 1", "captured 1001 in 1 capture(s), expected 1000", with(one, captures(captured(1, "c1", 1001, 5)))},
+		{"approved for more", "attempt 1 is for 1001, asked was 1000", with(automatic(opened(1, "stripe")), attempts(session(1, AttemptApproved, 1001, 9)))},
 		{"approved for less", "attempt 1 is for 999, asked was 1000", with(automatic(opened(1, "stripe")), attempts(odd))},
 		{"approved in another currency", "attempt 1 is in eur", with(automatic(opened(1, "stripe")), attempts(foreign))},
 	} {

@@ -375,6 +375,35 @@ func TestStripeSignatureRows(t *testing.T) {
 	}
 }
 
+// Guards A9: a secret that was rolled opens the door while it is configured, and no more
+// from the moment the program runs without it; the new one does throughout.
+func TestOldSecretIsGone(t *testing.T) {
+	t.Parallel()
+	const body = `{"id":"evt_1","object":"event","type":"charge.succeeded","created":1772366400,"livemode":false,` +
+		`"api_version":"2023-10-16","data":{"object":{"id":"ch_1","object":"charge"}}}`
+	for _, c := range []struct {
+		name       string
+		configured []string
+		signedWith string
+		accepted   bool
+	}{
+		{"old, while both are there", []string{secretNew, secretOld}, secretOld, true},
+		{"new, while both are there", []string{secretNew, secretOld}, secretNew, true},
+		{"old, after it was taken out", []string{secretNew}, secretOld, false},
+		{"new, after the old was taken out", []string{secretNew}, secretNew, true},
+	} {
+		a, err := stripe.New(stripe.Options{Account: "a", Mode: payment.ModeTest, SecretKey: "sk_test_x", WebhookSecrets: c.configured})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := http.Header{"Stripe-Signature": {stripeHeader("v1", e2eWall, body, c.signedWith)}}
+		_, err = a.Verify(t.Context(), h, []byte(body), false, e2eWall)
+		if c.accepted && err != nil || !c.accepted && !errors.Is(err, providers.ErrSignature) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 // Guards A7: without a usable secret no adapter is made, so that the program
 // refuses to start instead of accepting everything.
 func TestWeakSecretsAreRefused(t *testing.T) {

@@ -305,6 +305,35 @@ func TestParkedOnArrival(t *testing.T) {
 	}
 }
 
+// Guards A12 from its other side: a test event at a live account is parked as well, and
+// makes nothing of ours paid; a live one there is worked on.
+func TestTestEventAtLiveAccount(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.fake.mode = payment.ModeLive
+	r.boot()
+	for _, c := range []struct {
+		name, body, reason string
+		state              inbox.State
+	}{
+		{"says test", `{"key":"k1","type":"x","kind":"charge","object":"ch_1","live":false}`, inbox.ReasonMode, inbox.Parked},
+		{"says nothing", `{"key":"k2","type":"x","kind":"charge","object":"ch_1"}`, inbox.ReasonMode, inbox.Parked},
+		{"live", `{"key":"k3","type":"x","kind":"charge","object":"ch_1","live":true}`, "", inbox.Pending},
+	} {
+		if code, word := r.post("/webhooks/stripe/acct", []byte(c.body), good); code != 200 || word != "stored" {
+			t.Fatalf("%s: %d %s, want 200 stored", c.name, code, word)
+		}
+		r.wantState(inbox.RecordID("stripe", account, false, c.body[8:10]), c.state, c.reason)
+		r.step()
+		if calls := r.fake.fetched() + len(r.fake.traced); (calls != 0) != (c.state == inbox.Pending) {
+			t.Errorf("%s: %d provider calls", c.name, calls)
+		}
+	}
+	if alerts := r.alertsOf("webhook_parked"); len(alerts) != 1 || alerts[0].Account != account {
+		t.Errorf("alerts %+v, want one of the account", alerts)
+	}
+}
+
 // Guards A21's other side: an app's own metadata may differ in case only, and a
 // body that means one thing is not parked.
 func TestUnambiguousIsNotParked(t *testing.T) {

@@ -348,6 +348,7 @@ func (r *rig) rows() int {
 // by a header: real signatures are the adapters' business, and tested there.
 type fakeProvider struct {
 	account string
+	mode    payment.Mode
 	now     func() time.Time
 
 	mu       sync.Mutex
@@ -377,13 +378,13 @@ type root struct {
 }
 
 func newFake(account string, now func() time.Time) *fakeProvider {
-	return &fakeProvider{account: account, now: now, roots: map[string]*root{}, traces: map[string]providers.Hint{}}
+	return &fakeProvider{account: account, mode: payment.ModeTest, now: now, roots: map[string]*root{}, traces: map[string]providers.Hint{}}
 }
 
 // Info implements providers.Provider.
 func (f *fakeProvider) Info() providers.Info {
 	return providers.Info{
-		Provider: "stripe", Label: "Fake", Account: f.account, Mode: payment.ModeTest,
+		Provider: "stripe", Label: "Fake", Account: f.account, Mode: f.mode,
 		KeyLife: func(payment.OpKind) time.Duration { return time.Hour }, SyncSchedule: []time.Duration{time.Minute},
 		Supports: func(payment.Money) error { return nil }, MaxCheckout: 24 * time.Hour,
 	}
