@@ -88,9 +88,10 @@ func (p *ports) ResolveDiscrepancy(_ context.Context, c gateway.Caller, id strin
 	}, p.known, p.err
 }
 
-func newPortsWorld(t *testing.T) (*world, *ports) {
+func newPortsWorld(t testing.TB, adjust ...func(*httpapi.Options)) (*world, *ports) {
 	p := &ports{}
-	return newWorld(t, func(o *httpapi.Options) { o.Alerts, o.Events, o.Runs, o.Erasures, o.Discrepancies = p, p, p, p, p }), p
+	wire := func(o *httpapi.Options) { o.Alerts, o.Events, o.Runs, o.Erasures, o.Discrepancies = p, p, p, p, p }
+	return newWorld(t, append(adjust, wire)...), p
 }
 
 // Promise: alerts are listed by filter and changed for the key that asks.

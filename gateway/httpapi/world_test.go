@@ -73,7 +73,7 @@ func (l *logBuffer) String() string {
 // and the handler under test behind a real server that judges all traffic by the
 // document.
 type world struct {
-	t              *testing.T
+	t              testing.TB
 	clock          *clock
 	stripe, paypal *fakeProvider
 	payments       *store.Payments
@@ -85,7 +85,7 @@ type world struct {
 	mu             sync.Mutex
 }
 
-func newWorld(t *testing.T, adjust ...func(*httpapi.Options)) *world {
+func newWorld(t testing.TB, adjust ...func(*httpapi.Options)) *world {
 	t.Helper()
 	w := &world{t: t, clock: &clock{at: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}, log: &logBuffer{}}
 	w.stripe, w.paypal = newFake("stripe", "Card", w.clock.now), newFake("paypal", "PayPal", w.clock.now)
@@ -146,7 +146,7 @@ func (w *world) token() string {
 
 // answer is what came back.
 type answer struct {
-	t      *testing.T
+	t      testing.TB
 	status int
 	header http.Header
 	raw    string
