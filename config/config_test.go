@@ -508,15 +508,23 @@ func TestUnreadableFiles(t *testing.T) {
 	t.Parallel()
 	const canary = "sk_live_canary_value"
 	for name, tt := range map[string]struct{ text, want string }{
-		"syntax":         {"public_url: [\nsecret: " + canary, "line"},
-		"duplicate key":  {"public_url: " + canary + "\npublic_url: b\n", "line 2"},
-		"wrong type":     {"public_url: a\nallow_sqlite_live: " + canary + "\n", "line 2"},
-		"list for map":   {"http: [" + canary + "]\n", "line 1"},
-		"map for text":   {"public_url: {a: " + canary + "}\n", "line 1"},
-		"anchor":         {"public_url: &a " + canary + "\nstore: *a\n", "anchors"},
-		"two documents":  {stripeTest + "---\n" + stripeTest, "several"},
-		"text for group": {"accounts: " + canary + "\n", "line 1"},
-		"text for list":  {"accounts:\n  - " + canary + "\n", "line 2"},
+		"syntax":          {"public_url: [\nsecret: " + canary, "line"},
+		"duplicate key":   {"public_url: " + canary + "\npublic_url: b\n", "line 2"},
+		"wrong type":      {"public_url: a\nallow_sqlite_live: " + canary + "\n", "line 2"},
+		"list for map":    {"http: [" + canary + "]\n", "line 1"},
+		"map for text":    {"public_url: {a: " + canary + "}\n", "line 1"},
+		"anchor":          {"public_url: &a " + canary + "\nstore: *a\n", "anchors"},
+		"two documents":   {stripeTest + "---\n" + stripeTest, "several"},
+		"text for group":  {"accounts: " + canary + "\n", "line 1"},
+		"text for list":   {"accounts:\n  - " + canary + "\n", "line 2"},
+		"on a bar's line": {"public_url: a\nstore: |" + canary + "\n", "line 2: invalid header option"},
+		"after a bar":     {"accounts:\n  - secret_key: | " + canary + "\n", "line 2: invalid header option"},
+		"no blank":        {"accounts:\n  - secret_key:" + canary + ": x\n", "accounts[0].(not a name): unknown key"},
+		"no colon":        {"accounts:\n  - secret_key " + canary + ": x\n", "accounts[0].(not a name): unknown key"},
+		"no colon, =":     {"secret_key=" + canary + ": x\n", "line 1: (not a name): unknown key"},
+		"key twice":       {"store: " + canary + "\nstore: " + canary + "\n", `line 2: mapping key "store" already defined`},
+		"tab":             {"accounts:\n\t- secret_key: " + canary + "\n", "line 2"},
+		"escape":          {"store: \"\\q" + canary + "\"\n", "escape character 'q'"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -599,26 +607,6 @@ func TestValidate(t *testing.T) {
 	if err := cfg.Validate(); err == nil {
 		t.Error("accepted without its key")
 	}
-}
-
-// Promise: no input makes the loader panic, and no fault quotes a secret.
-func FuzzLoad(f *testing.F) {
-	f.Add(stripeTest)
-	f.Add(allLive)
-	f.Add("risk: [{rule: decline_velocity, window: 99999d, threshold: -1, actions: [refund, x]}, {rule: x, app: y, dry_run: false}]\n")
-	f.Add("alerts: {channels: [{name: ops, mail: {to: [a@b.c]}}], routes: [{kinds: ['*'], to: [ops]}]}\nencryption: {keys: [{id: a, key: x}], active: b}\nretention: {inbox: 9d}\n")
-	f.Add("accounts: [[[\n")
-	f.Add("? {a: b}\n: c\n")
-	f.Add("a: !!binary x\nb: |\n  ${X}\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		path := filepath.Join(t.TempDir(), "f.yaml")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Load(Options{File: path}); err != nil && err.Error() == "" {
-			t.Error("a refusal without words")
-		}
-	})
 }
 
 // Promise: what registering a webhook gives may be missing for the command that registers, and nothing else may.

@@ -59,6 +59,20 @@ func (l *loader) broken(line int, problem string) {
 	l.faults.list = append(l.faults.list, Fault{Line: line, Problem: problem})
 }
 
+// quoted is what a message of the library's quotes of the file.
+var quoted = regexp.MustCompile(`(?s)".*"`)
+
+// unquoted takes out what a message quotes, which may be a secret, but for a key that is
+// there twice.
+func unquoted(message string) string {
+	return quoted.ReplaceAllStringFunc(message, func(q string) string {
+		if strings.HasPrefix(message, "mapping key ") && keyText.MatchString(strings.Trim(q, `"`)) {
+			return q
+		}
+		return "(not shown)"
+	})
+}
+
 // brokenBy takes message and line only: the library's Error() quotes the lines
 // around the place, which may hold secrets.
 func (l *loader) brokenBy(err error) {
@@ -67,7 +81,7 @@ func (l *loader) brokenBy(err error) {
 		if t := e.GetToken(); t != nil && t.Position != nil {
 			line = t.Position.Line
 		}
-		l.broken(line, e.GetMessage())
+		l.broken(line, unquoted(e.GetMessage()))
 		return
 	}
 	l.broken(0, "the file is not valid YAML of the expected shape")
@@ -106,11 +120,18 @@ func (l *loader) walk(n ast.Node, path string, t reflect.Type) {
 	}
 }
 
+// keyText is what keys look like. One that looks otherwise is not told: where a blank or
+// a colon is missing, a secret may be in it.
+var keyText = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
+
 func (l *loader) walkKey(v *ast.MappingValueNode, path string, t reflect.Type) {
 	key := v.Key.GetToken().Value
 	at := key
+	if !keyText.MatchString(key) {
+		at = "(not a name)"
+	}
 	if path != "" {
-		at = path + "." + key
+		at = path + "." + at
 	}
 	line := v.Key.GetToken().Position.Line
 	if t.Kind() == reflect.Map { // any key will do
