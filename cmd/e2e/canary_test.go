@@ -254,12 +254,12 @@ func (c *canaryTown) misbehave(tokens []string) {
 	for i, status := range []int64{400, 401, 404, 422, 429, 500} {
 		c.status.Store(status)
 		for _, provider := range []string{"stripe", "paypal"} {
-			c.do(http.MethodPost, "/v1/payments", canaryAppKey, fmt.Sprint("echo-", provider, i), customer(order(1999, "usd", "provider", provider)))
+			c.do(http.MethodPost, "/v1/payments", canaryAppKey, fmt.Sprint(canaryIdemKey, "-", provider, i), customer(order(1999, "usd", "provider", provider)))
 		}
 	}
 	c.status.Store(0)
 	c.bomb.armed.Store(true)
-	code, _, problem := c.do(http.MethodPost, "/v1/payments", canaryAppKey, "panics", customer(order(1999, "usd", "provider", "stripe")))
+	code, _, problem := c.do(http.MethodPost, "/v1/payments", canaryAppKey, canaryIdemKey+"-panics", customer(order(1999, "usd", "provider", "stripe")))
 	if code != http.StatusInternalServerError || problem["code"] != "internal" {
 		c.t.Errorf("I1: a panic is answered %d %v", code, problem)
 	}
@@ -297,7 +297,7 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	}
 	places := map[string]string{
 		"logs": c.logs.String(), "metrics": metrics.Body.String(), "problems": c.problems.String(), "pages": c.pages.String(),
-		"mails": mails.String(), "Slack": c.chat.String(), "alert webhook": c.hooks.String(), "errors at start": buildError(t),
+		"mails": mails.String(), "Slack": c.chat.String(), "alert webhook": c.hooks.String(), "errors at start": buildErrors(t),
 	}
 	for place, all := range places {
 		if len(all) < 40 {
@@ -306,7 +306,7 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	}
 	secrets := slices.Concat(tokens, []string{
 		canaryAppKey, canaryOpKey, canaryStripe, canaryPayPal, canaryWhsec, canarySMTP, canarySlackPath, canaryStorePW, canarySealKey, canaryHookKey,
-		strings.TrimPrefix(canaryHookKey, "whsec_"), appKey, operatorKey, "whsec_0123456789abcdef", canaryEmail, canaryName, canaryNote, canaryWrongKey,
+		strings.TrimPrefix(canaryHookKey, "whsec_"), appKey, operatorKey, "whsec_0123456789abcdef", canaryEmail, canaryName, canaryNote, canaryWrongKey, canaryIdemKey,
 	})
 	for _, secret := range secrets {
 		for place, all := range places {
@@ -326,18 +326,25 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	}
 }
 
-// buildError is what the house says when its store is away: the URL has a password.
-func buildError(t *testing.T) string {
+// buildErrors are what the house says when its store is away, and when its URL, which has
+// a password, is none.
+func buildErrors(t *testing.T) string {
 	t.Helper()
 	var log bytes.Buffer
-	ctx, stop := context.WithTimeout(t.Context(), time.Second)
-	defer stop()
-	_, err := house.Build(ctx, house.Options{
-		Config: config.Config{Store: config.NewSecret("mongodb://u:" + canaryStorePW + "@127.0.0.1:1/x?serverSelectionTimeoutMS=200")},
-		Clock:  time.Now, Wall: time.Now, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
-	if err == nil {
-		t.Fatal("a store that is away was opened")
+	for _, address := range []string{
+		"@127.0.0.1:1/x?serverSelectionTimeoutMS=200", "@127.0.0.1:1/x?serverSelectionTimeoutMS=200&authSource=x&tls=true", "@127.0.0.1:port/x", "@127.0.0.1:1", "@", "@:1/x", "/x",
+		"@127.0.0.1:1/x?w=z&serverSelectionTimeoutMS=-1", "@127.0.0.1:1/x?authMechanism=none", "%zz@127.0.0.1:1/x", ":more@127.0.0.1:1/x", "@more@127.0.0.1:1/x", "@127.0.0.1:1,/x", "@127.0.0.1:1/x?tlsCAFile=/none",
+	} {
+		ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+		_, err := house.Build(ctx, house.Options{
+			Config: config.Config{Store: config.NewSecret("mongodb://u:" + canaryStorePW + address)},
+			Clock:  time.Now, Wall: time.Now, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		})
+		stop()
+		if err == nil {
+			t.Fatalf("a store at %s was opened", address)
+		}
+		_, _ = fmt.Fprintf(&log, "%v %+v %q\n", err, err, err)
 	}
-	return fmt.Sprintf("%v %+v %q %s", err, err, err, &log)
+	return log.String()
 }

@@ -51,12 +51,14 @@ func TestVerifyAccepts(t *testing.T) {
 	}
 	foreign := strings.Replace(stamp(sessionEvent, "whsec_old", hookTime), "t=", "v0=00,t=", 1)
 	own := stamp(sessionEvent, secretB, hookTime)
+	mac := strings.Index(own, "v1=") + 3
 	for name, header := range map[string]string{
-		"first secret":   stamp(sessionEvent, secretA, hookTime),
-		"second secret":  own,
-		"two signatures": foreign + ",v1=" + own[strings.Index(own, "v1=")+3:],
-		"299 s old":      stamp(sessionEvent, secretA, hookTime.Add(-299*time.Second)),
-		"299 s ahead":    stamp(sessionEvent, secretA, hookTime.Add(299*time.Second)),
+		"first secret":    stamp(sessionEvent, secretA, hookTime),
+		"second secret":   own,
+		"two signatures":  foreign + ",v1=" + own[mac:],
+		"hex in capitals": own[:mac] + strings.ToUpper(own[mac:]),
+		"299 s old":       stamp(sessionEvent, secretA, hookTime.Add(-299*time.Second)),
+		"299 s ahead":     stamp(sessionEvent, secretA, hookTime.Add(299*time.Second)),
 	} {
 		got, err := verify(t, header, sessionEvent, false)
 		if err != nil {
