@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"encoding/base64"
+	"errors"
 	"testing"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -51,7 +52,7 @@ func FuzzCursor(f *testing.F) {
 
 func wantMalformed(t *testing.T, cursor string, p position, err error) {
 	t.Helper()
-	if e, ok := err.(*payment.Error); !ok || payment.CodeOf(err) != payment.CodeMalformed || len(e.Fields) != 1 || e.Fields[0].Pointer != "?after" || p != (position{}) {
+	if e, ok := errors.AsType[*payment.Error](err); !ok || payment.CodeOf(err) != payment.CodeMalformed || len(e.Fields) != 1 || e.Fields[0].Pointer != "?after" || p != (position{}) {
 		t.Fatalf("%q: %+v, %v", cursor, p, err)
 	}
 }
