@@ -37,7 +37,7 @@ const (
 	canarySMTP      = "CanarySmtpPassword1b2c3d4e5f607182"
 	canarySlackPath = "/services/T0CANARY/B0CANARY/CanarySlackToken9c8b7a"
 	canaryIdemKey   = "CanaryIdemKey-2d3e4f506172839"
-	canaryStorePW   = "CanaryStorePassword4c5d6e7f80912a3b"
+	canaryStorePW   = "CanaryStoreWord4c5d6e7f80912a3b" // without "password" in it, which has a rule of its own
 )
 
 var (

@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -142,12 +143,23 @@ func readURL(url string) (db string, secrets []string, err error) {
 	return db, secrets, nil
 }
 
+// oddPort is a host's port that is no number.
+var oddPort = regexp.MustCompile(`:[^,/]*[^0-9,/]`)
+
+// mayHoldPassword says whether a URL has a password, also one that reads like a host's
+// port because the @ and the host after it are missing.
+func mayHoldPassword(url string) bool {
+	_, rest, _ := strings.Cut(url, "://")
+	hosts, _, _ := strings.Cut(rest, "/")
+	return strings.Contains(url, "@") || strings.Contains(strings.ToLower(url), "password") || oddPort.MatchString(hosts)
+}
+
 // settings are the client's options: what the URL says, and over it what correctness rests on.
 func settings(o Options) (*options.ClientOptions, error) {
 	opts := options.Client().ApplyURI(o.URL)
 	if err := opts.Validate(); err != nil {
 		// The driver's text may quote the URL in pieces that no search for the password would find.
-		if strings.Contains(o.URL, "@") || strings.Contains(strings.ToLower(o.URL), "password") {
+		if mayHoldPassword(o.URL) {
 			return nil, fmt.Errorf("%w: the MongoDB URL can't be read (why is withheld, because it holds a password; special characters in it are written %%XX)", store.ErrInvalid)
 		}
 		return nil, fmt.Errorf("%w: the MongoDB URL: %s", store.ErrInvalid, err.Error())

@@ -34,6 +34,8 @@ func TestURL(t *testing.T) {
 		"bad option":      "mongodb://u:canary@127.0.0.1:1/t?replicaSet=x&w=-3",
 		"direct":          "mongodb://u:canary@127.0.0.1:1/t?directConnection=true",
 		"unwritable port": "mongodb://u:canary@127.0.0.1:99999/t",
+		"no host":         "mongodb://u:canary/t",
+		"no host, later":  "mongodb://127.0.0.1:1,u:canary/t?replicaSet=x",
 	} {
 		_, err := Open(t.Context(), Options{URL: url, Collections: enginetest.Collections(), SelectionTimeout: 100 * time.Millisecond})
 		if !errors.Is(err, store.ErrInvalid) && !errors.Is(err, store.ErrUnavailable) {
@@ -41,6 +43,19 @@ func TestURL(t *testing.T) {
 		}
 		if err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: the error holds the password: %v", name, err)
+		}
+	}
+}
+
+// Guards: why a URL can't be read is withheld where it may hold a password, and told where it can't.
+func TestWhyURLIsRefused(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]bool{
+		"mongodb://u:canary@h/t": true, "mongodb://u:canary/t": true, "mongodb://h:1,u:4canary/t": true, "mongodb://h/t?tlsCertificateKeyFilePassword=x": true,
+		"mongodb://h/t?w=-3": false, "mongodb://h:27017,h2:27018/t?w=-3": false, "mongodb+srv://h.test/t?x=a:b": false,
+	} {
+		if got := mayHoldPassword(url); got != want {
+			t.Errorf("%s: withheld %v, want %v", url, got, want)
 		}
 	}
 }
