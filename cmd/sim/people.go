@@ -114,6 +114,9 @@ func (p *people) meddle() {
 			object = "capture"
 		}
 		switch {
+		case row.Kind == "refund" && row.API == "paypal" && t.plan.hidden() && !p.onRecord(o, row.Object):
+			// Where lists of events are empty, one that was made elsewhere and fails before
+			// anybody read it leaves no trace: no money moved in the end.
 		case row.Kind == "refund" && t.people.IntN(2) == 0:
 			if status, _ := t.sandbox(row.API, "refunds/"+row.Object+"/fail", nil); status == 200 {
 				t.count("refund_failed_late")
@@ -142,6 +145,14 @@ func (p *people) meddle() {
 			}
 		}
 	}
+}
+
+// onRecord says whether a refund is known to the gateway as given.
+func (p *people) onRecord(o *order, refund string) bool {
+	pay, err := store.NewPayments(p.t.engine).Get(context.Background(), o.ID)
+	return err == nil && slices.ContainsFunc(pay.Facts.Refunds, func(r payment.Refund) bool {
+		return r.Key.ID == refund && r.State == payment.RefundSucceeded
+	})
 }
 
 // late is somebody who finds an approved PayPal order of a payment that is over, and
