@@ -419,7 +419,9 @@ func (m *mapper) fees() []payment.Fee {
 		}
 	}
 	for _, c := range m.s.charges {
-		add(c.ID, c.BalanceTransaction)
+		if !m.halfTold(c) {
+			add(c.ID, c.BalanceTransaction)
+		}
 		add(c.ID, c.FailureBalanceTransaction)
 	}
 	for _, r := range m.s.refunds {
