@@ -149,6 +149,10 @@ func guessBugs() []bug {
 // withheld`,
 		},
 		{
+			name: "fee_of_the_whole_hold", file: "providers/stripe/facts.go", pkg: inStripe, test: "TestFeeOfAPartialCaptureWaitsForItsRelease",
+			old: `		if !m.halfTold(c) {`, new: `		if true || !m.halfTold(c) {`,
+		},
+		{
 			name: "dispute_given_up_on_a_guess", file: "gateway/disputepolicy.go", pkg: inGateway, test: "TestPolicyAcceptsOnlyWhatItStillWould",
 			old: `d.Status != payment.DisputeNeedsResponse || d.Unclear {`, new: `d.Status != payment.DisputeNeedsResponse {`,
 		},
