@@ -35,8 +35,9 @@ func (p *plan) drawLag(seed uint64) {
 }
 
 // lag puts an older answer in the place of a read's, where the provider gave a different
-// one a short while ago, also after it gave the new one: two replicas lag differently. Reports tell by themselves how old they are, and lists of events
-// have a fault of their own.
+// one a short while ago, also after it gave the new one: two replicas lag differently.
+// Reports tell by themselves how old they are, and lists of events have a fault of their
+// own.
 func (t *town) lag(provider string, req *http.Request, resp *http.Response) *http.Response {
 	path := req.URL.Path
 	told := resp.StatusCode == http.StatusOK && req.Method == http.MethodGet
