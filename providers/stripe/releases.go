@@ -79,7 +79,7 @@ const releaseWait = 10 * time.Minute
 // that were ordered under a newer version have no release: their transaction says it all.
 func (m *mapper) halfTold(c *stripesdk.Charge) bool {
 	t, rest := c.BalanceTransaction, c.Amount-c.AmountCaptured
-	if !captured(c) || rest <= 0 || t == nil {
+	if !m.manual() || !captured(c) || rest <= 0 || t == nil {
 		return false
 	}
 	for _, r := range m.s.refunds {

@@ -179,6 +179,7 @@ func TestFeeOfAPartialCaptureWaitsForItsRelease(t *testing.T) {
 		"of what was taken, so without releases": {"usd", 400, false, time.Second, 1},
 	} {
 		s := paidSnapshot(t)
+		s.intent.CaptureMethod = stripesdk.PaymentIntentCaptureMethodManual
 		s.charges[0].AmountCaptured = 400
 		s.charges[0].BalanceTransaction = &stripesdk.BalanceTransaction{
 			ID: "txn_1", Currency: stripesdk.Currency(c.currency), Amount: c.amount, Fee: 59, Net: c.amount - 59, Created: startWall.Unix(),

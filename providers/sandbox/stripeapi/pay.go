@@ -220,7 +220,7 @@ func (a *API) take(p *intent, ch *charge) {
 // on the intent, which the intent itself does not mention.
 func (a *API) chargeAgain(p *intent, first *charge) {
 	second := a.newCharge(p, first.method)
-	second.amount, second.odd = first.amount, true
+	second.amount, second.odd = first.captured, true
 	a.book(second, first.captured, 0)
 	a.emit(p.owner, "charge.succeeded", a.renderCharge(second))
 }
