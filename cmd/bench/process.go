@@ -39,7 +39,9 @@ func launch(ctx context.Context, dir string, environ []string, ready *regexp.Reg
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { _ = out.Close() }()                                                                      // the program has a descriptor of its own
+	// The program has a descriptor of its own.
+	defer func() { _ = out.Close() }()
+
 	p := &process{cmd: exec.CommandContext(ctx, name, args...), done: make(chan struct{}), log: out.Name()} //nolint:gosec // our own programs
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.Env = append(os.Environ(), environ...)

@@ -88,10 +88,12 @@ func statusTable() [8]StatusRow {
 	}
 }
 
-// Status decides. It is the only place in the program that does.
+// Status is what the facts say by themselves. Payment.Status, which also knows of calls
+// without an answer, is what a payment is.
 func (f Facts) Status() Status { return f.Conditions().Status() }
 
-// Status is the table's answer to these conditions.
+// Status decides, by the table's answer to these conditions. It is the only place in the
+// program that does.
 func (c Conditions) Status() Status {
 	for _, row := range statusTable() {
 		if row.When(c) {
