@@ -1,7 +1,10 @@
 package stripe
 
 import (
+	"cmp"
 	"encoding/json"
+	"math/big"
+	"slices"
 	"strings"
 
 	stripesdk "github.com/stripe/stripe-go/v76"
@@ -145,7 +148,8 @@ func disputeState(s string) (stage string, status payment.DisputeStatus, known b
 // what they gave back. They are in settlement currency. Where that is another, each is
 // converted at the rate of its own day (Stripe docs: conversions on disputes and
 // refunds), so that what comes back differs from what was taken, and no sum says
-// anything: the disputed amount is gone if the last of them took money.
+// anything: the disputed amount is gone if the last of them took money, and back if it
+// gave some, except where the dispute was lost: then only a part came back.
 func (m *mapper) withheld(d *stripesdk.Dispute) int64 {
 	var taken int64
 	var last *stripesdk.BalanceTransaction
@@ -164,9 +168,51 @@ func (m *mapper) withheld(d *stripesdk.Dispute) int64 {
 	switch {
 	case !same && last.Amount < 0:
 		return m.money(d.Amount, d.Currency).Minor
+	case !same && lost(d):
+		return unreturned(d, m.money(d.Amount, d.Currency).Minor)
 	case !same, taken <= 0:
 		return 0
 	default:
 		return m.money(taken, d.Currency).Minor
 	}
+}
+
+// lost says that a dispute ended against the merchant.
+func lost(d *stripesdk.Dispute) bool {
+	_, status, _ := disputeState(string(d.Status))
+	return status == payment.DisputeLost
+}
+
+// unreturned is what a lost dispute keeps of the disputed amount where a part of what was
+// taken came back in another currency: of a charge that had been refunded in part, Stripe
+// returns that part (Stripe support: "Dispute for full charge amount after a partial refund
+// was issued"). It is the share that did not come back of what was taken last. The rates of
+// the two days differ, so this is an estimate, rounded up to be on the careful side, and the
+// whole amount where nothing can be compared.
+func unreturned(d *stripesdk.Dispute, disputed int64) int64 {
+	moves := slices.DeleteFunc(slices.Clone(d.BalanceTransactions), func(t *stripesdk.BalanceTransaction) bool { return t == nil || t.Amount == 0 })
+	slices.SortStableFunc(moves, func(x, y *stripesdk.BalanceTransaction) int { return cmp.Compare(x.Created, y.Created) })
+	taken, returned := new(big.Int), new(big.Int)
+	for _, t := range moves {
+		amount := big.NewInt(t.Amount)
+		switch {
+		case t.Currency != moves[0].Currency:
+			return disputed
+		case t.Amount > 0:
+			returned.Add(returned, amount)
+		case returned.Sign() > 0: // what was back is taken anew
+			taken.Neg(amount)
+			returned.SetInt64(0)
+		default:
+			taken.Sub(taken, amount)
+		}
+	}
+	if taken.Sign() == 0 {
+		return disputed
+	}
+	if returned.Cmp(taken) >= 0 {
+		return 0
+	}
+	back := new(big.Int).Mul(big.NewInt(disputed), returned)
+	return disputed - back.Quo(back, taken).Int64() // what came back is rounded down
 }

@@ -293,14 +293,17 @@ func TestRefundFacts(t *testing.T) {
 	}
 }
 
-// TestDisputeFacts: inquiries withhold nothing, chargebacks what their own balance
-// transactions took less what they gave back.
+// TestDisputeFacts (I3): inquiries withhold nothing, chargebacks what their own balance
+// transactions took less what they gave back; of a lost one in another currency, the share
+// that did not come back, and rather too much than too little.
 func TestDisputeFacts(t *testing.T) {
 	t.Parallel()
 	const took, back = `{"id":"txn_1","amount":-600,"fee":1500,"net":-2100,"currency":"usd","reporting_category":"dispute"}`,
 		`{"id":"txn_2","amount":600,"fee":0,"net":600,"currency":"usd","reporting_category":"dispute_reversal"}`
 	const tookEUR, backEUR, againEUR = `{"id":"txn_1","created":9,"amount":-540,"currency":"eur"}`,
 		`{"id":"txn_2","created":19,"amount":531,"currency":"eur"}`, `{"id":"txn_3","created":29,"amount":-520,"currency":"eur"}`
+	const partEUR, lateEUR, wholeEUR, partUSD = `{"id":"txn_4","created":19,"amount":179,"currency":"eur"}`, `{"id":"txn_4","created":39,"amount":179,"currency":"eur"}`,
+		`{"id":"txn_4","created":19,"amount":545,"currency":"eur"}`, `{"id":"txn_4","created":19,"amount":200,"currency":"usd"}`
 	for _, c := range []struct {
 		status, txns string
 		stage        string
@@ -324,6 +327,13 @@ func TestDisputeFacts(t *testing.T) {
 		{"lost", `{"id":"txn_1","amount":-540,"fee":1500,"net":-2040,"currency":"eur"}`, "chargeback", payment.DisputeLost, 600, false}, // settled in another currency
 		{"won", tookEUR + "," + backEUR, "chargeback", payment.DisputeWon, 0, false},                                                    // at the rate of its own day
 		{"won", backEUR + "," + tookEUR, "chargeback", payment.DisputeWon, 0, false},                                                    // nobody promises their order
+		{"lost", partEUR + "," + tookEUR, "chargeback", payment.DisputeLost, 402, false},                                                // a part had been refunded, and came back: 600 - 600*179/540
+		{"appeal_lost", tookEUR + "," + partEUR, "pre_arbitration", payment.DisputeLost, 402, false},
+		{"lost", tookEUR + "," + backEUR + "," + againEUR + "," + lateEUR, "chargeback", payment.DisputeLost, 394, false}, // of what was taken last: 600 - 600*179/520
+		{"lost", tookEUR + "," + wholeEUR, "chargeback", payment.DisputeLost, 0, false},
+		{"lost", tookEUR + "," + partUSD, "chargeback", payment.DisputeLost, 600, false}, // in two currencies: nothing to compare
+		{"lost", partEUR, "chargeback", payment.DisputeLost, 600, false},                 // nor here
+		{"lost", took + "," + partUSD, "chargeback", payment.DisputeLost, 400, false},    // settled in the payment's own: exact
 		{"needs_response", tookEUR + "," + backEUR + "," + againEUR, "chargeback", payment.DisputeNeedsResponse, 600, true},
 	} {
 		s := paidSnapshot(t)
