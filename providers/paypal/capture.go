@@ -209,7 +209,7 @@ func (a *Adapter) ours(ctx context.Context, op string, req providers.CaptureRequ
 var successInDisguise = map[string]bool{
 	"order_already_captured": true, "order_already_authorized": true, "order_already_completed": true,
 	"order_completed_or_voided": true, "authorization_already_captured": true,
-	"duplicate_invoice_id": true, "capture_fully_refunded": true, "refund_amount_exceeded": true,
+	"duplicate_invoice_id": true, "duplicate_transaction": true, "duplicate_request_id": true, "capture_fully_refunded": true, "refund_amount_exceeded": true,
 }
 
 // explain settles an error of a call that may have happened before: it reads the

@@ -48,8 +48,10 @@ var (
 	}
 	// unclear: another call for the same thing is or was at work.
 	unclear = []string{"ORDER_COMPLETION_IN_PROGRESS", "PREVIOUS_REQUEST_IN_PROGRESS"}
-	// used: this invoice id moved money before, perhaps for this very payment.
-	used = []string{"DUPLICATE_INVOICE_ID"}
+	// used: this invoice id, this transaction or this key came before, perhaps from us and
+	// for this very payment: PayPal refuses so what a client repeats whose answer was lost
+	// (PayPal docs: duplicate transactions; DUPLICATE_REQUEST_ID is of the v1 APIs).
+	used = []string{"DUPLICATE_INVOICE_ID", "DUPLICATE_TRANSACTION", "DUPLICATE_REQUEST_ID"}
 )
 
 // classify is the one place that turns an answer into an error, nil for success.

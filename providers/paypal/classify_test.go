@@ -74,6 +74,14 @@ func TestClassify(t *testing.T) {
 			name: "duplicate invoice is not a decline", status: 422, body: issueJSON("DUPLICATE_INVOICE_ID"), class: providers.Unknown,
 			check: func(e *providers.Error) bool { return e.Stored },
 		},
+		{
+			name: "a duplicate may be our own success", status: 422, body: issueJSON("DUPLICATE_TRANSACTION"), class: providers.Unknown, code: "duplicate_transaction",
+			check: func(e *providers.Error) bool { return e.Stored },
+		},
+		{
+			name: "so may a key that was used", status: 400, body: `{"name":"DUPLICATE_REQUEST_ID"}`, class: providers.Unknown, code: "duplicate_request_id",
+			check: func(e *providers.Error) bool { return e.Stored },
+		},
 		{name: "an issue nobody knows", status: 422, body: issueJSON("SOMETHING_NEW"), class: providers.Refused, code: "something_new"},
 		{name: "a 422 that is no JSON", status: 422, body: "oops", class: providers.Unknown},
 		{name: "an issue that is no name", status: 422, body: issueJSON("buyer@example.com said no"), class: providers.Refused, code: "unprocessable_entity"},

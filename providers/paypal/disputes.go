@@ -2,6 +2,7 @@ package paypal
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func (m *mapper) dispute(d disputeBody) {
 	fact.Evidence.Submitted = d.given()
 	fact.Evidence.Given = fact.Evidence.Submitted > 0
 	m.out.Disputes = append(m.out.Disputes, fact)
-	for i, move := range d.Movements {
+	for i, move := range inTime(d.Movements) {
 		if move.Party != "SELLER" || !strings.HasSuffix(move.Reason, "_FEE") {
 			continue
 		}
@@ -43,6 +44,15 @@ func (m *mapper) dispute(d disputeBody) {
 		id := fmt.Sprintf("%s:%d", d.ID, i+1)
 		m.out.Fees = append(m.out.Fees, payment.Fee{Key: m.a.key(id), Object: d.ID, Fee: cost, Net: negative(cost)})
 	}
+}
+
+// inTime puts a case's movements in the order of their times. They have no ids, so that a
+// fee is known by its place: one that PayPal listed elsewhere the next time would be counted
+// once more. PayPal promises no order.
+func inTime(moves []movement) []movement {
+	out := slices.Clone(moves)
+	slices.SortStableFunc(out, func(x, y movement) int { return parseTime(x.Initiated).Compare(parseTime(y.Initiated)) })
+	return out
 }
 
 // Link relations of what a seller may do (PayPal OpenAPI customer disputes v1).

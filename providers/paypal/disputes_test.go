@@ -1,6 +1,7 @@
 package paypal
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -76,6 +77,36 @@ func TestInquiryRefunded(t *testing.T) {
 	f := p.facts.Observe(obs)
 	if a := f.Amounts(nil); len(f.Disputes) != 1 || f.Disputes[0].Status != payment.DisputeLost || a.Refunded != 1999 || a.Disputed != 0 {
 		t.Errorf("disputes %+v, amounts %+v", f.Disputes, a)
+	}
+}
+
+// Promise (I3, I6): a fee of a case is counted once, in whichever order PayPal lists the case's
+// movements, and two equal ones are two. Those of a list in order of time are known by their
+// places in it, as they always were.
+func TestDisputeFeesInAnyOrder(t *testing.T) {
+	t.Parallel()
+	move := func(when, reason, value string) string {
+		return `{"affected_party":"SELLER","type":"DEBIT","reason":"` + reason + `","initiated_time":"2026-03-01T` + when + `Z","amount":{"currency_code":"USD","value":"` + value + `"}}`
+	}
+	settled, fee, later := move("11:57:00", "DISPUTE_SETTLEMENT", "10.00"), move("11:57:30", "CHARGEBACK_FEE", "20.00"), move("11:58:00", "DISPUTE_FEE", "8.00")
+	facts := payment.Facts{Terms: payment.Terms{Amount: payment.Money{Minor: 1999, Currency: "usd"}}}
+	for _, moves := range []string{settled + "," + fee, later + "," + settled + "," + fee, fee + "," + later + "," + settled, settled + "," + fee + "," + later + "," + later} {
+		s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`]}`))
+		s.on("GET /v1/customer/disputes", 200, `{"items":[{"dispute_id":"PP-D-1"}]}`)
+		s.on("GET /v1/customer/disputes/PP-D-1", 200, `{"dispute_id":"PP-D-1","status":"UNDER_REVIEW","dispute_life_cycle_stage":"CHARGEBACK","dispute_amount":{"currency_code":"USD","value":"10.00"},
+ "create_time":"2026-03-01T11:57:00.000Z","update_time":"2026-03-01T11:58:00.000Z","disputed_transactions":[{"seller_transaction_id":"`+capID+`"}],"money_movements":[`+moves+`]}`)
+		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts = facts.Observe(obs)
+	}
+	keys := map[string]int64{}
+	for _, f := range facts.Fees {
+		keys[f.Key.ID] = f.Fee.Minor
+	}
+	if want := map[string]int64{"PP-D-1:2": 2000, "PP-D-1:3": 800, "PP-D-1:4": 800}; !maps.Equal(keys, want) {
+		t.Errorf("fees %v, want %v", keys, want)
 	}
 }
 

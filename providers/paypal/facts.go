@@ -206,13 +206,47 @@ func renewals(all []authorizationBody) map[string]string {
 	return out
 }
 
-// authorizations maps every authorization of the order; captures must be mapped
-// before. Renewals and what they renew share one amount of captures. After a final capture
+// agreed is the most that captures may take of this attempt in all: what its largest
+// authorization holds. Without the order the one that was renewed may be out of sight, and
+// a renewal for the rest holds less: then it is at least what was asked for.
+func (m *mapper) agreed() int64 {
+	var most int64
+	if m.s.rootless {
+		most = m.s.attempt.Asked.Minor
+	}
+	for _, x := range m.s.parts.Authorizations {
+		if x.Status != "DENIED" {
+			most = max(most, m.money("authorization", x.ID, x.Amount).Minor)
+		}
+	}
+	return most
+}
+
+// takenOf is what captures took of an authorization itself, or are about to take: those that
+// name it, and those that name none of this order, unless they are older than it.
+func (m *mapper) takenOf(x authorizationBody) int64 {
+	var sum int64
+	for _, c := range m.out.Captures {
+		named := slices.ContainsFunc(m.s.parts.Authorizations, func(y authorizationBody) bool { return y.ID == c.Auth })
+		before := !named && c.Created.Before(parseTime(x.CreateTime))
+		if c.State == payment.CaptureDeclined || named && c.Auth != x.ID || before {
+			continue
+		}
+		sum = min(sum+c.Amount.Minor, payment.MaxReported)
+	}
+	return sum
+}
+
+// authorizations maps every authorization of the order; captures must be mapped before.
+// What a renewal holds comes on top of what was captured before it (PayPal docs,
+// "Authorization & Capture": both together may be 115 % of the original amount), so only
+// what was taken of it since counts against it. A renewal for the full amount would let
+// more be taken than the customer agreed to: that bounds them all. After a final capture
 // nothing more can be taken, whatever it left: that is told by the capture (PayPal OpenAPI
 // payments v2: final_capture), while the authorization's status goes by the amounts alone
 // and stays PARTIALLY_CAPTURED.
 func (m *mapper) authorizations() {
-	replaces := renewals(m.s.parts.Authorizations)
+	replaces, agreed := renewals(m.s.parts.Authorizations), m.agreed()
 	taken, closed := int64(0), false
 	for i, c := range m.out.Captures { // one of each of PayPal's, in their order
 		if c.State != payment.CaptureDeclined {
@@ -229,7 +263,7 @@ func (m *mapper) authorizations() {
 			ExpiresAt: parseTime(x.ExpirationTime), Replaces: replaces[x.ID], Stamp: st,
 		}
 		if fact.State == payment.AuthActive {
-			fact.Capturable = max(0, amount.Minor-taken)
+			fact.Capturable = max(0, min(amount.Minor-m.takenOf(x), agreed-taken))
 			if fact.Capturable == 0 || closed {
 				fact.State, fact.Capturable = payment.AuthCaptured, 0
 			}

@@ -213,9 +213,19 @@ func paid(c captureBody) bool {
 	return c.Status == "COMPLETED" || c.Status == "PARTIALLY_REFUNDED" || c.Status == "REFUNDED"
 }
 
-// unpaid says that a capture certainly holds no money. One of a status that nobody knows may.
-func unpaid(c captureBody) bool {
+// waitsOrFailed is every status that PayPal gives a capture without money.
+func waitsOrFailed(c captureBody) bool {
 	return c.Status == "PENDING" || c.Status == "DECLINED" || c.Status == "FAILED"
+}
+
+// heldMoney are the reasons of such a status which say that there was money, and that somebody
+// wants it back or has it (PayPal OpenAPI payments v2: capture_status_details).
+var heldMoney = []string{"BUYER_COMPLAINT", "CHARGEBACK", "REFUNDED"}
+
+// unpaid says that a capture certainly never held money: it has no disputes, and nothing of
+// it can be taken back. One of a status that nobody knows may have held some.
+func unpaid(c captureBody) bool {
+	return waitsOrFailed(c) && !slices.Contains(heldMoney, c.StatusDetails.Reason)
 }
 
 // queryOf is the query of a link, empty if there is none.
@@ -258,7 +268,7 @@ func (a *Adapter) reversals(ctx context.Context, op string, s snapshot) (out []t
 		if unpaid(c) || !changed.After(created.Add(2*time.Second)) {
 			continue
 		}
-		narrow = narrow || !paid(c) // a status nobody knows: looked at, and proof of nothing
+		narrow = narrow || !paid(c) && !waitsOrFailed(c) // a status nobody knows: looked at, and proof of nothing
 		found, refreshed, err := a.searchReversals(ctx, op, latest(created, changed.Add(-searchSpan)).Add(-time.Hour), changed.Add(time.Hour))
 		switch {
 		case forbidden(err):

@@ -180,6 +180,10 @@ func TestCaptureInDisguise(t *testing.T) {
 		{"already, no look", "ORDER_ALREADY_CAPTURED", ``, 500, providers.Unknown},
 		{"invoice, shown", "DUPLICATE_INVOICE_ID", `{"captures":[` + captureJSON(capID, "COMPLETED", "") + `]}`, 200, ""},
 		{"invoice, not shown", "DUPLICATE_INVOICE_ID", ``, 200, providers.Unknown},
+		{"transaction, shown", "DUPLICATE_TRANSACTION", `{"captures":[` + captureJSON(capID, "COMPLETED", "") + `]}`, 200, ""},
+		{"transaction, not shown", "DUPLICATE_TRANSACTION", ``, 200, providers.Unknown},
+		{"key, shown", "DUPLICATE_REQUEST_ID", `{"captures":[` + captureJSON(capID, "COMPLETED", "") + `]}`, 200, ""},
+		{"key, no look", "DUPLICATE_REQUEST_ID", ``, 500, providers.Unknown},
 	} {
 		status := "COMPLETED"
 		if c.order == "" {
@@ -195,7 +199,7 @@ func TestCaptureInDisguise(t *testing.T) {
 			continue
 		}
 		e := &providers.Error{}
-		if !errors.As(err, &e) || e.Class != c.class || e.Stored != (c.issue == "DUPLICATE_INVOICE_ID") && c.class == providers.Unknown {
+		if !errors.As(err, &e) || e.Class != c.class || e.Stored != strings.HasPrefix(c.issue, "DUPLICATE_") && c.class == providers.Unknown {
 			t.Errorf("%s: %v (stored %v)", c.name, err, e.Stored)
 		}
 	}
@@ -300,8 +304,8 @@ func TestPartialCaptures(t *testing.T) {
 	}
 }
 
-// TestReauthorization: a renewal replaces its parent, both share one amount, and
-// voiding the renewal releases the whole.
+// TestReauthorization: a renewal replaces its parent and holds the rest of it, and voiding
+// the renewal releases the whole.
 func TestReauthorization(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -321,7 +325,7 @@ func TestReauthorization(t *testing.T) {
 	}
 	p.observe(obs)
 	got := p.facts.Amounts(nil)
-	if got.Capturable != 1499 || p.attempt.Refs.Authorization != renewed.ID || got.Authorized != 1999 {
+	if got.Capturable != 1499 || p.attempt.Refs.Authorization != renewed.ID || got.Authorized != 1499 {
 		t.Errorf("amounts %+v, refs %+v, authorizations %+v", got, p.attempt.Refs, p.facts.Authorizations)
 	}
 	res, err := l.adapter.Capture(t.Context(), providers.CaptureRequest{Attempt: p.attempt, Target: renewed.ID, Amount: payment.Money{Minor: 200, Currency: "usd"}}, "more")
@@ -451,7 +455,7 @@ func TestRefundAgain(t *testing.T) {
 // and stored, never a decline; so is a "fully refunded" that nothing explains.
 func TestRefundUnseen(t *testing.T) {
 	t.Parallel()
-	for issue, stored := range map[string]bool{"DUPLICATE_INVOICE_ID": true, "CAPTURE_FULLY_REFUNDED": false} {
+	for issue, stored := range map[string]bool{"DUPLICATE_INVOICE_ID": true, "DUPLICATE_TRANSACTION": true, "CAPTURE_FULLY_REFUNDED": false} {
 		s := newStub(t).on("POST /v2/payments/captures/"+capID+"/refund", 422, issueJSON(issue))
 		s.on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "CAPTURE", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`]}`))
 		_, err := s.adapter().Refund(t.Context(), providers.RefundRequest{Attempt: attemptOf(false), Capture: capID, Amount: payment.Money{Minor: 5, Currency: "usd"}, Operation: "rfd_x"}, "k")

@@ -17,12 +17,12 @@ import (
 const notAvailable = `{"name":"INVALID_REQUEST","message":"Data for the given start date is not available.","debug_id":"f1d2e3","details":[],"links":[]}`
 
 // refundedStub is a PayPal whose order was paid and refunded in part a while after.
-func refundedStub(t *testing.T) *stub { return changedStub(t, "PARTIALLY_REFUNDED") }
+func refundedStub(t *testing.T) *stub { return changedStub(t, "PARTIALLY_REFUNDED", "") }
 
-// changedStub is refundedStub with a capture of another status.
-func changedStub(t *testing.T, status string) *stub {
+// changedStub is refundedStub with a capture of another status, with more members.
+func changedStub(t *testing.T, status, more string) *stub {
 	t.Helper()
-	capture := strings.Replace(captureJSON(capID, status, ""), `"update_time":"2026-03-01T11:56:00Z"`, `"update_time":"2026-03-01T11:59:00Z"`, 1)
+	capture := strings.Replace(captureJSON(capID, status, more), `"update_time":"2026-03-01T11:56:00Z"`, `"update_time":"2026-03-01T11:59:00Z"`, 1)
 	refund := `{"id":"` + refID + `","status":"COMPLETED","amount":{"currency_code":"USD","value":"5.00"},"create_time":"2026-03-01T11:59:00Z","update_time":"2026-03-01T11:59:00Z","links":[{"rel":"up","href":"https://api-m.paypal.com/v2/payments/captures/` + capID + `"}]}`
 	return newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "CAPTURE", `{"captures":[`+capture+`],"refunds":[`+refund+`]}`)).
 		on("GET /v1/customer/disputes", 200, `{"items":[],"links":[]}`)
@@ -71,13 +71,42 @@ func TestFetchWithoutReports(t *testing.T) {
 func TestFetchUnknownCaptureStatus(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[string]int{"SOMETHING_NEW": 1, "PENDING": 0, "DECLINED": 0, "FAILED": 0} {
-		s := changedStub(t, status).on("GET /v1/reporting/transactions", 200, `{"total_pages":1,"last_refreshed_datetime":"2026-03-01T11:59:59+0000","links":[]}`)
+		s := changedStub(t, status, "").on("GET /v1/reporting/transactions", 200, `{"total_pages":1,"last_refreshed_datetime":"2026-03-01T11:59:59+0000","links":[]}`)
 		obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if n := s.count("GET /v1/customer/disputes"); n != want || s.count("GET /v1/reporting/transactions") != want || obs.Narrow != (want > 0) {
 			t.Errorf("%s: %d looks for disputes, %d for reversals, narrow %t", status, n, s.count("GET /v1/reporting/transactions"), obs.Narrow)
+		}
+	}
+}
+
+// Promise (I3): a capture that waits, or failed, because somebody wants its money back held
+// money. Its disputes and reversals are found, by a look that counts as whole; one that waits
+// for an ordinary reason costs no extra calls.
+func TestFetchComplainedCapture(t *testing.T) {
+	t.Parallel()
+	const disputed = `{"dispute_id":"PP-D-1","status":"UNDER_REVIEW","dispute_life_cycle_stage":"CHARGEBACK","dispute_amount":{"currency_code":"USD","value":"10.00"},"disputed_transactions":[{"seller_transaction_id":"` + capID + `"}]}`
+	for _, status := range []string{"PENDING", "DECLINED", "FAILED"} {
+		for reason, want := range map[string]int{
+			"BUYER_COMPLAINT": 1, "CHARGEBACK": 1, "REFUNDED": 1, "ECHECK": 0, "PENDING_REVIEW": 0, "OTHER": 0, "": 0,
+		} {
+			s := changedStub(t, status, `,"status_details":{"reason":"`+reason+`"}`)
+			s.on("GET /v1/customer/disputes", 200, `{"items":[{"dispute_id":"PP-D-1"}]}`).on("GET /v1/customer/disputes/PP-D-1", 200, disputed)
+			s.on("GET /v1/reporting/transactions", 200, `{"total_pages":1,"last_refreshed_datetime":"2026-03-01T11:59:59+0000","transaction_details":[{"transaction_info":{
+ "transaction_id":"9AB","paypal_reference_id":"`+capID+`","paypal_reference_id_type":"TXN","transaction_event_code":"T1106","transaction_status":"S",
+ "transaction_amount":{"currency_code":"USD","value":"-7.00"},"transaction_initiation_date":"2026-03-01T11:57:00+0000","transaction_updated_date":"2026-03-01T11:58:00+0000"}}]}`)
+			obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(obs.Facts.Disputes) != want || len(obs.Facts.Reversals) != want || obs.Narrow || s.count("GET /v1/customer/disputes") != want || s.count("GET /v1/reporting/transactions") != want {
+				t.Errorf("%s, %q: %d disputes, %d reversals, narrow %t, calls %v", status, reason, len(obs.Facts.Disputes), len(obs.Facts.Reversals), obs.Narrow, s.seen)
+			}
+			if state := obs.Facts.Captures[0].State; (state == payment.CapturePending) != (status == "PENDING") || state == payment.CaptureCompleted {
+				t.Errorf("%s, %q: capture %s", status, reason, state)
+			}
 		}
 	}
 }

@@ -51,6 +51,18 @@ func (a *authorization) open() bool {
 	return (a.status == authCreated || a.status == authPartly) && !a.root().closed
 }
 
+// left is what can still be captured through an authorization. A renewal blocks money
+// anew, so what was captured before it does not count against it; all of a family together
+// never give more than was authorized at first.
+func (a *authorization) left() int64 {
+	root := a.root()
+	left := root.amount - root.captured
+	if a.parent != nil {
+		left = min(left, a.amount-a.through)
+	}
+	return left
+}
+
 // voidFamily releases what is still blocked, by call or because the time is over
 // (PayPal docs: both announce PAYMENT.AUTHORIZATION.VOIDED).
 func (s *server) voidFamily(root *authorization) {
@@ -130,13 +142,13 @@ func (s *server) captureAuthorization(c *call) reply {
 			return *bad
 		}
 	}
-	final := in.FinalCapture || root.captured+amount >= a.amount
+	final := in.FinalCapture || root.captured+amount >= root.amount
 	p := s.makeCapture(a.unit, a, amount, final, invoice, fees)
 	if invoice != "" {
 		s.invoices[invoice] = a.unit.order
 	}
 	if p.status != stDeclined {
-		s.noteCaptured(root, amount, final, c.now)
+		s.noteCaptured(a, amount, final, c.now)
 	}
 	a.unit.order.updated = c.now
 	c.remember(p.id, nil, keepPayments)
@@ -146,17 +158,22 @@ func (s *server) captureAuthorization(c *call) reply {
 // noteCaptured updates a family of authorizations after a capture on one of them. The
 // status goes by the amounts alone; only the capture itself says that it was the final one
 // (PayPal OpenAPI payments v2: authorization status; PayPal docs, definition "capture":
-// less than the authorized amount makes it PARTIALLY_CAPTURED).
-func (s *server) noteCaptured(root *authorization, amount int64, final bool, now time.Time) {
+// less than the authorized amount makes it PARTIALLY_CAPTURED). A renewal of which nothing
+// was taken stays as it was.
+func (s *server) noteCaptured(a *authorization, amount int64, final bool, now time.Time) {
+	root := a.root()
 	root.captured += amount
+	a.through += amount
 	if final {
 		root.closed = true
 		s.w.Cancel(expiryKey(root))
 	}
 	for _, m := range family(root) {
-		m.status, m.updated = authPartly, now
-		if root.captured >= m.amount {
-			m.status = authCaptured
+		switch {
+		case m.left() <= 0:
+			m.status, m.updated = authCaptured, now
+		case m == root, m == a:
+			m.status, m.updated = authPartly, now
 		}
 	}
 }
@@ -173,7 +190,7 @@ func (s *server) capturable(c *call, a *authorization, in captureRequest) (int64
 	case a.status == authCaptured, a.root().closed:
 		return 0, ptr(c.fail("AUTHORIZATION_ALREADY_CAPTURED", fault{}))
 	}
-	left := a.amount - a.root().captured
+	left := a.left()
 	if in.Amount == nil {
 		if left <= 0 {
 			return 0, ptr(c.fail("AUTHORIZATION_ALREADY_CAPTURED", fault{}))
@@ -194,7 +211,9 @@ func (s *server) capturable(c *call, a *authorization, in captureRequest) (int64
 }
 
 // reauthorize is POST /v2/payments/authorizations/{id}/reauthorize: after the honor
-// period, until the authorization period ends, on an original authorization only.
+// period, until the authorization period ends, on an original authorization only, for what
+// is left of it. PayPal also renews up to 115 % of the original less what was captured;
+// that is not played.
 func (s *server) reauthorize(c *call) reply {
 	a := s.auths[c.id()]
 	if a == nil {
@@ -218,7 +237,7 @@ func (s *server) reauthorize(c *call) reply {
 		// The document has no issue for "too early"; this is its closest.
 		return c.fail("REAUTHORIZATION_NOT_SUPPORTED", fault{})
 	}
-	amount := a.amount
+	amount := a.left()
 	if in.Amount != nil {
 		n, is := in.Amount.parse(false)
 		if is != "" {
@@ -227,7 +246,7 @@ func (s *server) reauthorize(c *call) reply {
 		if in.Amount.CurrencyCode != a.unit.currency {
 			return c.bad("AUTH_CURRENCY_MISMATCH", "/amount/currency_code", in.Amount.CurrencyCode)
 		}
-		if n > a.amount {
+		if n > amount {
 			return c.bad("TRANSACTION_REFUSED", "/amount/value", in.Amount.Value)
 		}
 		amount = n

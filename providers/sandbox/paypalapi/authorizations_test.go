@@ -106,6 +106,53 @@ func TestReauthorize(t *testing.T) {
 	e.refused(422, "AUTHORIZATION_ALREADY_CAPTURED", "POST", auths+b+"/capture", usd("1.00"), e.nextKey())
 }
 
+// Guards renewals for the rest: what was captured before is not taken off a second time, no
+// more than that rest can be renewed or captured, and taking it ends them all.
+func TestReauthorizeTheRest(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	_, a := e.authorized("pay_1")
+	e.must(201, "POST", auths+a+"/capture", usd("6.00"), e.nextKey())
+	e.advance(3 * 24 * time.Hour)
+	e.refused(422, "TRANSACTION_REFUSED", "POST", auths+a+"/reauthorize", usd("4.01"), e.nextKey())
+	re := e.must(201, "POST", auths+a+"/reauthorize", "", opts{"Prefer": "return=representation", "PayPal-Request-Id": "rest"})
+	b := re.str("id")
+	if re.str("amount.value") != "4.00" || re.str("status") != "CREATED" {
+		t.Fatalf("reauthorization = %v", re)
+	}
+	status := func(of, want string) {
+		t.Helper()
+		if got := e.must(200, "GET", auths+of, "", nil); got.str("status") != want {
+			t.Errorf("status = %s, want %s", got.str("status"), want)
+		}
+	}
+	e.refused(422, "MAX_CAPTURE_AMOUNT_EXCEEDED", "POST", auths+b+"/capture", usd("4.01"), e.nextKey())
+	if got := e.must(201, "POST", auths+b+"/capture", usd("3.00"), e.nextKey()); got["final_capture"] != false {
+		t.Errorf("capture = %v", got)
+	}
+	status(a, "PARTIALLY_CAPTURED")
+	status(b, "PARTIALLY_CAPTURED")
+	e.refused(422, "MAX_CAPTURE_AMOUNT_EXCEEDED", "POST", auths+b+"/capture", usd("1.01"), e.nextKey())
+	e.refused(422, "MAX_CAPTURE_AMOUNT_EXCEEDED", "POST", auths+a+"/capture", usd("1.01"), e.nextKey())
+	if got := e.must(201, "POST", auths+b+"/capture", usd("1.00"), e.nextKey()); got["final_capture"] != true {
+		t.Errorf("last capture = %v", got)
+	}
+	status(a, "CAPTURED")
+	status(b, "CAPTURED")
+	e.refused(422, "AUTHORIZATION_ALREADY_CAPTURED", "POST", auths+a+"/reauthorize", "", e.nextKey())
+
+	// One for less than the rest is captured by its own amount; the original has the rest.
+	_, a = e.authorized("pay_2")
+	e.must(201, "POST", auths+a+"/capture", usd("6.00"), e.nextKey())
+	e.advance(3 * 24 * time.Hour)
+	b = e.must(201, "POST", auths+a+"/reauthorize", usd("3.00"), e.nextKey()).str("id")
+	e.must(201, "POST", auths+b+"/capture", usd("3.00"), e.nextKey())
+	status(a, "PARTIALLY_CAPTURED")
+	status(b, "CAPTURED")
+	e.must(201, "POST", auths+a+"/capture", usd("1.00"), e.nextKey())
+	status(a, "CAPTURED")
+}
+
 // Guards the end of an authorization: after 29 days, or when a test says so, it is
 // VOIDED with a webhook, and can't be captured.
 func TestAuthorizationExpires(t *testing.T) {

@@ -83,7 +83,8 @@ type authorization struct {
 	honored          time.Time      // end of the honor period
 	expires          time.Time      // end of the authorization period
 	parent           *authorization // set on a reauthorization
-	captured         int64          // kept on the root only: all family members share it
+	captured         int64          // kept on the root only: what was captured through the whole family
+	through          int64          // captured through this one itself
 	closed           bool           // on the root: a final capture let the rest go
 }
 
