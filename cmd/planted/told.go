@@ -48,12 +48,20 @@ func readingBugs() []bug {
 `, new: `			out[x.ID] = x.parent()
 `,
 		},
+		{
+			name: "captured_before_a_renewal_taken_off_twice", file: "providers/paypal/facts.go", pkg: inPayPal, test: "TestRenewedForTheRest",
+			old: `min(amount.Minor-m.takenOf(x), agreed-taken)`, new: `min(amount.Minor-taken, agreed-taken)`,
+		},
 	}
 }
 
 // lookBugs take a look that saw less for one that saw everything.
 func lookBugs() []bug {
 	return []bug{
+		{
+			name: "complained_capture_not_looked_at", file: "providers/paypal/fetch.go", pkg: inPayPal, test: "TestFetchComplainedCapture",
+			old: `	return waitsOrFailed(c) && !slices`, new: `	return waitsOrFailed(c) || false && !slices`,
+		},
 		{
 			name: "second_approval_not_heard", file: "providers/paypal/event.go", pkg: inInbox, test: "TestApprovedAgainByWebhookAlone",
 			old: `, Approved: e.EventType == approved,`, new: `,`,
@@ -147,6 +155,14 @@ func guessBugs() []bug {
 }
 
 // withheld`,
+		},
+		{
+			name: "duplicate_of_our_own_is_certainly_not_done", file: "providers/paypal/classify.go", pkg: inPayPal, test: "TestClassify",
+			old: `"DUPLICATE_INVOICE_ID", "DUPLICATE_TRANSACTION", `, new: `"DUPLICATE_INVOICE_ID", `,
+		},
+		{
+			name: "lost_dispute_gave_everything_back", file: "providers/stripe/disputes.go", pkg: inStripe, test: "TestDisputeFacts",
+			old: `	case !same && lost(d):`, new: `	case !same && lost(d) && taken < 0:`,
 		},
 		{
 			name: "fee_of_the_whole_hold", file: "providers/stripe/facts.go", pkg: inStripe, test: "TestFeeOfAPartialCaptureWaitsForItsRelease",
