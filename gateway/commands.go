@@ -65,8 +65,10 @@ func (s *Service) Refund(ctx context.Context, r Request, id string, amount int64
 		return Answer{}, payment.Invalid("/reason", "must be requested_by_customer, duplicate, fraudulent or other")
 	}
 	refund := r.id("rfd")
-	if made, ok := p.Facts.RefundOf(refund); ok && p.Operation(refund) == nil {
-		// A restored backup: the record lost the order, and has learnt from the provider that it was carried out.
+	op := p.Operation(refund)
+	if made, ok := p.Facts.RefundOf(refund); ok && (op == nil || op.Repeatable()) {
+		// A restored backup: the record lost the order, or knows only of a try that was turned away, and has learnt from
+		// the provider that it was carried out.
 		if amount != 0 && amount != made.Amount.Minor {
 			return Answer{}, reused()
 		}

@@ -94,10 +94,13 @@ func (s *Service) lookAfter(ctx context.Context, id string) error {
 	}
 	policed := ""
 	if r.waits() && !slices.Contains(r.Policed, r.Dispute.Stage) {
-		if err := s.police(ctx, r); err != nil {
+		done, err := s.police(ctx, r)
+		if err != nil {
 			return err
 		}
-		policed = r.Dispute.Stage
+		if done {
+			policed = r.Dispute.Stage
+		}
 	}
 	told, gone, err := s.remind(ctx, r, now)
 	if err != nil {

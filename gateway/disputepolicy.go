@@ -125,6 +125,17 @@ func (p DisputePolicy) decide(d payment.Dispute) (policyWord, string) {
 	return policyNothing, ""
 }
 
+// undecided says that nothing was decided on a dispute because of what its provider has
+// not said yet: what it is, or that it takes the answer that would be given.
+func (p DisputePolicy) undecided(d payment.Dispute) bool {
+	if word, _ := p.decide(d); word != policyNothing || d.Stage == payment.StageInquiry {
+		return false
+	}
+	d.Unclear, d.Acceptable, d.Answerable = false, true, true
+	word, _ := p.decide(d)
+	return word != policyNothing
+}
+
 // Placeholders lists what may stand in a template between {{ and }}.
 func Placeholders() []string {
 	return slices.Sorted(maps.Keys(placeholders(&payment.Payment{}, payment.Dispute{})))
@@ -167,24 +178,29 @@ func fill(template map[string]string, values map[string]string) map[string]strin
 	return out
 }
 
-// police applies the app's policy to a dispute that waits for an answer, once for
-// each of its stages.
-func (s *Service) police(ctx context.Context, r DisputeRecord) error {
+// police applies the app's policy to a dispute that waits for an answer, once for each
+// of its stages. over says that this stage needs no further look.
+func (s *Service) police(ctx context.Context, r DisputeRecord) (over bool, err error) {
 	if r.Orphan() {
-		return nil
+		return false, nil // its app is not known yet
 	}
 	app, ok := s.app(r.App, r.Mode)
 	if !ok {
-		return nil
+		return true, nil
 	}
 	word, reason := app.Disputes.decide(r.Dispute)
 	if word == policyNothing {
-		return nil
+		return !app.Disputes.undecided(r.Dispute), nil
 	}
+	return true, s.follow(ctx, r, app.Disputes, word, reason)
+}
+
+// follow writes down what a policy decided, and does it.
+func (s *Service) follow(ctx context.Context, r DisputeRecord, policy DisputePolicy, word policyWord, reason string) error {
 	src := payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: payment.ActorPolicy, ID: r.App}, Reason: reason}
 	line := payment.DeriveID("cas", r.ID, "policy", r.Dispute.Stage)
 	what := "policy_" + string(word)
-	if app.Disputes.DryRun {
+	if policy.DryRun {
 		what += "_dry_run"
 		s.log.InfoContext(ctx, "dispute policy, dry run: nothing is done", "dispute", r.ID, "payment", r.Payment, "decision", word, "reason", reason)
 	}
@@ -194,14 +210,14 @@ func (s *Service) police(ctx context.Context, r DisputeRecord) error {
 		}
 		return nil
 	})
-	if err != nil || app.Disputes.DryRun {
+	if err != nil || policy.DryRun {
 		return err
 	}
 	switch word {
 	case policyAlert:
 		return s.policyAlert(ctx, r, reason)
 	case policyAccept, policyContest:
-		return s.policyOrder(ctx, decided, r, word, reason, src, app.Disputes.Contest)
+		return s.policyOrder(ctx, decided, r, word, reason, src, policy.Contest)
 	case policyNothing:
 	}
 	return nil

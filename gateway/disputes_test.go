@@ -20,6 +20,7 @@ type fakeDispute struct {
 	amount      int64
 	status      payment.DisputeStatus
 	unclear     bool
+	shut        bool // it takes no answer yet
 	drafts      int
 	submitted   int64
 	texts       map[string]string
@@ -54,7 +55,7 @@ func (f *fakeProvider) disputesOf(r *fakeRoot, now time.Time) []payment.Dispute 
 		fact := payment.Dispute{
 			Key: payment.ObjectKey{Provider: f.name, Account: f.account, ID: d.id}, Capture: d.capture, Stage: "chargeback", Status: d.status, Unclear: d.unclear,
 			Amount: payment.Money{Minor: d.amount, Currency: r.req.Amount.Currency}, Reason: "fraudulent", Withheld: d.amount,
-			Acceptable: open, Answerable: open && d.submitted == 0, Evidence: payment.EvidenceState{Given: d.drafts > 0, Submitted: d.submitted},
+			Acceptable: open && !d.shut, Answerable: open && !d.shut && d.submitted == 0, Evidence: payment.EvidenceState{Given: d.drafts > 0, Submitted: d.submitted},
 			Stamp: payment.Stamp{Created: d.created, AsOf: now},
 		}
 		if open {
@@ -326,6 +327,41 @@ func TestPolicyAcceptsOnlyWhatItStillWould(t *testing.T) {
 				t.Errorf("the dispute shows %+v of its policy, want %s: %+v", got, c.shown, v.History)
 			}
 		})
+	}
+}
+
+// Guards that a policy waits for what its provider has not said yet, and then acts: one
+// reading in which nobody could tell how a dispute stands, or what may be answered, does not
+// switch it off.
+func TestPolicyWaitsForItsProvider(t *testing.T) {
+	t.Parallel()
+	for name, policy := range map[string]gateway.DisputePolicy{
+		"accept":  {AcceptUnder: map[payment.Currency]int64{"usd": 50_00, "eur": 50_00}},
+		"contest": {Contest: map[string]string{payment.TextOther: "It was delivered."}},
+	} {
+		for _, first := range []func(*fakeDispute){func(d *fakeDispute) { d.unclear = true }, func(d *fakeDispute) { d.shut = true }} {
+			w := newWorld(t, func(o *gateway.Options) { o.Apps[0].Disputes = policy })
+			p := w.paid("stripe")
+			w.stripe.dispute(p.ID)
+			d := w.stripe.roots[len(w.stripe.roots)-1].disputes[0]
+			first(d)
+			look := func() {
+				w.pass(time.Minute)
+				w.observe(p.ID, 1)
+				if _, _, err := w.svc.DisputeDesk(0).Step(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			look()
+			if d.status != payment.DisputeNeedsResponse {
+				t.Fatalf("%s: acted on a guess: %s", name, d.status)
+			}
+			d.unclear, d.shut = false, false
+			look()
+			if d.status == payment.DisputeNeedsResponse {
+				t.Errorf("%s: nothing was done: %+v", name, w.get(p.ID).Operations)
+			}
+		}
 	}
 }
 

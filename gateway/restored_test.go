@@ -104,6 +104,48 @@ func TestRestoredBackupKnowsARefundByItsRequest(t *testing.T) {
 	w.wantBooks(id)
 }
 
+// Guards I1 over a restored backup that knows a refund only as turned away, with the word to try again under the same
+// key, which the app did: the refund that was made then is the answer to the next repetition, whether or not it was read
+// meanwhile. Where it was not made, it is made once.
+func TestRestoredBackupKnowsARefundThatWasTurnedAway(t *testing.T) {
+	t.Parallel()
+	for _, provider := range []string{"stripe", "paypal"} {
+		for name, c := range map[string]struct{ made, read bool }{
+			"made and read": {true, true}, "made": {true, false}, "not made": {false, false},
+		} {
+			w := newWorld(t, nil)
+			id := w.paid(provider).ID
+			w.fake(provider).fail("refund", tooMany)
+			_, err := w.refund(id, "r", 400)
+			wantCode(t, err, payment.CodeProviderUnavailable)
+			saved := w.backup()
+			if c.made {
+				if _, err := w.refund(id, "r", 400); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.pass(60 * 24 * time.Hour) // the key is dead
+			w.restore(saved)
+			if c.read {
+				w.observe(id, 1) // a sweep finds it
+			}
+			a, err := w.refund(id, "r", 400)
+			if err != nil || c.read && !a.Replayed {
+				t.Errorf("%s, %s: the same request: %+v, %v", provider, name, a, err)
+			}
+			p := w.quiet(id)
+			if got := w.refundedSum(id); got != 400 || p.Amounts().Refunded != 400 {
+				t.Errorf("%s, %s: gave back %d, we say %d, want 400", provider, name, got, p.Amounts().Refunded)
+			}
+			if c.read {
+				_, err = w.refund(id, "r", 300)
+				wantCode(t, err, payment.CodeIdempotencyReused)
+			}
+			w.wantBooks(id)
+		}
+	}
+}
+
 // Guards I9 over a restored backup: another event never bears an id that an app has heard, and would drop as known; the
 // same event does.
 func TestRestoredBackupGivesNoIDToAnotherEvent(t *testing.T) {

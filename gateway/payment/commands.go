@@ -33,7 +33,7 @@ func (p *Payment) order(op Operation) (Operation, error) {
 		if !old.Repeatable() {
 			return Operation{}, NewError(CodeConflict, "This request was taken already; read its outcome.")
 		}
-		op.Run, op.Generation = old.Run+1, old.Generation+1
+		op.Run, op.Generation, op.TurnedAwayAt = old.Run+1, old.Generation+1, old.DoneAt
 		op.Key = ProviderKey(op.ID, op.Generation)
 		p.Operations = slices.Delete(p.Operations, i, i+1)
 		break
@@ -127,8 +127,10 @@ func (p *Payment) RequestRefund(amount int64, reason string, c Command) error {
 	if s := p.Status(); s == StatusConflicted {
 		return NewError(CodeConflict, "The payment is held as conflicted; an operator must resolve it first.")
 	}
-	if _, made := p.Facts.RefundOf(c.ID); made && p.Operation(c.ID) == nil {
-		return NewError(CodeConflict, "This refund was made already; read the payment.")
+	if op := p.Operation(c.ID); op == nil || op.Repeatable() {
+		if _, made := p.Facts.RefundOf(c.ID); made {
+			return NewError(CodeConflict, "This refund was made already; read the payment.")
+		}
 	}
 	refundable := p.Amounts().Refundable
 	if amount == 0 {

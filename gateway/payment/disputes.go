@@ -53,9 +53,10 @@ type Dispute struct {
 // taken is what a dispute keeps from the merchant, in minor units. As long as somebody
 // only asks that is nothing, but an inquiry can end against the merchant, too: PayPal's
 // does when an offer to pay back is accepted (PayPal OpenAPI customer disputes v1:
-// INQUIRY_OFFER_PARTIAL_REFUND, PARTIAL_REFUND_OFFER_ACCEPTED).
+// INQUIRY_OFFER_PARTIAL_REFUND, PARTIAL_REFUND_OFFER_ACCEPTED). One that ended in a way that
+// nobody knows may have, too.
 func (d Dispute) taken() int64 {
-	if d.Stage == StageInquiry && d.Status != DisputeLost {
+	if d.Stage == StageInquiry && d.Status != DisputeLost && !d.Unclear {
 		return 0
 	}
 	return d.Withheld
@@ -171,6 +172,12 @@ func (p *Payment) alertDisputes(old *Payment, now time.Time) {
 				Kind: "dispute_opened", Severity: "warning", Dispute: DisputeID(d.Key), At: now,
 				Message: disputeOpened(d),
 			}, d.Key.ID)
+		}
+		if d.Unclear && !before.Unclear {
+			p.raise(Alert{
+				Kind: "dispute_opened", Severity: "warning", Dispute: DisputeID(d.Key), At: now,
+				Message: "How a dispute stands, or ended, can't be told: its provider's word for it is not known here. Look at it there. What it may have taken counts as taken, and no policy acts on it.",
+			}, d.Key.ID, "unclear")
 		}
 		if known && before.Status == d.Status {
 			continue

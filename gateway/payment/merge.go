@@ -177,6 +177,9 @@ func compareDisputes(a, b Dispute) int {
 	if c := compareStamped(a.Stamp, b.Stamp, disputeStates, a.Status, b.Status); c != 0 {
 		return c
 	}
+	if c := rank([]bool{true, false}, a.Unclear) - rank([]bool{true, false}, b.Unclear); c != 0 {
+		return c // what can be understood says more than what can't
+	}
 	if c := cmp.Compare(a.Evidence.Submitted, b.Evidence.Submitted); c != 0 { // it only ever grows
 		return c
 	}

@@ -220,6 +220,14 @@ func TestMergeWinners(t *testing.T) {
 		got := Facts{Disputes: two[:1]}.Merge(Facts{Disputes: two[1:]}).Disputes
 		wantDiff(t, "what is seen later of a decision's money gives back", got, []Dispute{refunded})
 	}
+	clearly := Dispute{Key: stripeKey("d1"), Status: DisputeNeedsResponse, Stamp: stamp(1, 1)}
+	for minor := range int64(20) { // in whatever order their digests are
+		clearly.Amount = usd(minor)
+		unclear := clearly
+		unclear.Unclear = true
+		got := Facts{Disputes: []Dispute{clearly}}.Merge(Facts{Disputes: []Dispute{unclear}}).Disputes
+		wantDiff(t, "of one moment, what can be understood counts", got, []Dispute{clearly})
+	}
 	wantDiff(t, "a lost dispute can be appealed", Facts{Disputes: []Dispute{appealed}}.Merge(Facts{Disputes: []Dispute{lost}}).Disputes, []Dispute{appealed})
 	before, after := authorized(1, "a1", 5000, 5000, 3), authorized(1, "a1", 5000, 3500, 3)
 	wantDiff(t, "within one second the smaller rest is the later", Facts{Authorizations: []Authorization{after}}.Merge(Facts{Authorizations: []Authorization{before}}).Authorizations, []Authorization{after})

@@ -350,11 +350,18 @@ func (p *Payment) mayChange(now time.Time) bool {
 	return len(p.Facts.Captures) > 0 && len(p.Facts.Fees) == 0
 }
 
-// underway says whether a refund or a dispute waits for its end, which only its
-// provider can bring. It is looked for as long as that takes: Stripe lists both by when
-// they were made, and a refund that is canceled or a case that is lost after a review
-// moves no balance, so no list need ever tell of it.
+// underway says whether a refund, a dispute or a capture waits for its end, which only
+// its provider can bring. It is looked for as long as that takes: Stripe lists the first
+// two by when they were made, and a refund that is canceled or a case that is lost after a
+// review moves no balance, so no list need ever tell of it. PayPal lists a capture by when
+// it was made, too: one that is pending beside what is paid, of a checkout that was given
+// up, say, takes the money a second time when it completes.
 func (p *Payment) underway() bool {
+	for _, c := range p.Facts.Captures {
+		if c.State == CapturePending {
+			return true
+		}
+	}
 	for _, r := range p.Refunds() {
 		if r.State == RefundPending || r.State == RefundRequiresAction {
 			return true

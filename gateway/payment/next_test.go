@@ -467,4 +467,8 @@ func TestOpenRefundsAndDisputesAreReadToTheirEnd(t *testing.T) {
 	if got := held.NextSync(nil, now); !got.Equal(now.Add(24 * time.Hour)) {
 		t.Errorf("a capture that is held: next sync %v, want a day later", got)
 	}
+	beside := newPayment(with(paid, captures(pendingCapture("c2"))))
+	if got := beside.NextSync(nil, now); !got.Equal(now.Add(24 * time.Hour)) {
+		t.Errorf("a capture that is pending beside a paid one: next sync %v, want a day later", got)
+	}
 }

@@ -60,6 +60,7 @@ type Operation struct {
 	Tries        int       `json:",omitzero"`
 	FirstTriedAt time.Time // of this generation: the key's age counts from here
 	NextAt       time.Time // when the worker looks at it again
+	TurnedAwayAt time.Time `json:",omitzero"` // when the run before this one failed
 	TriedSince   time.Time `json:",omitzero"` // the first try of this run, under any key; zero while it is held back
 	StuckAt      time.Time `json:",omitzero"` // when it was last told that this run is stuck
 	LookUps      int       `json:",omitzero"` // look-ups that found nothing, in this generation
@@ -149,7 +150,8 @@ func (o Operation) Plan(now time.Time, keyLife time.Duration) Plan {
 const overdueAfter = time.Hour
 
 // overdue says that money was to move so long ago that the key may be dead, and that no try is known. Either nobody
-// worked since, or the record is a backup from before a try: the two look the same, and only a look-up tells.
+// worked since, or the record is a backup from before a try: the two look the same, and only a look-up tells. Of what
+// was turned away and is ordered again it counts from then: the backup may be from between the two.
 func (o Operation) overdue(now time.Time, keyLife time.Duration) bool {
 	switch o.Kind {
 	case OpAuthorize, OpCapture, OpRefund:
@@ -159,6 +161,9 @@ func (o Operation) overdue(now time.Time, keyLife time.Duration) bool {
 	since := o.CreatedAt
 	if o.NextAt.After(since) {
 		since = o.NextAt
+	}
+	if !o.TurnedAwayAt.IsZero() {
+		since = o.TurnedAwayAt
 	}
 	return !now.Before(since.Add(max(keyLife, overdueAfter)))
 }

@@ -146,6 +146,32 @@ func TestEventsOfADispute(t *testing.T) {
 	wantStatus(t, p, StatusSucceeded)
 }
 
+// Guards that a human hears of a dispute that its provider calls by a word that nobody knows,
+// at whatever point that begins, and once.
+func TestUnclearDisputeIsTold(t *testing.T) {
+	t.Parallel()
+	d := Dispute{Key: stripeKey("d1"), Capture: "c1", Amount: usd(1000), Stage: "chargeback", Status: DisputeUnderReview, Stamp: stamp(20, 20)}
+	for name, before := range map[string]func(*Dispute){
+		"not known before":    nil,
+		"under review before": func(*Dispute) {},
+		"waiting before":      func(d *Dispute) { d.Status = DisputeNeedsResponse },
+	} {
+		p, want := paidPayment(t), []string{"dispute_opened", "dispute_opened"}
+		if before != nil {
+			was := d
+			before(&was)
+			p = observe(t, p, 1, 21, Facts{Disputes: []Dispute{was}})
+			wantDiff(t, name+": opened", alertKinds(p), want[:1])
+		}
+		for second := 22; second < 24; second++ {
+			now := d
+			now.Status, now.Unclear, now.AsOf = DisputeNeedsResponse, true, at(second)
+			p = observe(t, p, 1, second, Facts{Disputes: []Dispute{now}})
+		}
+		wantDiff(t, name, alertKinds(p), want)
+	}
+}
+
 // Guards that a human hears of late money however it comes: at once, by way of
 // processing, or on an attempt that was abandoned.
 func TestLateMoneyAlerts(t *testing.T) {
@@ -329,6 +355,11 @@ func TestDisputedAndFees(t *testing.T) {
 		f.Disputes[0].Status = DisputeLost
 		return f
 	}
+	unclearInquiry := func(withheld int64) Facts {
+		f := dispute("inquiry", withheld)
+		f.Disputes[0].Status, f.Disputes[0].Unclear = DisputeNeedsResponse, true
+		return f
+	}
 	reversal := func(id, dispute string) Facts {
 		return Facts{Reversals: []Reversal{{Key: stripeKey(id), Capture: "c1", Amount: usd(70), Dispute: dispute}}}
 	}
@@ -339,6 +370,7 @@ func TestDisputedAndFees(t *testing.T) {
 	}{
 		{"inquiry", dispute("inquiry", 600), 0},
 		{"inquiry that was lost", lostInquiry(600), 600},
+		{"inquiry that ended nobody knows how", unclearInquiry(600), 600},
 		{"inquiry that was lost, and its reversal", with(lostInquiry(70), reversal("v1", "")), 70},
 		{"lost, settled by a refund, and reported as a reversal too", with(lostInquiry(0), reversal("v1", ""), Facts{Refunds: []Refund{refunded("r1", "c1", 70, RefundSucceeded, 9)}}), 0},
 		{"inquiry that keeps nothing explains nothing", with(dispute("inquiry", 600), reversal("v1", "")), 70},
