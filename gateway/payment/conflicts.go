@@ -151,28 +151,50 @@ func (f Facts) remainder(rest []Capture) string {
 	return ""
 }
 
-// authorizedIn is how much of attempt n may be captured at most: what is in
-// force, and what was taken from an authorization before it was renewed.
+// authorizedIn is how much of attempt n may be captured at most: what is in force, and
+// what was taken from an authorization before it was renewed, but together no more than
+// the largest of them. One that is renewed for the whole after a part was taken holds that
+// part twice; the customer agreed to it once.
 func (f Facts) authorizedIn(n int) int64 {
-	current := f.currentAuthorizations()
 	var sum int64
-	for _, a := range f.Authorizations {
+	for _, a := range f.currentAuthorizations() {
 		if a.N != n || a.Amount.Currency != f.Terms.Amount.Currency {
 			continue
 		}
-		if slices.Contains(current, a) {
-			sum += a.Amount.Minor
-			continue
+		held, largest := a.Amount.Minor, a.Amount.Minor
+		for _, before := range f.renewedBy(a) {
+			held += min(f.takenOf(before), before.Amount.Minor)
+			largest = max(largest, before.Amount.Minor)
 		}
-		var taken int64
-		for _, c := range f.Captures {
-			if c.Auth == a.Key.ID && c.State == CaptureCompleted {
-				taken += c.Amount.Minor
-			}
-		}
-		sum += min(taken, a.Amount.Minor)
+		sum += min(held, largest)
 	}
 	return sum
+}
+
+// renewedBy are the authorizations that this one stands for, the newest first.
+func (f Facts) renewedBy(a Authorization) []Authorization {
+	var out []Authorization
+	for range f.Authorizations { // a provider that names them in a circle ends here
+		i := slices.IndexFunc(f.Authorizations, func(b Authorization) bool {
+			return a.Replaces != "" && b.Key.ID == a.Replaces && b.N == a.N && b.Amount.Currency == a.Amount.Currency
+		})
+		if i < 0 {
+			break
+		}
+		a = f.Authorizations[i]
+		out = append(out, a)
+	}
+	return out
+}
+
+// takenOf is what was captured of an authorization, in minor units.
+func (f Facts) takenOf(a Authorization) (taken int64) {
+	for _, c := range f.Captures {
+		if c.Auth == a.Key.ID && c.State == CaptureCompleted {
+			taken += c.Amount.Minor
+		}
+	}
+	return taken
 }
 
 // askedCaptures are the amounts of our capture requests in attempt n that were

@@ -108,6 +108,8 @@ func TestManualConflicts(t *testing.T) {
 	pending.State = CapturePending
 	renewed := authorized(1, "a2", 4000, 4000, 9)
 	renewed.Replaces = "a1"
+	whole := authorized(1, "a2", 5000, 5000, 9)
+	whole.Replaces = "a1"
 	before := captured(1, "c1", 1000, 5)
 	before.Auth = "a1"
 	runFacts(t, []factsCase{
@@ -126,6 +128,8 @@ func TestManualConflicts(t *testing.T) {
 		{"second answered, its capture ahead of the snapshot", with(one, ours("o1", 500, "c1"), ours("o2", 700, "c2"), c("c1", 500), captures(captured(1, "c2", 700, 10))), StatusAuthorized},
 		{"second answered, its capture pending", with(one, ours("o1", 500, "c1"), ours("o2", 700, "c2"), c("c1", 500), captures(pending)), StatusAuthorized},
 		{"renewed after a part was taken", with(one, authorizations(renewed), captures(before, captured(1, "c2", 4000, 6))), StatusAuthorized},
+		{"renewed for the whole, and no more taken than agreed", with(one, authorizations(whole), captures(before, captured(1, "c2", 4000, 6))), StatusAuthorized},
+		{"renewed for the whole, and more taken than agreed", with(one, authorizations(whole), captures(before, captured(1, "c2", 4001, 6))), StatusConflicted},
 		{"renewed, and more than both taken", with(one, authorizations(renewed), captures(before, captured(1, "c2", 4001, 6))), StatusConflicted},
 	})
 	denied := pending
