@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -72,6 +73,14 @@ func hurt(ways []*relay, h harm) {
 	}
 }
 
+// bitten counts what was harmed on these ways.
+func bitten(ways []*relay) (n int64) {
+	for _, r := range ways {
+		n += r.bit.Load()
+	}
+	return n
+}
+
 // goroutines counts the gateway's, apart from those that keep idle connections and
 // serve its callers.
 func (pr *pair) goroutines() (count int, stacks string) {
@@ -101,6 +110,14 @@ type listener struct {
 	t     *testing.T
 	mu    sync.Mutex
 	codes map[int]int
+	store int // answers that the store is not there
+}
+
+// noStore counts the answers that said that the store is not there.
+func (l *listener) noStore() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.store
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -126,6 +143,9 @@ func (l *listener) RoundTrip(r *http.Request) (*http.Response, error) {
 		l.t.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
 	}
 	text := string(body)
+	if strings.Contains(text, `"store_unavailable"`) {
+		l.store++
+	}
 	running := resp.StatusCode == http.StatusConflict && strings.Contains(text, `"idempotency_in_progress"`)
 	if !running && resp.StatusCode != http.StatusServiceUnavailable {
 		l.t.Errorf("%s %s answered %d: %s", r.Method, r.URL.Path, resp.StatusCode, text)
@@ -204,11 +224,28 @@ func TestNetworkFaults(t *testing.T) {
 		after()
 		w.advance(25) // leases of calls that were cut end
 	}
+	// until waits for something that the harm of this phase must come to.
+	until := func(what string, was func() bool) {
+		for end := time.Now().Add(30 * time.Second); !was(); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Errorf("%s", what)
+				return
+			}
+			w.advance(1)
+		}
+	}
 	for _, h := range []harm{
 		{cutBefore: true}, {cutAfter: true}, {hole: true}, {latency: 20 * time.Millisecond, perSecond: 200_000}, {refuse: true},
 	} {
-		for _, ways := range [][]*relay{w.stripeWay, w.paypalWay, w.storeWay} {
-			phase(time.Second, func() { hurt(ways, h) }, func() { hurt(ways, harm{}) })
+		for i, ways := range [][]*relay{w.stripeWay, w.paypalWay, w.storeWay} {
+			bit, told := bitten(ways), heard.noStore()
+			phase(time.Second, func() { hurt(ways, h) }, func() {
+				until(fmt.Sprintf("%+v harmed nothing on way %d", h, i), func() bool { return bitten(ways) > bit })
+				if i == 2 && (h.hole || h.refuse) { // longer than the driver looks for a primary, and waits for an answer
+					until(fmt.Sprintf("%+v: no caller was told that the store is not there", h), func() bool { return heard.noStore() > told })
+				}
+				hurt(ways, harm{})
+			})
 		}
 	}
 	phase(time.Second, func() { hurt(w.storeWay[:1], harm{hole: true}); w.wire.Elect(300 * time.Millisecond) }, func() { hurt(w.storeWay, harm{}) })
@@ -228,6 +265,9 @@ func TestNetworkFaults(t *testing.T) {
 	}
 	t.Logf("%d payments while the network was bad for %s, all served after %s; answers by status: %v",
 		c.next-8, bad.Round(time.Second), time.Since(begun).Round(time.Second), heard.codes)
+	if heard.codes[http.StatusAccepted] == 0 || heard.codes[http.StatusServiceUnavailable] == 0 || heard.codes[http.StatusCreated] == 0 {
+		t.Errorf("nobody was told of an outcome that is not known, or that nothing was done, or all were: %v", heard.codes)
+	}
 	w.wantEqualBooks(ids)
 	w.wantWholeFeed(len(ids))
 	select {

@@ -119,6 +119,7 @@ type pair struct {
 	serve          *process
 	client         *http.Client
 	patience       time.Duration // of apps, before they repeat a request
+	given          *returns      // by the shop, whichever replica it asked
 }
 
 // layout says how a pair is built.
@@ -146,7 +147,7 @@ func (l layout) start(t *testing.T) *pair {
 	t.Helper()
 	needProcesses(t)
 	_, found := launch(t, regexp.MustCompile(`Stripe sandbox +(http\S+)|PayPal sandbox +(http\S+)`), "sandbox", "--stripe-addr", "127.0.0.1:0", "--paypal-addr", "127.0.0.1:0")
-	pr := &pair{t: t, client: &http.Client{Timeout: 2 * time.Minute}, stripe: found[0], paypal: found[1], store: l.store}
+	pr := &pair{t: t, client: &http.Client{Timeout: 2 * time.Minute}, given: &returns{of: map[string]int64{}}, stripe: found[0], paypal: found[1], store: l.store}
 	if pr.store == "" {
 		if l.engine == "" {
 			l.engine = storetest.SQLite

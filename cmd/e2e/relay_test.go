@@ -32,6 +32,7 @@ type relay struct {
 	t    *testing.T
 	to   string
 	addr string
+	bit  atomic.Int64 // pieces that were harmed on their way, and open connections that were refused
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -64,6 +65,7 @@ func (r *relay) set(h harm) {
 		_ = r.listener.Close()
 		for c := range r.open {
 			_ = c.Close()
+			r.bit.Add(1)
 		}
 	}
 	r.mu.Unlock()
@@ -136,6 +138,9 @@ func (r *relay) pump(ctx context.Context, to io.Writer, from io.Reader, cut func
 	for {
 		n, err := from.Read(buf)
 		h, changed := r.now()
+		if n > 0 && (h.hole || h.latency > 0 || h.perSecond > 0 || cut(h)) {
+			r.bit.Add(1)
+		}
 		for h.hole && n > 0 {
 			select {
 			case <-changed:
@@ -199,7 +204,7 @@ func TestRelay(t *testing.T) {
 		{name: "latency", harm: harm{latency: 100 * time.Millisecond}, served: 1, slow: 200 * time.Millisecond},
 		{name: "narrow", harm: harm{perSecond: 4000}, served: 1, slow: 250 * time.Millisecond},
 	} {
-		before := served.Load()
+		before, bit := served.Load(), r.bit.Load()
 		r.set(c.harm)
 		if c.patience == 0 {
 			c.patience = 20 * time.Second
@@ -213,6 +218,9 @@ func TestRelay(t *testing.T) {
 		}
 		if took < c.slow {
 			t.Errorf("%s: took %s, want %s or more", c.name, took, c.slow)
+		}
+		if told := r.bit.Load() > bit; told != (c.harm != harm{}) && !c.harm.refuse { // nothing was open
+			t.Errorf("%s: that it harmed is told as %t", c.name, told)
 		}
 		r.set(harm{refuse: true}) // nothing of this one reaches the next
 		r.set(harm{})

@@ -21,7 +21,8 @@ import (
 // The storm: one process on a file, killed at random moments while payments are
 // made, paid and refunded.
 func TestKillStorm(t *testing.T) {
-	storm{kills: 90, houses: []*pair{startPair(t)}}.rage(t)
+	one := startPair(t)
+	one.wantWholeFeed(len(storm{kills: 90, houses: []*pair{one}}.rage(t)))
 }
 
 // Two processes on one store share the work: each customer is asked of either, the
@@ -126,6 +127,9 @@ func (s storm) rage(t *testing.T) []string {
 	t.Logf("%d kills in %s, %d of them while customers were paying, %d of those while it was starting; everybody served after %s", s.kills, storming.Round(time.Millisecond), during, starting, served.Round(time.Millisecond))
 	one.control(http.MethodDelete, one.stripe+"/_sandbox/faults", nil)
 	one.wantEqualBooks(ids, s.houses...)
+	if n := one.given.count(); n < s.kills/20 {
+		t.Errorf("the shop gave money back %d times in the storm", n)
+	}
 	return ids
 }
 
@@ -150,12 +154,43 @@ func (pr *pair) wantEqualBooks(ids []string, all ...*pair) {
 		}
 		t.FailNow()
 	}
-	t.Log(strings.TrimSpace(report))
+	t.Logf("%s; %d refunds", strings.TrimSpace(report), pr.given.count())
 	for _, id := range ids {
-		if code, _ := pr.ask(http.MethodGet, "/v1/payments/"+id, "", nil); code != http.StatusOK {
+		code, p := pr.ask(http.MethodGet, "/v1/payments/"+id, "", nil)
+		if code != http.StatusOK {
 			t.Errorf("acknowledged payment %s is gone: %d", id, code)
+			continue
+		}
+		amounts, _ := p["amounts"].(object)
+		back, _ := amounts["refunded"].(object)
+		if want := pr.given.amount(id); back["amount"] != float64(want) {
+			t.Errorf("of payment %s %v was given back, the shop was told %d", id, back["amount"], want)
 		}
 	}
+}
+
+// returns are the refunds that the shop was told to be done.
+type returns struct {
+	mu sync.Mutex
+	of map[string]int64 // by payment, in minor units
+}
+
+func (r *returns) add(payment string, amount int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.of[payment] += amount
+}
+
+func (r *returns) amount(payment string) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.of[payment]
+}
+
+func (r *returns) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.of)
 }
 
 // replica starts another gateway on the same store.
@@ -182,10 +217,11 @@ func (pr *pair) replica() *pair {
 }
 
 // wantWholeFeed reads the feed to its end: it counts without gaps or repetitions, and
-// tells of the success of so many payments, each once.
+// tells of the success of so many payments, and of every refund, each once.
 func (pr *pair) wantWholeFeed(payments int) {
 	pr.t.Helper()
-	succeeded, after, sequence := map[string]int{}, "", 0.0
+	told := map[string]map[string]int{"payment.succeeded": {}, "refund.succeeded": {}}
+	succeeded, refunds, after, sequence := told["payment.succeeded"], pr.given.count(), "", 0.0
 	for end, polls := time.Now().Add(3*time.Minute), 1; time.Now().Before(end); polls++ {
 		if polls%40 == 0 {
 			pr.t.Logf("the feed tells of %d payments so far, want %d", len(succeeded), payments)
@@ -197,7 +233,7 @@ func (pr *pair) wantWholeFeed(payments int) {
 		}
 		code, page := pr.ask(http.MethodGet, path, "", nil)
 		data, _ := page["data"].([]any)
-		if code == http.StatusOK && len(data) == 0 && len(succeeded) >= payments {
+		if code == http.StatusOK && len(data) == 0 && len(succeeded) >= payments && len(told["refund.succeeded"]) >= refunds {
 			break
 		}
 		if code != http.StatusOK || len(data) == 0 {
@@ -212,17 +248,19 @@ func (pr *pair) wantWholeFeed(payments int) {
 			}
 			body, _ := e["data"].(object)
 			o, _ := body["object"].(object)
-			if e["type"] == "payment.succeeded" {
-				succeeded[fmt.Sprint(o["id"])]++
+			if objects := told[fmt.Sprint(e["type"])]; objects != nil {
+				objects[fmt.Sprint(o["id"])]++
 			}
 		}
 	}
-	if len(succeeded) != payments {
-		pr.t.Errorf("the feed tells of %d payments that succeeded, want %d", len(succeeded), payments)
+	if back := len(told["refund.succeeded"]); len(succeeded) != payments || back != refunds {
+		pr.t.Errorf("the feed tells of %d payments and %d refunds that succeeded, want %d and %d", len(succeeded), back, payments, refunds)
 	}
-	for id, n := range succeeded {
-		if n != 1 {
-			pr.t.Errorf("payment %s succeeded %d times in the feed", id, n)
+	for kind, objects := range told {
+		for id, n := range objects {
+			if n != 1 {
+				pr.t.Errorf("%s of %s is told %d times in the feed", kind, id, n)
+			}
 		}
 	}
 }
@@ -241,7 +279,11 @@ func (pr *pair) shop(i int) string {
 	if i%5 == 0 {
 		for range 40 {
 			if code, now := pr.ask(http.MethodGet, "/v1/payments/"+id, "", nil); code == http.StatusOK && now["status"] == "succeeded" {
-				pr.insist("/v1/payments/"+id+"/refunds", fmt.Sprintf("refund-%d", i), object{"amount": 300})
+				code, r := pr.insist("/v1/payments/"+id+"/refunds", fmt.Sprintf("refund-%d", i), object{"amount": 300})
+				if code != http.StatusCreated || r["status"] != "succeeded" {
+					pr.t.Errorf("refund of payment %s: %d %v", id, code, r)
+				}
+				pr.given.add(id, 300)
 				break
 			}
 			time.Sleep(50 * time.Millisecond) // waiting for a webhook
