@@ -230,7 +230,7 @@ func (s *Service) returnURL(p *payment.Payment, n int, outcome string) string {
 
 // created runs the creating operation and says how it went.
 func (s *Service) created(ctx context.Context, p *payment.Payment, opID, owner string) (Answer, error) {
-	p, runErr := s.execute(ctx, p, opID, owner, orderedBy(p, opID), true)
+	p, runErr := s.execute(ctx, p, run{op: opID, owner: owner, awaited: true}, orderedBy(p, opID))
 	if p == nil {
 		return Answer{}, runErr
 	}

@@ -125,7 +125,7 @@ func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, sr
 			return after, err
 		}
 		// The very payment that passed the gate is the one that is started.
-		next, started, err := s.start(ctx, p, opID, owner)
+		next, started, late, err := s.start(ctx, p, opID, owner)
 		if errors.Is(err, ErrConflict) {
 			if p, err = s.load(ctx, p.ID); err != nil {
 				return nil, err
@@ -138,14 +138,21 @@ func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, sr
 		if !started {
 			return next, nil
 		}
-		return s.execute(ctx, next, opID, owner, src, awaited)
+		return s.execute(ctx, next, run{opID, owner, awaited, late}, src)
 	}
 	return nil, tooManyRaces(p.ID)
 }
 
-// start leases one operation for owner. ErrConflict means that the payment was
-// changed since it was read.
-func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner string) (next *payment.Payment, started bool, err error) {
+// run is one try at an operation.
+type run struct {
+	op, owner string
+	awaited   bool // whoever ordered it waits for the answer
+	late      bool // nobody was at it when somebody should have been
+}
+
+// start leases one operation for owner, and says whether it was late. ErrConflict means
+// that the payment was changed since it was read.
+func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner string) (next *payment.Payment, started, late bool, err error) {
 	next, err = s.save(ctx, p, workerSource, func(p *payment.Payment) error {
 		op := p.Operation(opID)
 		if op == nil {
@@ -163,10 +170,11 @@ func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner str
 			p.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: why}}, nil, now)
 			return nil
 		}
+		late = op.Late(now)
 		started = p.Start(opID, owner, s.opts.Lease, s.plan(p, *op, now), now)
 		return nil
 	})
-	return next, started, err
+	return next, started, late, err
 }
 
 // plan decides how to go on with an operation, given how long its provider
@@ -187,18 +195,18 @@ func (s *Service) plan(p *payment.Payment, op payment.Operation, now time.Time) 
 // execute carries out an operation that this owner has started, and stores what
 // came of it. The provider call and the write after it outlive an impatient
 // caller: their outcome is worth more than the caller's time.
-func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner string, src payment.Source, awaited bool) (*payment.Payment, error) {
+func (s *Service) execute(ctx context.Context, p *payment.Payment, r run, src payment.Source) (*payment.Payment, error) {
 	ctx = context.WithoutCancel(ctx)
-	op := *p.Operation(opID)
-	out, obs, callErr := s.try(ctx, p, op)
+	op := *p.Operation(r.op)
+	out, obs, callErr := s.try(ctx, p, op, r.late)
 	if callErr != nil {
 		s.log.InfoContext(ctx, "provider call", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "outcome", out.State, "error", callErr)
 	}
 	src.Reason = string(op.Kind)
-	out.Unheard = !awaited && op.Kind == payment.OpRefund
+	out.Unheard = !r.awaited && op.Kind == payment.OpRefund
 	settle := func(p *payment.Payment) error {
-		current := p.Operation(opID)
-		if current == nil || current.LeaseOwner != owner {
+		current := p.Operation(r.op)
+		if current == nil || current.LeaseOwner != r.owner {
 			// Somebody took over after our lease ended. What the provider said is
 			// true all the same; the operation is theirs to settle.
 			if obs != nil {
@@ -206,8 +214,8 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, opID, owner s
 			}
 			return nil
 		}
-		p.Settle(opID, out, obs, s.now())
-		remember(p, p.Operation(opID), awaited)
+		p.Settle(r.op, out, obs, s.now())
+		remember(p, p.Operation(r.op), r.awaited)
 		return nil
 	}
 	// What was written before the call is nearly always still what is stored; where it is not, the compare-and-swap
@@ -251,8 +259,8 @@ func answers(op payment.Operation) bool {
 }
 
 // try makes the provider call of an operation, or looks up whether an earlier
-// one took effect.
-func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operation) (payment.Outcome, *payment.Observation, error) {
+// one took effect. Before one that comes late it looks, once, whatever its key is worth.
+func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operation, late bool) (payment.Outcome, *payment.Observation, error) {
 	a, name, _ := attempt(p, op.N)
 	account, ok := s.opts.Providers.Account(name)
 	if !ok {
@@ -263,6 +271,12 @@ func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operat
 	// and finds the key dead again.
 	if plan := s.plan(p, op, s.now()); plan == payment.PlanLookUp {
 		return s.lookUp(ctx, p, op, account, a)
+	}
+	if late {
+		// A look that fails or finds nothing stops no call: the key is what holds, where no backup was restored.
+		if out, obs, err := s.lookUp(ctx, p, op, account, a); err == nil && out.State == payment.OpDone {
+			return out, obs, nil
+		}
 	}
 	res, err := s.call(ctx, op, account, a)
 	if err != nil {

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -62,6 +63,7 @@ func TestRestoredBackupMovesMoneyOnce(t *testing.T) {
 			w.pass(60 * 24 * time.Hour) // the key is dead
 			w.restore(saved)
 			before := w.fake(provider).counted("refund")
+			w.fake(provider).fail("fetch", timeoutBefore) // a look that failed is none
 			w.step()
 			if sent && w.fake(provider).counted("refund") != before {
 				t.Errorf("%s: sent again without a look", provider)
@@ -142,6 +144,60 @@ func TestRestoredBackupKnowsARefundThatWasTurnedAway(t *testing.T) {
 				wantCode(t, err, payment.CodeIdempotencyReused)
 			}
 			w.wantBooks(id)
+		}
+	}
+}
+
+// Guards I1 over a backup from any moment of a refund that is turned away once or twice and then made, put back while its
+// keys are alive: under the key of a try that was turned away nothing was done, and what was done bears a later one. Late,
+// every try is looked for first.
+func TestRestoredBackupOfTriesThatWereTurnedAway(t *testing.T) {
+	t.Parallel()
+	for _, provider := range []string{"stripe", "paypal"} {
+		for _, away := range []int{1, 2} {
+			for at := 0; ; at++ {
+				w := newWorld(t, nil)
+				id := w.paid(provider).ID
+				w.fake(provider).fail("refund", slices.Repeat([]fault{tooMany}, away)...)
+				var saved store.Engine
+				writes := 0
+				w.hook = func(_ store.WritePoint, when faults.When) error {
+					if when == faults.Before {
+						if writes == at {
+							saved = w.backup()
+						}
+						writes++
+					}
+					return nil
+				}
+				for range away {
+					_, err := w.refund(id, "r", 400)
+					wantCode(t, err, payment.CodeProviderUnavailable)
+				}
+				if _, err := w.refund(id, "r", 400); err != nil {
+					t.Fatal(err)
+				}
+				if w.hook = nil; saved == nil {
+					break // beyond the last write
+				}
+				w.pass(10 * time.Minute)
+				w.restore(saved)
+				if at == 0 { // nothing is known of it: whoever repeats it must have had the payment read (runbook.md)
+					w.observe(id, 1)
+				}
+				w.step()
+				for range 5 { // the app, until it is answered
+					if _, err := w.refund(id, "r", 400); err == nil {
+						break
+					}
+					w.pass(time.Minute)
+				}
+				w.quiet(id)
+				if got := w.refundedSum(id); got != 400 {
+					t.Errorf("%s, turned away %d times, backup before write %d: gave back %d, want 400", provider, away, at, got)
+				}
+				w.wantBooks(id)
+			}
 		}
 	}
 }

@@ -135,6 +135,10 @@ func (r *runner) telling(sc scene, mode string, s *script) (out told, err error)
 	}
 	t.heal()
 	t.drain()
+	if s.backup != nil && s.backup.at >= 0 {
+		t.shop.repeatRefunds()
+		t.drain()
+	}
 	s.mortal = false
 	t.check.end()
 	return out, nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -62,6 +63,7 @@ func scenes() []scene {
 		{name: "dispute contested, won", steps: append(disputed("")[:5:5], waits(2*time.Hour), answers(false), waits(time.Hour), disputed("won")[6])},
 		{name: "webhook before the API's answer", busy: true, steps: append(paid(), asks("refund", 1200))},
 		{name: "refund's answer lost", wiring: lostAnswer("/v1/refunds"), steps: append(paid(), asks("refund", 1200))},
+		{name: "refund turned away, then made", wiring: turnedAway("/v1/refunds"), steps: append(paid(), asks("refund", 1200))},
 		{name: "capture's answer lost", wiring: lostAnswer("/capture"), steps: paypal},
 		{name: "held, captured in part", steps: []step{create("stripe", "manual"), pays(good, http.StatusOK), returns(), becomes(payment.StatusAuthorized), asks("capture", 2000), becomes(payment.StatusSucceeded)}},
 		{name: "held at PayPal, canceled", steps: []step{create("paypal", "manual"), approves(""), returns(), becomes(payment.StatusAuthorized), asks("cancel", 0), becomes(payment.StatusCanceled)}},
@@ -89,6 +91,25 @@ func lostAnswer(path string) func() wiring {
 					return nil, errCut
 				}
 				return resp, err
+			})
+		}}
+	}
+}
+
+// turnedAway lets the provider have too many requests when the first call of a path comes.
+func turnedAway(path string) func() wiring {
+	return func() wiring {
+		turned := false
+		return wiring{transport: func(next http.RoundTripper) http.RoundTripper {
+			return transport(func(req *http.Request) (*http.Response, error) {
+				if turned || req.Method != http.MethodPost || !strings.HasSuffix(req.URL.Path, path) {
+					return next.RoundTrip(req)
+				}
+				turned = true
+				return &http.Response{
+					Status: "429 Too Many Requests", StatusCode: http.StatusTooManyRequests, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
+					Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`{"error":{"type":"invalid_request_error","code":"rate_limit","message":"Too many requests"}}`)),
+				}, nil
 			})
 		}}
 	}

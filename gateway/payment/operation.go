@@ -60,7 +60,7 @@ type Operation struct {
 	Tries        int       `json:",omitzero"`
 	FirstTriedAt time.Time // of this generation: the key's age counts from here
 	NextAt       time.Time // when the worker looks at it again
-	TurnedAwayAt time.Time `json:",omitzero"` // when the run before this one failed
+	TurnedAwayAt time.Time `json:",omitzero"` // when the run before this one was turned away
 	TriedSince   time.Time `json:",omitzero"` // the first try of this run, under any key; zero while it is held back
 	StuckAt      time.Time `json:",omitzero"` // when it was last told that this run is stuck
 	LookUps      int       `json:",omitzero"` // look-ups that found nothing, in this generation
@@ -146,26 +146,49 @@ func (o Operation) Plan(now time.Time, keyLife time.Duration) Plan {
 	return PlanLookUp
 }
 
+// LateAfter is how long after its time an operation counts as late: workers come within
+// seconds.
+const LateAfter = 5 * time.Minute
+
+// Late says that money was to move some time ago and nobody was at it. Mostly nothing ran.
+// But the record may be a restored backup, and what it lost may include that this try was
+// turned away and the order done under another key since: then its own key, alive or not,
+// keeps nobody from doing it twice.
+func (o Operation) Late(now time.Time) bool {
+	if !o.moves() {
+		return false
+	}
+	since := o.since()
+	if o.LeaseUntil.After(since) {
+		since = o.LeaseUntil
+	}
+	return !now.Before(since.Add(LateAfter))
+}
+
+// moves says whether it moves money or holds it.
+func (o Operation) moves() bool {
+	return o.Kind == OpAuthorize || o.Kind == OpCapture || o.Kind == OpRefund
+}
+
+// since is when it was to be tried, or, of what was turned away and is ordered again,
+// when that was: a backup may be from between the two.
+func (o Operation) since() time.Time {
+	if o.Tries == 0 && !o.TurnedAwayAt.IsZero() {
+		return o.TurnedAwayAt
+	}
+	if o.NextAt.After(o.CreatedAt) {
+		return o.NextAt
+	}
+	return o.CreatedAt
+}
+
 // overdueAfter is the least time after which an operation that was never tried is overdue, however short its key lives.
 const overdueAfter = time.Hour
 
 // overdue says that money was to move so long ago that the key may be dead, and that no try is known. Either nobody
-// worked since, or the record is a backup from before a try: the two look the same, and only a look-up tells. Of what
-// was turned away and is ordered again it counts from then: the backup may be from between the two.
+// worked since, or the record is a backup from before a try: the two look the same, and only a look-up tells.
 func (o Operation) overdue(now time.Time, keyLife time.Duration) bool {
-	switch o.Kind {
-	case OpAuthorize, OpCapture, OpRefund:
-	default:
-		return false
-	}
-	since := o.CreatedAt
-	if o.NextAt.After(since) {
-		since = o.NextAt
-	}
-	if !o.TurnedAwayAt.IsZero() {
-		since = o.TurnedAwayAt
-	}
-	return !now.Before(since.Add(max(keyLife, overdueAfter)))
+	return o.moves() && !now.Before(o.since().Add(max(keyLife, overdueAfter)))
 }
 
 // Leased says whether somebody else may be executing it at this moment.
