@@ -197,10 +197,26 @@ func (w *world) do(c call) answer {
 			w.t.Fatalf("%s %s: %v in %s", c.method, c.path, err, raw)
 		}
 	}
-	if res.Header.Get("Trifecta-Request-Id") == "" {
-		w.t.Errorf("%s %s: no Trifecta-Request-Id", c.method, c.path)
-	}
+	w.guarded(c.method+" "+c.path, res.Header)
 	return a
+}
+
+// guarded checks what every answer must carry, whatever it answers: that it is neither kept
+// nor taken for another type, tells no other site where it was, and is never asked for in
+// the clear.
+func (w *world) guarded(asked string, h http.Header) {
+	w.t.Helper()
+	for name, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
+		"Strict-Transport-Security": "max-age=31536000",
+	} {
+		if got := h.Values(name); len(got) != 1 || got[0] != want {
+			w.t.Errorf("%.100s: %s is %q, want %q", asked, name, got, want)
+		}
+	}
+	if h.Get("Trifecta-Request-Id") == "" {
+		w.t.Errorf("%.100s: no Trifecta-Request-Id", asked)
+	}
 }
 
 func (w *world) post(path, idem, body string) answer {
