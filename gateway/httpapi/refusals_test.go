@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/httpapi"
 	"github.com/trifecta-pay/trifecta/gateway/httpapi/apitest"
@@ -356,6 +357,26 @@ func TestRateLimit(t *testing.T) {
 	w.do(call{method: "GET", path: "/v1/payments", key: otherKey}).want(http.StatusOK, "")
 	w.clock.advance(1e9)
 	w.get("/v1/payments").want(http.StatusOK, "")
+}
+
+// J5: Promise: where nothing else is configured, a key has 400 requests at once and 200 a
+// second (Options), and is told when there are too many; time alone brings them back.
+func TestJ5DefaultRateLimit(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	w := newWorld(t, func(o *httpapi.Options) { o.RatePerSecond, o.Clock = 0, func() time.Time { return at } })
+	for _, may := range []int{400, 200, 200} {
+		for i := range may + 20 {
+			rec := w.direct("GET", "/v1/payments", "203.0.113.7:4711", shopKey, "", nil)
+			if i < may && rec.Code != http.StatusOK {
+				t.Fatalf("request %d of %d: %d %s", i+1, may, rec.Code, rec.Body)
+			}
+			if i >= may && (rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") == "" || rec.Header().Get("RateLimit-Limit") != "400") {
+				t.Fatalf("request %d, of which %d may pass: %d %v", i+1, may, rec.Code, rec.Header())
+			}
+		}
+		at = at.Add(time.Second)
+	}
 }
 
 // Promise: no key, customer's token or provider's text reaches a log line.
