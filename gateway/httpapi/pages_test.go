@@ -133,6 +133,44 @@ func TestPageTokens(t *testing.T) {
 	}
 }
 
+// Guards K3: no id is a key. Whatever else names a payment opens its page and its return
+// address to nobody, in the token's place or with the token in the id's.
+func TestIDsOpenNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.paid("k1", map[string]any{"reference": "order-7", "metadata": map[string]string{"order": "7"}})
+	id := p.text("id")
+	refund := w.post("/v1/payments/"+id+"/refunds", "r", `{"amount":1}`).want(http.StatusCreated, "")
+	stored, err := w.payments.Get(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := stored.Token
+	names := []string{
+		id, strings.TrimPrefix(id, "pay_"), refund.text("id"), "shop", "order-7", "k1", p.header.Get("Trifecta-Request-Id"), shopKey, opKey,
+		stored.Facts.Attempts[0].Key.ID, stored.Facts.Captures[0].Key.ID, stored.Facts.Refunds[0].Key.ID, id + token, token + id, token[:len(token)-1], strings.ToLower(token),
+	}
+	calls := w.stripe.count("")
+	for _, name := range names {
+		query := "?t=" + url.QueryEscape(name)
+		for _, key := range []string{"", shopKey} { // a key opens no customer's page either
+			w.do(call{method: "GET", path: "/pay/" + id + query, key: key}).wantPage(http.StatusNotFound, "This link is not valid")
+			w.do(call{method: "GET", path: "/v1/return/" + id + query, key: key}).wantPage(http.StatusNotFound, "This link is not valid")
+			w.do(call{method: "GET", path: "/v1/return/" + id + query + "&outcome=success", key: key, header: map[string]string{"Accept": "application/json"}}).want(http.StatusNotFound, "not_found")
+			form := url.Values{"t": {name}, "provider": {"stripe"}}.Encode()
+			w.do(call{method: "POST", path: "/pay/" + id, key: key, body: form, header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}}).wantPage(http.StatusNotFound, "This link is not valid")
+		}
+	}
+	for _, path := range []string{"/pay/", "/v1/return/"} {
+		w.do(call{method: "GET", path: path + token + "?t=" + id, bad: true}).wantPage(http.StatusNotFound, "This link is not valid")
+		w.do(call{method: "GET", path: path + refund.text("id") + "?t=" + token, bad: true}).wantPage(http.StatusNotFound, "This link is not valid")
+	}
+	if w.stripe.count("") != calls {
+		t.Error("a provider was called")
+	}
+	w.page(p, nil).wantPage(http.StatusOK, "Payment received") // and the right one does
+}
+
 // Promise: a customer's links end: 30 days after the deadline they are those of no payment at all, and nothing is done.
 func TestPageTokensExpire(t *testing.T) {
 	t.Parallel()
