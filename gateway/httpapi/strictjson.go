@@ -144,18 +144,22 @@ func (p *parser) text(at *place) (string, error) {
 	return text, nil
 }
 
+// array keeps one item more than any list may have: whoever looks sees that there are too
+// many, and a body full of them takes no memory for each.
 func (p *parser) array(at *place, depth int) (node, error) {
 	n := node{kind: kindArray}
-	for {
+	for i := 0; ; i++ {
 		if p.skip(); p.Text[p.At] == ']' {
 			p.At++
 			return n, nil
 		}
-		item, err := p.value(&place{in: at, index: len(n.items), list: true}, depth)
+		item, err := p.value(&place{in: at, index: i, list: true}, depth)
 		if err != nil {
 			return node{}, err
 		}
-		n.items = append(n.items, item)
+		if i <= maxItems {
+			n.items = append(n.items, item)
+		}
 	}
 }
 

@@ -59,6 +59,9 @@ func FuzzStrictJSON(f *testing.F) {
 			}
 			return
 		}
+		if bytes.Count(raw, []byte{','}) > maxItems {
+			return // a longer list is cut, and refused by whoever reads it
+		}
 		dec := json.NewDecoder(bytes.NewReader(raw))
 		dec.UseNumber()
 		var want any
