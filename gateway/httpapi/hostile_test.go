@@ -27,7 +27,7 @@ func (w *world) direct(method, path, remote, key, body string, header http.Heade
 	}
 	rec := httptest.NewRecorder()
 	w.handler.ServeHTTP(rec, req)
-	w.guarded(method+" "+path, rec.Result().Header) //nolint:bodyclose // a recorder's body
+	w.guarded(method+" "+path, rec.Result().Header)
 	return rec
 }
 
