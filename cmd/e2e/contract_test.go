@@ -1,11 +1,7 @@
 package e2e
 
 import (
-	"errors"
-	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
 
 	"github.com/trifecta-pay/trifecta/providers/providertest/paypalspec"
 	"github.com/trifecta-pay/trifecta/providers/providertest/stripespec"
@@ -23,14 +19,8 @@ func (tn *town) likeStripe(h http.Handler) http.Handler {
 	return validator.Middleware(tn.t, h)
 }
 
-// likePayPal holds every exchange with the PayPal half to PayPal's OpenAPI documents.
-// Where those aren't, paypalspec skips the test; what is proved here is too much to
-// lose for that, so the test runs without them and says so.
+// likePayPal holds every exchange with the PayPal half to PayPal's OpenAPI documents,
+// where those are.
 func (tn *town) likePayPal(h http.Handler) http.Handler {
-	docs := filepath.Join("..", "..", "..", "shared", "specs", "paypal")
-	if _, err := os.Stat(docs); errors.Is(err, fs.ErrNotExist) {
-		tn.t.Logf("PayPal's OpenAPI documents are not in %s: the PayPal half is not held to them", docs)
-		return h
-	}
 	return paypalspec.Load(tn.t).Middleware(tn.t, h)
 }

@@ -39,7 +39,8 @@ func loadOnce(dir string) (*Validator, error) {
 	return cache.v, cache.err
 }
 
-// findSpecs looks beside the repository for the shared documents.
+// findSpecs looks beside the repository for the shared documents; fs.ErrNotExist says
+// that their folder isn't there.
 func findSpecs() (string, error) {
 	dir, err := exchange.Root()
 	if err != nil {
