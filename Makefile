@@ -27,9 +27,12 @@ test: ## run all tests with the race detector, in random order (TESTFLAGS=… to
 test-process: ## over 150 kill -9, paused processes, broken networks, stalled providers, a flood, stops under load, with real processes (2 to 3 minutes)
 	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 10m -run 'Kill|Flood|SecondProcess|Stopped|Paused|Network|Stalled|Relay' ./cmd/e2e ./cmd/trifecta
 
+# The tests that TRIFECTA_FAULT_MATRIX makes long, by the ends of their names.
+MATRIX := (UnderStoreFaults|FailOverDuringPayments)$$
+
 test-wire: ## the suites of the store and of the whole house on a stand-in that speaks MongoDB's wire protocol
-	TRIFECTA_FAULT_MATRIX=1 $(GO) test -count=1 -timeout 10m -parallel 24 -run TestEveryEndpointUnderStoreFaults ./cmd/e2e & matrix=$$!; \
-	TRIFECTA_TEST_ENGINE=wire $(GO) test -count=1 -timeout 10m -skip TestEveryEndpointUnderStoreFaults ./store ./cmd/e2e; suites=$$?; \
+	TRIFECTA_FAULT_MATRIX=1 $(GO) test -count=1 -timeout 10m -parallel 24 -run '$(MATRIX)' ./cmd/e2e & matrix=$$!; \
+	TRIFECTA_TEST_ENGINE=wire $(GO) test -count=1 -timeout 10m -skip '$(MATRIX)' ./store ./cmd/e2e; suites=$$?; \
 	wait $$matrix && exit $$suites # the matrix mostly waits for the driver; ./store/mongo and ./store/transfer are on the wire in any case
 
 test-mongo: ## the same, kill -9 storms and two replicas on a real MongoDB (needs TRIFECTA_TEST_MONGODB_URI)
