@@ -30,7 +30,9 @@ type twins struct {
 	turn   atomic.Int64
 	dead   atomic.Bool
 	// strike counts the second's calls down; with the answer to the last of them it dies.
+	// Where aim is set, only calls with that in their path count, and so do requests land at it.
 	strike atomic.Int64
+	aim    string
 	calls2 atomic.Int64
 }
 
@@ -44,7 +46,7 @@ func (tw *twins) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	tw.calls2.Add(1)
 	resp, err := tw.calls.next.RoundTrip(r)
-	if tw.strike.Add(-1) == 0 {
+	if strings.Contains(r.URL.Path, tw.aim) && tw.strike.Add(-1) == 0 {
 		tw.dead.Store(true)
 	}
 	if tw.dead.Load() {
@@ -86,7 +88,8 @@ func startTwins(t *testing.T, edit ...func(*config.Config)) *twins {
 	first := tw.api.Config.Handler
 	tw.direct = apitest.Validate(t, tw.second.Public)
 	tw.api.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if tw.turn.Add(1)%2 == 0 && !tw.dead.Load() {
+		turn := tw.turn.Add(1)%2 == 0 || tw.aim != "" && strings.Contains(r.URL.Path, tw.aim)
+		if turn && !tw.dead.Load() {
 			tw.direct.ServeHTTP(w, r)
 			return
 		}
@@ -151,16 +154,22 @@ func (tn *town) insist(path, idem string, body any) (int, object) {
 	return 0, nil
 }
 
+// deal is what a customer was told: a payment, and what of it was given back.
+type deal struct {
+	id, refund string // refund "": none
+	refunded   int64
+}
+
 // trade is one customer's story: order, pay, every third comes back, every fifth
 // gets some of it back.
-func (tn *town) trade(i int) string {
+func (tn *town) trade(i int) deal {
 	provider := []string{"stripe", "paypal"}[i%2]
 	code, p := tn.insist("/v1/payments", fmt.Sprintf("order-%d", i), order(1000+int64(i), "usd", "provider", provider))
 	if code != http.StatusCreated {
 		tn.t.Errorf("order %d: %d %v", i, code, p)
-		return ""
+		return deal{}
 	}
-	id, target := text(tn.t, p, "id"), ""
+	d, target := deal{id: text(tn.t, p, "id")}, ""
 	if provider == "stripe" {
 		target = tn.pay(p, good)
 	} else {
@@ -169,17 +178,38 @@ func (tn *town) trade(i int) string {
 	if i%3 == 0 {
 		tn.browse(target)
 	}
-	return id
+	if i%5 == 0 {
+		d.refund, d.refunded = tn.giveBack(d.id, i)
+	}
+	return d
 }
 
-// trades lets n customers trade, four at a time, and returns their payments.
-func (tn *town) trades(n int, each func(done int)) []string {
-	ids, work := make([]string, n), make(chan int)
+// giveBack refunds a part of a payment as soon as it is paid.
+func (tn *town) giveBack(id string, i int) (refund string, part int64) {
+	part = 200 + int64(i)
+	for range 60 { // a webhook takes up to twenty seconds
+		if code, _, now := tn.do(http.MethodGet, "/v1/payments/"+id, appKey, "", nil); code == http.StatusOK && now["status"] == "succeeded" {
+			code, r := tn.insist("/v1/payments/"+id+"/refunds", fmt.Sprintf("refund-%d", i), object{"amount": part})
+			if code != http.StatusCreated {
+				tn.t.Errorf("refund of payment %d: %d %v", i, code, r)
+				return "", 0
+			}
+			return text(tn.t, r, "id"), part
+		}
+		tn.advance(time.Second)
+	}
+	tn.t.Errorf("payment %d does not become paid", i)
+	return "", 0
+}
+
+// trades lets n customers trade, four at a time, and returns what they were told.
+func (tn *town) trades(n int, each func(done int)) []deal {
+	deals, work := make([]deal, n), make(chan int)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for i := range work {
-				ids[i] = tn.trade(i)
+				deals[i] = tn.trade(i)
 			}
 		})
 	}
@@ -189,32 +219,46 @@ func (tn *town) trades(n int, each func(done int)) []string {
 	}
 	close(work)
 	wg.Wait()
-	return ids
+	return deals
 }
 
-// wantSettled looks into all three books: ours, the provider's, the app's feed.
-func (tn *town) wantSettled(ids []string) {
+// wantSettled looks into all three books: ours, the provider's, the app's feed. What was
+// charged and what was given back stand in each once.
+func (tn *town) wantSettled(deals []deal) {
 	tn.t.Helper()
-	events := tn.feed()
-	for i, id := range ids {
-		if id == "" {
+	told, refunds := tn.feed(), 0
+	for i, d := range deals {
+		if d.id == "" {
 			continue
 		}
-		if p := tn.get(id); p["status"] != "succeeded" || amount(tn.t, p, "captured") != 1000+int64(i) {
-			tn.t.Errorf("payment %d: %v, %v", i, p["status"], p["amounts"])
+		p := tn.get(d.id)
+		if p["status"] != "succeeded" || amount(tn.t, p, "captured") != 1000+int64(i) || amount(tn.t, p, "refunded") != d.refunded {
+			tn.t.Errorf("payment %d: %v, %v, want %d given back", i, p["status"], p["amounts"], d.refunded)
 		}
-		tn.wantLedger(id, "capture", 1000+int64(i))
-		if n := events[id]; n != 1 {
+		tn.wantLedger(d.id, "capture", 1000+int64(i))
+		if n := told["payment.succeeded "+d.id]; n != 1 {
 			tn.t.Errorf("payment %d stands %d times as succeeded in the feed", i, n)
 		}
+		if d.refund == "" {
+			tn.wantLedger(d.id, "refund")
+			continue
+		}
+		refunds++
+		tn.wantLedger(d.id, "refund", d.refunded)
+		if n := told["refund.succeeded "+d.refund]; n != 1 {
+			tn.t.Errorf("the refund of payment %d stands %d times as succeeded in the feed", i, n)
+		}
+	}
+	if want := (len(deals) + 4) / 5; refunds != want {
+		tn.t.Errorf("%d refunds were acknowledged, want %d", refunds, want)
 	}
 }
 
 // feed reads the whole feed, which must count without gaps or repetitions, and
-// counts the successes of each payment.
+// counts each type of event of each object.
 func (tn *town) feed() map[string]int {
 	tn.t.Helper()
-	succeeded, seen, after, sequence := map[string]int{}, map[any]bool{}, "", 0.0
+	told, seen, after, sequence := map[string]int{}, map[any]bool{}, "", 0.0
 	for range 200 {
 		path := "/v1/events?limit=50"
 		if after != "" {
@@ -223,7 +267,7 @@ func (tn *town) feed() map[string]int {
 		page := tn.must(http.StatusOK, http.MethodGet, path, "", nil)
 		data, _ := page["data"].([]any)
 		if len(data) == 0 {
-			return succeeded
+			return told
 		}
 		after = text(tn.t, page, "next")
 		for _, d := range data {
@@ -234,29 +278,37 @@ func (tn *town) feed() map[string]int {
 			seen[e["id"]] = true
 			body, _ := e["data"].(object)
 			o, _ := body["object"].(object)
-			if e["type"] == "payment.succeeded" {
-				succeeded[fmt.Sprint(o["id"])]++
-			}
+			told[fmt.Sprint(e["type"], " ", o["id"])]++
 		}
 	}
 	tn.t.Error("the feed does not end")
-	return succeeded
+	return told
 }
 
 // Promise: with two processes on one store, customers, apps and webhooks landing at
 // either, and one of them killed in the middle of a provider call, nobody is
-// charged twice, every payment is settled, and the feed has no gap.
+// charged or refunded twice, every payment is settled, and the feed has no gap.
 func TestTwoReplicasOneKilled(t *testing.T) {
 	t.Parallel()
-	for _, strike := range []int64{1, 14, 37} { // in a creation, and later in whatever it does then
-		t.Run(fmt.Sprintf("in call %d", strike), func(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		strike int64
+		aim    string
+	}{
+		{name: "in call 1", strike: 1}, // in a creation, and later in whatever it does then
+		{name: "in call 14", strike: 14},
+		{name: "in call 37", strike: 37},
+		{name: "in a refund", strike: 1, aim: "/refund"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			tw := startTwins(t)
+			tw.aim = tc.aim
 			tw.sandbox(tw.stripe, "/_sandbox/faults", object{"webhooks": object{"duplicate": 0.3, "delay_ms": []int{0, 20000}, "reorder": true}}, http.StatusOK)
 			const n = 24
-			ids := tw.trades(n, func(done int) {
+			deals := tw.trades(n, func(done int) {
 				if done == n/3 {
-					tw.strike.Store(strike)
+					tw.strike.Store(tc.strike)
 				}
 				if done%4 == 3 {
 					tw.advance(2 * time.Second)
@@ -267,7 +319,7 @@ func TestTwoReplicasOneKilled(t *testing.T) {
 				t.Fatalf("the second process was never killed; it made %d calls", tw.calls2.Load())
 			}
 			tw.advance(15 * time.Minute)
-			tw.wantSettled(ids)
+			tw.wantSettled(deals)
 		})
 	}
 }
@@ -291,12 +343,12 @@ func sharedWork(t *testing.T) (alone, together, second int64) {
 	t.Helper()
 	const n = 30
 	run := func(tn *town) {
-		ids := tn.trades(n, func(int) {})
+		deals := tn.trades(n, func(int) {})
 		tn.quiesce(t.Context())
 		for range 6 {
 			tn.advance(5 * time.Minute)
 		}
-		tn.wantSettled(ids)
+		tn.wantSettled(deals)
 	}
 	one := start(t, allLayers)
 	one.settle = func(ctx context.Context) {
