@@ -30,6 +30,12 @@
 //     stood and after its marking succeeded, and marked events never come back;
 //     one whose payment can't be marked now is carried along.
 //
+// All that needs reads that are not older than the marking. Right after a fail-over some
+// stores give older ones, in which events still wait that were fed and marked. So what
+// stands in the page that is appended to, or in the one before it, is not appended again,
+// whatever its payment shows (it is marked once more), and after any error of the store
+// every page is read again.
+//
 // Nothing depends on clocks, leases or how long a relay sleeps in between, and no
 // marker per event has to be kept.
 package outbox

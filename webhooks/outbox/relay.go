@@ -37,7 +37,7 @@ type Relay struct {
 	opts RelayOptions
 
 	mu      sync.Mutex
-	ends    map[tenant]Page // where feeds end, as we left them, with nothing to mark
+	ends    map[tenant]tail // where feeds end, as we left them, with nothing to mark
 	further string          // where to look on, past what can't be fed
 }
 
@@ -61,13 +61,41 @@ func NewRelay(o RelayOptions) (*Relay, error) {
 	if o.Fed == nil {
 		o.Fed = func(string, payment.Mode, int) {}
 	}
-	return &Relay{opts: o, ends: map[tenant]Page{}}, nil
+	return &Relay{opts: o, ends: map[tenant]tail{}}, nil
 }
 
 // tenant is whose feed.
 type tenant struct {
 	app  string
 	mode payment.Mode
+}
+
+// tail is the last page of a feed, and the ids in the one before it.
+type tail struct {
+	Page
+
+	before []string
+}
+
+// holds are the events that are known to stand in the feed: reads right after a fail-over may
+// still show them as waiting.
+func (t tail) holds() map[string]bool {
+	ids := map[string]bool{}
+	for _, id := range t.before {
+		ids[id] = true
+	}
+	for _, e := range t.Events {
+		ids[e.ID] = true
+	}
+	return ids
+}
+
+func idsOf(events []Event) []string {
+	ids := make([]string, 0, len(events))
+	for _, e := range events {
+		ids = append(ids, e.ID)
+	}
+	return ids
 }
 
 // Step feeds what waits now. did is how many events it fed, next when to look
@@ -123,9 +151,10 @@ func (r *Relay) lookOnFrom(after string) {
 
 // page feeds one page of waiting payments. next is the cursor after it, empty where no
 // more wait.
-func (r *Relay) page(ctx context.Context, ends map[tenant]Page, after string) (did int, next string, err error) {
+func (r *Relay) page(ctx context.Context, ends map[tenant]tail, after string) (did int, next string, err error) {
 	waiting, problems, next, err := r.opts.Payments.Unfed(ctx, r.opts.Batch, after)
 	if err != nil {
+		clear(ends)
 		return 0, "", fmt.Errorf("outbox: unfed payments: %w", err)
 	}
 	var order []tenant
@@ -150,17 +179,17 @@ func (r *Relay) page(ctx context.Context, ends map[tenant]Page, after string) (d
 	return did, next, errors.Join(problems...)
 }
 
-func (r *Relay) takeEnds() map[tenant]Page {
+func (r *Relay) takeEnds() map[tenant]tail {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ends := r.ends
-	r.ends = map[tenant]Page{}
+	r.ends = map[tenant]tail{}
 	return ends
 }
 
 // keepEnds keeps what a Step knows of pages for the next. Too much of it is forgotten:
 // a page can be read again.
-func (r *Relay) keepEnds(ends map[tenant]Page) {
+func (r *Relay) keepEnds(ends map[tenant]tail) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(ends) <= maxEnds {
@@ -174,7 +203,7 @@ const maxRaces = 16
 
 // feed appends the events of these payments to one feed. ends holds where the feed
 // ends, if that was known before the payments were read, and is told where it ends now.
-func (r *Relay) feed(ctx context.Context, t tenant, waiting []*payment.Payment, ends map[tenant]Page) (did int, err error) {
+func (r *Relay) feed(ctx context.Context, t tenant, waiting []*payment.Payment, ends map[tenant]tail) (did int, err error) {
 	for range maxRaces {
 		end, known := ends[t]
 		delete(ends, t) // whatever happens now, it is to be read again unless we know better
@@ -183,6 +212,7 @@ func (r *Relay) feed(ctx context.Context, t tenant, waiting []*payment.Payment, 
 		if !known {
 			var done bool
 			if end, left, done, problem = r.end(ctx, t); done {
+				clear(ends)
 				return did, problem
 			}
 			// From here on what is unfed in a payment and not in left is not in the feed as we
@@ -191,8 +221,10 @@ func (r *Relay) feed(ctx context.Context, t tenant, waiting []*payment.Payment, 
 			waiting, unread = r.again(ctx, waiting)
 			problem = errors.Join(problem, unread)
 		}
-		events, unfit := collect(t, waiting, left)
-		n, left, appendErr := r.append(ctx, t, &end, events, left, waiting)
+		events, seen, unfit := collect(t, waiting, left, end.holds())
+		old, unseen := r.mark(ctx, seen, nil)
+		problem = errors.Join(problem, unseen)
+		n, left, appendErr := r.append(ctx, t, &end, events, append(left, old...), waiting)
 		did += n
 		if errors.Is(appendErr, ErrTaken) {
 			continue // what this round could not do, the next one tries too
@@ -201,6 +233,9 @@ func (r *Relay) feed(ctx context.Context, t tenant, waiting []*payment.Payment, 
 		// dropped what they filled since, so that inserting the page after it would succeed, behind all readers.
 		if appendErr == nil && end.Version > 0 && !end.Closed && len(left) == 0 {
 			ends[t] = end
+		}
+		if problem != nil || appendErr != nil {
+			clear(ends) // the store is in trouble, perhaps failing over: every feed is read again before it is written
 		}
 		return did, errors.Join(problem, unfit, appendErr)
 	}
@@ -213,16 +248,24 @@ const maxLeft = 50
 
 // end reads where a feed ends, and marks what that page says is perhaps not marked yet.
 // done: nothing can be appended now.
-func (r *Relay) end(ctx context.Context, t tenant) (page Page, left []Unmarked, done bool, err error) {
+func (r *Relay) end(ctx context.Context, t tenant) (end tail, left []Unmarked, done bool, err error) {
 	page, found, err := r.opts.Pages.Last(ctx, t.app, t.mode)
 	if err != nil {
-		return page, nil, true, err
+		return tail{}, nil, true, err
 	}
 	if !found {
 		page = Page{}
 	}
+	end.Page = page
+	if page.N > 1 && !page.Closed { // opened a short while ago, perhaps
+		before, _, err := r.opts.Pages.Page(ctx, t.app, t.mode, page.N-1)
+		if err != nil {
+			return tail{}, nil, true, err
+		}
+		end.before = idsOf(before.Events)
+	}
 	left, err = r.mark(ctx, page.Unmarked, nil)
-	return page, left, len(left) > maxLeft, err
+	return end, left, len(left) > maxLeft, err
 }
 
 // again reads payments anew. One that can't be read is left for later.
@@ -243,7 +286,7 @@ func (r *Relay) again(ctx context.Context, waiting []*payment.Payment) (fresh []
 // Every page is written against the version that is known of it, so events that were read
 // before the first write are not in the feed at the last one either. left is what could not
 // be marked: it goes along from page to page.
-func (r *Relay) append(ctx context.Context, t tenant, end *Page, events []Event, left []Unmarked, read []*payment.Payment) (did int, _ []Unmarked, err error) {
+func (r *Relay) append(ctx context.Context, t tenant, end *tail, events []Event, left []Unmarked, read []*payment.Payment) (did int, _ []Unmarked, err error) {
 	for len(events) > 0 && len(left) <= maxLeft {
 		page := end.following(t)
 		page.Unmarked = left
@@ -261,7 +304,10 @@ func (r *Relay) append(ctx context.Context, t tenant, end *Page, events []Event,
 		var unmarked error
 		left, unmarked = r.mark(ctx, page.Unmarked, read)
 		err = errors.Join(err, unmarked)
-		*end = page
+		if page.N > end.N {
+			end.before = idsOf(end.Events)
+		}
+		end.Page = page
 	}
 	return did, left, err
 }
@@ -302,22 +348,27 @@ func (r *Relay) mark(ctx context.Context, entries []Unmarked, read []*payment.Pa
 }
 
 // collect gathers the events that wait in these payments, per payment in order,
-// without those that the feed has already.
-func collect(t tenant, waiting []*payment.Payment, fed []Unmarked) ([]Event, error) {
+// without those that the feed has already: fed, which can't be marked now, and those that
+// it holds although the payment still shows them. seen are the latter.
+func collect(t tenant, waiting []*payment.Payment, fed []Unmarked, holds map[string]bool) (out []Event, seen []Unmarked, err error) {
 	known := map[string]bool{}
 	for _, u := range fed {
 		for _, id := range u.Events {
 			known[id] = true
 		}
 	}
-	var out []Event
 	var problems []error
 	for _, p := range waiting {
 		if p.App != t.app || p.Mode != t.mode {
 			continue
 		}
+		old := Unmarked{Payment: p.ID}
 		for _, e := range p.Outbox {
 			if known[e.ID] {
+				continue
+			}
+			if holds[e.ID] {
+				old.Events = append(old.Events, e.ID)
 				continue
 			}
 			if !json.Valid(e.Body) {
@@ -326,8 +377,11 @@ func collect(t tenant, waiting []*payment.Payment, fed []Unmarked) ([]Event, err
 			}
 			out = append(out, Event{ID: e.ID, Type: e.Type, CreatedAt: e.At.UTC(), Payment: p.ID, Object: e.Body})
 		}
+		if len(old.Events) > 0 {
+			seen = append(seen, old)
+		}
 	}
-	return out, errors.Join(problems...)
+	return out, seen, errors.Join(problems...)
 }
 
 // take appends as many events as fit, numbered, and closes the page when it is
