@@ -61,7 +61,7 @@ func (w *watch) expect(worker string) {
 	w.beats[worker] = time.Time{}
 }
 
-// beat notes that a worker has ended a step, with an error or without: one poisoned
+// beat notes that a worker has ended a step, with an error, a panic or without: one poisoned
 // item must not take every process out of service.
 func (w *watch) beat(worker string) {
 	w.mu.Lock()

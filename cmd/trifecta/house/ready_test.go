@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/store"
 	"github.com/trifecta-pay/trifecta/store/mongo"
 )
@@ -97,5 +98,32 @@ func TestReadyMeansReady(t *testing.T) {
 	want("when it shuts down", "running")
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Promise: one record that makes a worker panic takes no process out of service, however often it is
+// met: the worker has not stalled. An alert tells that it fails.
+func TestPanickingWorkerStaysReady(t *testing.T) {
+	c := &clock{time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	h := build(t, shared(t), c)
+	for i := range h.workers {
+		if h.workers[i].Name == workerInbox {
+			h.workers[i].Step = func(context.Context) (int, time.Time, error) { panic("this one record") }
+		}
+	}
+	for range 40 {
+		for _, w := range h.workers {
+			h.step(t.Context(), w)
+		}
+		c.now = c.now.Add(time.Minute)
+	}
+	if ok, checks := h.Ready(t.Context()); !ok {
+		t.Errorf("not ready: %v", failing(checks))
+	}
+	found := alertsAfter(t, h, c, 1)
+	if !slices.ContainsFunc(found, func(a gateway.AlertRecord) bool {
+		return a.Kind == "worker_failing" && strings.Contains(a.Message, " "+workerInbox+" ")
+	}) {
+		t.Errorf("nobody is told that the worker fails: %+v", found)
 	}
 }

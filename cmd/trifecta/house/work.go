@@ -55,11 +55,14 @@ func (h *House) loop(ctx context.Context, w Worker) {
 }
 
 // step runs one step and keeps a panic from taking the process down: what it
-// was doing is written down and will be done again.
+// was doing is written down and will be done again. A step that panicked has ended: the
+// worker does not stand still, it fails, which an alert tells. All processes meet the same
+// record, so taking them out of service would stop everything else too.
 func (h *House) step(ctx context.Context, w Worker) (next time.Time) {
 	next = h.clock().Add(maxSleep)
 	defer func() {
 		if r := recover(); r != nil {
+			h.watch.beat(w.Name)
 			h.watch.ended(w.Name, false, h.clock())
 			h.log.ErrorContext(ctx, "worker panicked", "worker", w.Name, "panic", payment.PanicText(r), "stack", string(debug.Stack()))
 		}
