@@ -24,7 +24,7 @@ import (
 
 // Channel brings a message to people. It is one try: waiting and trying again
 // are the Dispatcher's. An error is a Failure, or counts as a passing one of the
-// channel. The same Message.ID may come twice, after a crash.
+// channel, unless it is a Partial. The same Message.ID may come twice, after a crash.
 type Channel interface {
 	Send(ctx context.Context, m Message) error
 }
@@ -42,6 +42,21 @@ func (f Failure) Error() string { return f.Cause.Error() }
 
 // Unwrap gives the cause.
 func (f Failure) Unwrap() error { return f.Cause }
+
+// Partial says that some of a channel's people have the message, and others don't. It
+// counts as sent: to send it again would tell those who have it once more, each time.
+type Partial struct {
+	Missed, Of int // people
+	// Cause says who and why, without addresses.
+	Cause error
+}
+
+func (p Partial) Error() string {
+	return fmt.Sprintf("%d of %d recipients did not get it: %v", p.Missed, p.Of, p.Cause)
+}
+
+// Unwrap gives the cause.
+func (p Partial) Unwrap() error { return p.Cause }
 
 // Store keeps alerts and boxes. A function given to ChangeBox may run more than
 // once; without the second result nothing is written.
@@ -65,7 +80,8 @@ type Options struct {
 	// PublicURL is where the links in messages lead.
 	PublicURL string
 	Logger    *slog.Logger
-	// Sent observes each try by channel and result: sent, failed, gave_up, digest.
+	// Sent observes each try by channel and result: sent, failed, gave_up,
+	// and refused for each of a channel's people who did not get what others did.
 	// Default: nobody.
 	Sent func(channel, result string)
 }
@@ -304,6 +320,13 @@ func (d *Dispatcher) try(ctx context.Context, name string, it Item) error {
 		return fmt.Errorf("alerts: message %s: %w", it.ID, serr)
 	default:
 		serr = Failure{Permanent: true, Cause: fmt.Errorf("the alert of message %s: %w", it.ID, serr)}
+	}
+	if part, ok := errors.AsType[Partial](serr); ok {
+		for range part.Missed {
+			d.o.Sent(name, "refused")
+		}
+		d.o.Logger.WarnContext(ctx, "an alert reached only some of the people of its channel", "channel", name, "message", it.ID, "error", Clean(part.Error(), 300))
+		serr = nil
 	}
 	if serr == nil {
 		d.o.Sent(name, "sent")

@@ -1,5 +1,5 @@
-// Package mail brings alerts to people by SMTP: one mail a message, with a plain
-// and an HTML part, to configured addresses only.
+// Package mail brings alerts to people by SMTP: one mail a message and recipient, with
+// a plain and an HTML part, to configured addresses only.
 //
 // It must not: put foreign text into a header, copy anybody who is not
 // configured, wait or try again (gateway/alerts does), or send a password over a
@@ -17,6 +17,7 @@ import (
 	"net"
 	netmail "net/mail"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	texttemplate "text/template"
@@ -55,6 +56,7 @@ type Options struct {
 type Channel struct {
 	o      Options
 	domain string
+	to     []string // as they stand in a header
 	html   *htmltemplate.Template
 	text   *texttemplate.Template
 }
@@ -83,16 +85,18 @@ func New(o Options) (*Channel, error) {
 		o.Timeout = 20 * time.Second
 	}
 	c := &Channel{o: o}
-	for _, a := range append([]string{o.From}, o.To...) {
+	from, err := address(o.From)
+	if err != nil {
+		return nil, err
+	}
+	_, c.domain, _ = strings.Cut(from.Address, "@")
+	for _, a := range o.To {
 		parsed, err := address(a)
 		if err != nil {
 			return nil, err
 		}
-		if c.domain == "" {
-			_, c.domain, _ = strings.Cut(parsed.Address, "@")
-		}
+		c.to = append(c.to, parsed.String())
 	}
-	var err error
 	if c.html, err = htmltemplate.ParseFS(files, "mail.html"); err != nil {
 		return nil, fmt.Errorf("mail: page: %w", err)
 	}
@@ -116,34 +120,120 @@ func address(s string) (*netmail.Address, error) {
 
 var plainID = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
 
-// Send sends one mail, in one try. A refusal of this very mail (5xx to its
-// sender, recipients or text) is permanent; everything else is the server's.
+// Send sends one mail, in one try: to each recipient by itself, under the same message
+// id, since a server that is given all of them takes none when it refuses one. It is
+// sent when anybody took it; an alerts.Partial tells of who did not. When nobody did, a
+// refusal of this very mail (5xx to its sender, recipients or text) is permanent;
+// everything else is the server's.
 func (c *Channel) Send(ctx context.Context, m alerts.Message) error {
-	msg, err := c.message(m)
-	if err != nil {
-		return alerts.Failure{Permanent: true, Cause: err}
+	mails := make([]*gomail.Msg, 0, len(c.o.To))
+	for _, to := range c.o.To {
+		msg, err := c.message(m, to)
+		if err != nil {
+			return alerts.Failure{Permanent: true, Cause: err}
+		}
+		mails = append(mails, msg)
 	}
+	var refused []error
+	for at := 0; at < len(mails); {
+		n, reached, err := c.deliver(ctx, mails[at:])
+		if at += n; err == nil {
+			continue
+		}
+		refused = append(refused, fmt.Errorf("recipient %d of %d: %w", at+1, len(mails), err))
+		if at++; !reached { // there is nobody to offer the others to
+			break
+		}
+	}
+	took := 0
+	for _, msg := range mails {
+		if msg.IsDelivered() {
+			took++
+		}
+	}
+	switch {
+	case took == len(mails):
+		return nil
+	case took > 0:
+		return alerts.Partial{Missed: len(mails) - took, Of: len(mails), Cause: briefly(refused)}
+	}
+	permanent := !slices.ContainsFunc(refused, func(err error) bool { return code(err) < 500 || code(err) > 599 })
+	return alerts.Failure{Permanent: permanent, Cause: fmt.Errorf("mail: %w", errors.Join(refused...))}
+}
+
+// code is what the server answered, zero where it did not.
+func code(err error) int {
+	if refused, ok := errors.AsType[*gomail.SendError](err); ok {
+		return refused.ErrorCode()
+	}
+	return 0
+}
+
+// briefly says who was refused by their place in the configuration: what the library says
+// holds addresses, and would be in the log with each alert.
+func briefly(refused []error) error {
+	var places []string
+	for _, err := range refused {
+		place, _, _ := strings.Cut(err.Error(), ":")
+		if n := code(err); n > 0 {
+			place += fmt.Sprintf(" (%d)", n)
+		}
+		places = append(places, place)
+	}
+	return errors.New("mail: " + strings.Join(places, ", "))
+}
+
+// deliver sends mails on one connection until one is refused, and says how many went
+// before that. reached is whether the server was ready for a mail at all. What comes after
+// a refusal gets a connection of its own: nobody knows what state this one is in.
+func (c *Channel) deliver(ctx context.Context, mails []*gomail.Msg) (n int, reached bool, err error) {
 	var line line
 	defer line.close()
-	client, err := gomail.NewClient(c.o.Host, c.options(line.hold)...)
+	patience, err := c.patience(ctx, 1) // all of it: a server may be slow to greet
 	if err != nil {
-		return fmt.Errorf("mail: %w", err)
+		return 0, false, err
+	}
+	client, err := gomail.NewClient(c.o.Host, append(c.options(line.hold), gomail.WithTimeout(patience))...)
+	if err != nil {
+		return 0, false, err
 	}
 	// The library forgets a connection that breaks in the greeting, and looks at
 	// the context only while it dials.
 	defer context.AfterFunc(ctx, line.close)()
-	err = client.DialAndSendWithContext(ctx, msg)
-	if err == nil || msg.IsDelivered() { // that the server hung up before our QUIT is no failure
-		return nil
+	conn, err := client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		return 0, false, err
 	}
-	var refused *gomail.SendError
-	if errors.As(err, &refused) && refused.ErrorCode() >= 500 && refused.ErrorCode() < 600 {
-		return alerts.Failure{Permanent: true, Cause: fmt.Errorf("mail: %w", err)}
+	defer func() { _ = client.CloseWithSMTPClient(conn) }() // that the server hangs up before our QUIT is no failure
+	for i, msg := range mails {
+		if patience, err = c.patience(ctx, len(mails)-i); err != nil {
+			return i, false, err
+		}
+		if err = gomail.WithTimeout(patience)(client); err != nil {
+			return i, false, err
+		}
+		err = client.SendWithSMTPClient(conn, msg)
+		switch {
+		case err != nil && !msg.IsDelivered():
+			return i, true, err
+		case err != nil: // it went, and the connection with it
+			return i + 1, true, nil
+		}
 	}
-	return alerts.Failure{Cause: fmt.Errorf("mail: %w", err)}
+	return len(mails), true, nil
 }
 
-// line is the connection of one mail.
+// patience is how long the next of so many mails may take, so that a server which hangs
+// over one recipient leaves time for the others.
+func (c *Channel) patience(ctx context.Context, mails int) (time.Duration, error) {
+	end, ok := ctx.Deadline()
+	if err := ctx.Err(); err != nil || !ok {
+		return c.o.Timeout, err
+	}
+	return min(c.o.Timeout, max(time.Until(end)/time.Duration(mails), time.Millisecond)), nil
+}
+
+// line is one connection.
 type line struct {
 	mu   sync.Mutex
 	conn net.Conn
@@ -170,7 +260,7 @@ func (c *Channel) options(dialed func(net.Conn)) []gomail.Option {
 		config = c.o.TLSConfig.Clone()
 	}
 	config.ServerName = c.o.Host
-	opts := []gomail.Option{gomail.WithPort(c.o.Port), gomail.WithTimeout(c.o.Timeout), gomail.WithTLSConfig(config), gomail.WithoutNoop()}
+	opts := []gomail.Option{gomail.WithPort(c.o.Port), gomail.WithTLSConfig(config), gomail.WithoutNoop()}
 	if c.o.TLS != Implicit { // there the library believes in TLS only if it dialed itself
 		opts = append(opts, gomail.WithDialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -195,8 +285,9 @@ func (c *Channel) options(dialed func(net.Conn)) []gomail.Option {
 }
 
 // message writes the mail. Whatever is bound for a header is refused with a line
-// end in it; everything foreign stands in the body only.
-func (c *Channel) message(m alerts.Message) (*gomail.Msg, error) {
+// end in it; everything foreign stands in the body only. It names all recipients, and goes
+// to the one.
+func (c *Channel) message(m alerts.Message, to string) (*gomail.Msg, error) {
 	subject := m.Subject()
 	if strings.ContainsAny(subject+m.ID, "\r\n") {
 		return nil, errors.New("mail: a line end in a header")
@@ -205,9 +296,10 @@ func (c *Channel) message(m alerts.Message) (*gomail.Msg, error) {
 	if err := msg.From(c.o.From); err != nil {
 		return nil, fmt.Errorf("mail: from: %w", err)
 	}
-	if err := msg.To(c.o.To...); err != nil {
+	if err := msg.Bcc(to); err != nil { // the envelope's; the library writes no such line
 		return nil, fmt.Errorf("mail: to: %w", err)
 	}
+	msg.SetGenHeader("To", c.to...)
 	msg.Subject(subject)
 	msg.SetMessageIDWithValue(plainID.ReplaceAllString(m.ID, "-") + "@" + c.domain)
 	msg.SetDateWithValue(m.At)

@@ -35,6 +35,9 @@ type post struct {
 	rcpts    []string
 	logins   []string
 	rcptErr  error
+	refuse   map[string]error // by recipient
+	hang     string           // the recipient that is never answered for
+	over     chan struct{}    // closed when the test ends
 	dataErr  error
 	dropData bool // hangs up after the mail was taken in
 }
@@ -66,9 +69,15 @@ func (s *session) Logout() error                        { return nil }
 func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if s.p.hang == to {
+		<-s.p.over
+	}
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	s.p.rcpts = append(s.p.rcpts, to)
+	if err := s.p.refuse[to]; err != nil {
+		return err
+	}
 	return s.p.rcptErr
 }
 
@@ -220,8 +229,11 @@ func TestMail(t *testing.T) {
 			if got := strings.Join(p.rcpts, " "); got != "ops@shop.example boss@shop.example ops@shop.example boss@shop.example" {
 				t.Errorf("recipients %s", got)
 			}
+			if len(p.got) != 4 {
+				t.Fatalf("%d mails, want one a recipient", len(p.got))
+			}
 			h, body := parts(t, p.got[0])
-			again, _ := parts(t, p.got[1])
+			again, _ := parts(t, p.got[3])
 			if h.Get("Message-Id") != "<ntc_0123456789abcdef@pay.example>" || again.Get("Message-Id") != h.Get("Message-Id") {
 				t.Errorf("message id %q, then %q", h.Get("Message-Id"), again.Get("Message-Id"))
 			}
@@ -306,6 +318,53 @@ func TestFailures(t *testing.T) {
 			var f alerts.Failure
 			if !errors.As(err, &f) || f.Permanent != c.permanent {
 				t.Errorf("%v, permanent %v", err, f.Permanent)
+			}
+		})
+	}
+}
+
+// Guards that one dead, full or slow mailbox silences nobody else of its channel, wherever it stands in the list: the
+// others have the mail, once, with everybody named in it, and the channel says how many have not, without addresses.
+func TestOneMailboxSilencesNobodyElse(t *testing.T) {
+	t.Parallel()
+	to := []string{"Ops <ops@shop.example>", "boss@shop.example", "night@shop.example"}
+	for _, c := range []struct {
+		name   string
+		p      *post
+		missed int
+		want   string
+	}{
+		{"the first is gone", &post{refuse: map[string]error{"ops@shop.example": &smtp.SMTPError{Code: 550, Message: "no such user"}}}, 1, "recipient 1 of 3 (550)"},
+		{"one is full", &post{refuse: map[string]error{"boss@shop.example": &smtp.SMTPError{Code: 452, Message: "boss@shop.example is full"}}}, 1, "recipient 2 of 3 (452)"},
+		{"the last is gone", &post{refuse: map[string]error{"night@shop.example": &smtp.SMTPError{Code: 550, Message: "no"}}}, 1, "recipient 3 of 3 (550)"},
+		{"two are gone", &post{refuse: map[string]error{"ops@shop.example": &smtp.SMTPError{Code: 550}, "night@shop.example": &smtp.SMTPError{Code: 550}}}, 2, "recipient 1 of 3 (550), recipient 3 of 3 (550)"},
+		{"one is never answered for", &post{hang: "ops@shop.example"}, 1, "recipient 1 of 3"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.p.over = make(chan struct{})
+			channel := serve(t, c.p, mail.Plain, func(o *mail.Options) { o.To = to })
+			defer close(c.p.over)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			if c.p.hang != "" {
+				ctx, cancel = context.WithTimeout(t.Context(), 3*time.Second)
+			}
+			defer cancel()
+			err := channel.Send(ctx, message())
+			part, ok := errors.AsType[alerts.Partial](err)
+			if !ok || part.Missed != c.missed || part.Of != 3 || !strings.HasSuffix(err.Error(), "mail: "+c.want) || strings.Contains(err.Error(), "@") {
+				t.Errorf("%v, want %d missed: %s", err, c.missed, c.want)
+			}
+			c.p.mu.Lock()
+			defer c.p.mu.Unlock()
+			if len(c.p.got) != 3-c.missed {
+				t.Fatalf("%d mails went out", len(c.p.got))
+			}
+			for _, raw := range c.p.got {
+				h, _ := parts(t, raw)
+				if list, err := h.AddressList("To"); err != nil || len(list) != 3 || h.Get("Bcc") != "" || h.Get("Message-Id") != "<ntc_0123456789abcdef@pay.example>" {
+					t.Errorf("header %v, %v", h, err)
+				}
 			}
 		})
 	}
