@@ -54,6 +54,29 @@ func (s *Alerts) Box(ctx context.Context, channel string) (alerts.Box, error) {
 	return alertBoxOf(d)
 }
 
+// Boxes lists all queues, also of channels that are configured no more: there are as many as there ever were channels.
+func (s *Alerts) Boxes(ctx context.Context) ([]alerts.Box, error) {
+	var out []alerts.Box
+	var problems []error
+	for after := ""; ; {
+		docs, next, err := s.e.Scan(ctx, alertBoxesName, after, 0)
+		if err != nil {
+			return out, errors.Join(append(problems, portError(err))...)
+		}
+		for _, d := range docs {
+			b, err := alertBoxOf(d)
+			if err != nil {
+				problems = append(problems, err)
+				continue
+			}
+			out = append(out, b)
+		}
+		if after = next; next == "" {
+			return out, errors.Join(problems...)
+		}
+	}
+}
+
 // ChangeBox changes a channel's queue by compare-and-swap, making it on first use. fn may run more than once; without
 // its result nothing is written.
 func (s *Alerts) ChangeBox(ctx context.Context, channel string, fn func(*alerts.Box) bool) error {

@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
@@ -95,6 +97,32 @@ func TestAlertBoxes(t *testing.T) {
 		}
 		if err := s.ChangeBox(t.Context(), "bad", func(*alerts.Box) bool { return true }); err == nil || errors.Is(err, gateway.ErrNotFound) {
 			t.Errorf("garbage was changed: %v", err)
+		}
+	})
+}
+
+// Guards what waits for a channel that is configured no more: its queue is found, and one that can't be read is named and
+// hides no other.
+func TestAllAlertBoxes(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, e store.Engine) {
+		s := store.NewAlerts(e)
+		for i := range store.DefaultLimit + 2 { // more than one page
+			if err := s.ChangeBox(t.Context(), fmt.Sprintf("ops%03d", i), func(b *alerts.Box) bool { b.Failures = i; return true }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Insert(named(t), "alert_boxes", store.Doc{ID: "box/ops050a", Body: []byte(`{"schema":1,"box":{"Failures":"x"}}`)}); err != nil {
+			t.Fatal(err)
+		}
+		all, err := s.Boxes(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "ops050a") || len(all) != store.DefaultLimit+2 {
+			t.Fatalf("%d boxes, %v", len(all), err)
+		}
+		for i, b := range all {
+			if b.Failures != i || b.Channel != fmt.Sprintf("ops%03d", i) {
+				t.Fatalf("box %d: %+v", i, b)
+			}
 		}
 	})
 }

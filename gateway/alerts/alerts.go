@@ -68,6 +68,9 @@ type Store interface {
 	Change(ctx context.Context, id string, fn func(gateway.AlertRecord) (gateway.AlertRecord, error)) error
 	Box(ctx context.Context, channel string) (Box, error)
 	ChangeBox(ctx context.Context, channel string, fn func(*Box) bool) error
+	// Boxes lists all boxes, also of channels that are configured no more. Unreadable
+	// ones are left out, and told with the error.
+	Boxes(ctx context.Context) ([]Box, error)
 }
 
 // Options are what a Dispatcher needs. All are required unless a default is named.
@@ -90,6 +93,11 @@ type Options struct {
 type Dispatcher struct {
 	o     Options
 	names []string // of the channels, sorted
+
+	// Of the worker that decides: when it last looked for boxes that nobody serves, and of
+	// which it has said that nobody is to have what is in them.
+	looked   time.Time
+	heirless map[string]bool
 }
 
 // Step is one worker: Run does what is due and says when to come again.
@@ -114,7 +122,7 @@ func New(o Options) (*Dispatcher, error) {
 		o.Sent = func(string, string) {}
 	}
 	o.Rules = o.Rules.withDefaults()
-	d := &Dispatcher{o: o}
+	d := &Dispatcher{o: o, heirless: map[string]bool{}}
 	for name := range o.Channels {
 		d.names = append(d.names, name)
 	}
@@ -164,8 +172,9 @@ func (d *Dispatcher) Step(ctx context.Context) (did int, next time.Time, err err
 // notices that they have.
 func (d *Dispatcher) plan(ctx context.Context) (int, time.Time, error) {
 	now := d.o.Clock()
+	did, orphaned := d.inherit(ctx, now)
 	due, err := d.o.Store.ToTell(ctx, now, perPlan)
-	errs := []error{err}
+	errs := []error{orphaned, err}
 	plans := make([]planned, 0, len(due))
 	for _, a := range due {
 		a, err := d.wake(ctx, a, now)
@@ -185,7 +194,6 @@ func (d *Dispatcher) plan(ctx context.Context) (int, time.Time, error) {
 			failed[channel] = true
 		}
 	}
-	did := 0
 	for _, p := range plans {
 		if slices.ContainsFunc(p.notices, func(n Notice) bool { return failed[n.Channel] }) {
 			continue // stays due

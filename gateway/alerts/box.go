@@ -24,6 +24,9 @@ const (
 	giveUpAfter   = 7 * 24 * time.Hour
 )
 
+// otherKinds is the kind that a digest of too many kinds counts the rest under.
+const otherKinds = "other"
+
 // Box is everything that is known about one channel, in one stored document:
 // what waits to be sent, what the next digest holds, how much of each kind went
 // out lately, and whether the channel works. Its methods are pure.
@@ -114,7 +117,6 @@ func (b *Box) TakeDigest(id string, d Digest, r Rules, now time.Time) {
 		return
 	}
 	b.remember(id)
-	d.Failover = nil // what stands in has no stand-in: the first channel keeps trying
 	r = r.withDefaults()
 	b.hold(d, r, now)
 	// It has waited in the other channel already.
@@ -173,7 +175,7 @@ func (d *Digest) add(t Tally) {
 	same := func(o Tally) bool { return o.Kind == t.Kind && o.Severity == t.Severity }
 	i := slices.IndexFunc(d.Tallies, same)
 	if i < 0 && len(d.Tallies) >= maxTallies {
-		t.Kind = "other"
+		t.Kind = otherKinds
 		i = slices.IndexFunc(d.Tallies, same)
 	}
 	if i < 0 {
@@ -374,7 +376,9 @@ func (b *Box) Next() time.Time {
 func (b *Box) standIn(from string, it Item, r Rules, now time.Time) {
 	id := payment.DeriveID("ntc", it.ID, ReasonFailover, from, b.Channel)
 	if it.Digest != nil {
-		b.TakeDigest(id, *it.Digest, r, now)
+		d := *it.Digest
+		d.Failover = nil // what stands in has no stand-in: the first channel keeps trying
+		b.TakeDigest(id, d, r, now)
 		return
 	}
 	b.Take(Notice{ID: id, Alert: it.Alert, Kind: it.Kind, Severity: it.Severity, Reason: ReasonFailover, Channel: b.Channel, At: it.At}, r, now)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/alerts"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
 )
 
 // Guards that one of a channel's people who can't be reached is no trouble of the channel: the others have the message,
@@ -27,4 +29,110 @@ func TestPartlySent(t *testing.T) {
 		t.Errorf("%v, %d tries: %+v", err, tries, b)
 	}
 	w.want("slack")
+}
+
+// replace changes the configuration: another process, with these channels and rules.
+func (w *world) replace(rules alerts.Rules, names ...string) {
+	w.t.Helper()
+	old := w.channels
+	w.channels, w.rules = map[string]*channel{}, rules
+	for _, n := range names {
+		if w.channels[n] = old[n]; w.channels[n] == nil {
+			w.channels[n] = &channel{}
+		}
+	}
+	w.open()
+}
+
+// Guards what waits for a channel that is replaced, by itself and in a digest: those who are configured now are told of
+// it, once, wherever the process dies while it is handed on.
+func TestReplacedChannelLeavesNobodyUntold(t *testing.T) {
+	t.Parallel()
+	for n := 0; ; n++ {
+		rules := route("mail")
+		rules.Burst = 2
+		w := newWorld(t, rules, "mail")
+		w.channels["mail"].down()
+		for i := range 6 {
+			w.raise(fmt.Sprint("inc_", i), "late_money", "critical")
+		}
+		w.quiet()
+		w.replace(alerts.Rules{Routes: []alerts.Route{{Channels: []string{"slack"}, Failover: []string{"pager"}}}}, "slack", "pager")
+		w.quiet()
+		w.want("slack") // the process that still has the channel may be trying
+		writes, inner := 0, w.engine
+		w.engine = faults.Wrap(inner, faults.Options{Write: func(_ store.WritePoint, at faults.When) error {
+			if writes++; writes == n {
+				panic("crash")
+			}
+			return nil
+		}})
+		w.open()
+		func() {
+			defer func() { _ = recover() }()
+			w.pass(time.Hour)
+		}()
+		w.engine = inner
+		w.open()
+		w.pass(time.Hour)
+		if _, told := w.channels["slack"].count(); told < 6 || w.channels["slack"].unique() != 3 {
+			t.Fatalf("crash at write %d: slack was told of %d of 6, in %d messages", n, told, w.channels["slack"].unique())
+		}
+		w.want("pager")
+		if b, err := w.alerts.Box(t.Context(), "mail"); err != nil || len(b.Items)+len(b.Digest.Tallies) != 0 {
+			t.Errorf("left behind: %v, %+v", err, b)
+		}
+		if n > writes {
+			if n < 8 {
+				t.Errorf("only %d writes in the whole story", writes)
+			}
+			return
+		}
+	}
+}
+
+// Guards a change that is taken back: what was handed to a channel that never worked comes back to the first one.
+func TestReplacedChannelComesBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, route("mail"), "mail")
+	mail := w.channels["mail"]
+	mail.down()
+	w.raise("inc_1", "late_money", "critical")
+	w.pass(3 * time.Minute)
+	w.replace(route("slack"), "slack")
+	w.channels["slack"].down()
+	w.pass(20 * time.Minute)
+	w.replace(route("mail"), "mail")
+	w.channels["mail"] = mail
+	mail.fail = nil
+	w.open()
+	w.pass(30 * time.Minute)
+	w.want("mail", "failover critical late_money")
+}
+
+// Guards what no route would tell anybody of now: it stays where it is, and is sent when its channel is configured again.
+func TestReplacedChannelWithoutHeirs(t *testing.T) {
+	t.Parallel()
+	rules := route("mail")
+	rules.Burst = 1
+	w := newWorld(t, rules, "mail")
+	mail := w.channels["mail"]
+	mail.down()
+	for _, id := range []string{"inc_1", "inc_2"} {
+		w.raise(id, "refund_failed", "warning")
+	}
+	w.quiet()
+	w.replace(alerts.Rules{Routes: []alerts.Route{{MinSeverity: "critical", Channels: []string{"pager"}}}}, "pager")
+	w.pass(2 * time.Hour)
+	w.want("pager")
+	w.replace(alerts.Rules{})
+	w.pass(time.Hour)
+	w.replace(rules, "mail")
+	w.channels["mail"] = mail
+	mail.fail = nil
+	w.open()
+	w.pass(time.Hour)
+	if _, told := mail.count(); told != 2 {
+		t.Errorf("mail was told of %d of 2", told)
+	}
 }
