@@ -291,6 +291,9 @@ func (d *Dispatcher) send(ctx context.Context, name string) (did int, next time.
 		return 0, now.Add(idle), err
 	}
 	for range perSend {
+		// Each claim counts from when it is made: a slow channel may take half a minute for each message,
+		// and a claim that has ended before it began is no claim for other processes.
+		now = d.o.Clock()
 		if at := b.Next(); did == 0 && (at.IsZero() || at.After(now)) {
 			break // nothing to write down
 		}

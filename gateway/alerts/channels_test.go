@@ -136,3 +136,38 @@ func TestReplacedChannelWithoutHeirs(t *testing.T) {
 		t.Errorf("mail was told of %d of 2", told)
 	}
 }
+
+// Guards replicas behind a slow channel, that takes half a minute for each message: however many wait, each process
+// sends only what no other is sending.
+func TestSlowChannelIsToldOnce(t *testing.T) {
+	t.Parallel()
+	rules := route("mail")
+	rules.Burst = 20
+	w := newWorld(t, rules, "mail")
+	first := w.d
+	w.owners++
+	second := w.dispatcher()
+	for i := range 10 {
+		w.raise(fmt.Sprint("inc_", i), "late_money", "critical")
+	}
+	nested := false
+	w.channels["mail"].fail = func(alerts.Message) error {
+		w.now = w.now.Add(29 * time.Second)
+		if !nested { // while the first is sending, the second steps
+			nested = true
+			if _, _, err := second.Step(t.Context()); err != nil {
+				t.Error(err)
+			}
+			nested = false
+		}
+		return nil
+	}
+	for range 3 {
+		if _, _, err := first.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if messages, _ := w.channels["mail"].count(); messages != 10 || w.channels["mail"].unique() != 10 {
+		t.Errorf("%d messages, %d different", messages, w.channels["mail"].unique())
+	}
+}
