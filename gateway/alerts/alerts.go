@@ -110,6 +110,7 @@ const (
 	perPlan  = 100 // alerts planned in one step
 	perSend  = 10  // messages sent in one step
 	idle     = time.Second
+	postpone = time.Minute // until an alert is looked at again that can't be queued
 	sendTime = 30 * time.Second
 )
 
@@ -186,17 +187,25 @@ func (d *Dispatcher) plan(ctx context.Context) (int, time.Time, error) {
 		p.notices, p.next = d.o.Rules.Plan(a, now)
 		plans = append(plans, p)
 	}
-	failed := map[string]bool{}
+	failed := map[string]error{}
 	digested := map[string]bool{}
 	for _, channel := range d.names {
 		if err := d.box(ctx, channel, plans, digested, now); err != nil {
 			errs = append(errs, fmt.Errorf("alerts: queue for %s: %w", channel, err))
-			failed[channel] = true
+			failed[channel] = err
 		}
 	}
 	for _, p := range plans {
-		if slices.ContainsFunc(p.notices, func(n Notice) bool { return failed[n.Channel] }) {
+		stuck := func(n Notice) bool { return failed[n.Channel] != nil }
+		if slices.ContainsFunc(p.notices, func(n Notice) bool { return stuck(n) && passing(ctx, failed[n.Channel]) }) {
 			continue // stays due
+		}
+		if slices.ContainsFunc(p.notices, stuck) {
+			// A queue that takes nothing holds up no other channel, and its alerts no others behind them.
+			p.notices = slices.DeleteFunc(slices.Clone(p.notices), stuck)
+			if later := now.Add(postpone); p.next.IsZero() || p.next.After(later) {
+				p.next = later
+			}
 		}
 		if err := d.mark(ctx, p, digested); err != nil {
 			errs = append(errs, fmt.Errorf("alerts: mark %s: %w", p.alert.ID, err))

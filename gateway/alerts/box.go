@@ -15,6 +15,7 @@ const (
 	maxTallies = 60
 	maxSamples = 20
 	maxWindows = 100
+	maxDigests = 4 // that were tried and still wait; the oldest are merged
 )
 
 // How a channel that fails is tried again.
@@ -100,6 +101,7 @@ func (b *Box) Take(n Notice, r Rules, now time.Time) (digest bool) {
 		return false
 	}
 	b.remember(n.ID)
+	b.fold()
 	_, quiet := r.Quiet.until(now)
 	if n.Hold || quiet && n.Severity != Critical || len(b.Items) >= maxItems || !b.admit(n.Kind, r, now) {
 		b.hold(Digest{Tallies: []Tally{{Kind: n.Kind, Severity: n.Severity, Count: 1, First: n.At, Last: n.At, Samples: []string{n.Alert}}}, Failover: n.Failover}, r, now)
@@ -230,10 +232,51 @@ func (b *Box) close(now time.Time, kept bool) {
 		d.Since, failover = b.Kept.Since, nil
 		b.Kept = Digest{}
 	}
+	b.fold()
 	b.Items = append(b.Items, Item{
 		ID:   payment.DeriveID("dig", b.Channel, fmt.Sprint(d.Since.UnixNano()), fmt.Sprint(d.count()), d.Tallies[0].Samples[0]),
 		Kind: "digest", Severity: d.severity(), Reason: "digest", At: now, Failover: failover, Digest: &d,
 	})
+}
+
+// fold merges digests that were tried and that nobody else is to be given, the oldest
+// first, until few are left: a channel that refuses them gets a new one each half hour, and
+// within a week they would be too large to be stored, so that nothing at all could be
+// written down any more. The counts stay, and the first samples of each kind.
+func (b *Box) fold() {
+	for {
+		var old []int
+		for i, it := range b.Items {
+			if it.Digest != nil && it.Tries > 0 && it.ID != b.Sending && (it.HandedOver || len(it.Failover) == 0) {
+				old = append(old, i)
+			}
+		}
+		if len(old) <= maxDigests {
+			return
+		}
+		first, second := b.Items[old[0]], &b.Items[old[1]]
+		d := Digest{Since: first.Digest.Since, DueAt: second.Digest.DueAt}
+		for _, t := range slices.Concat(first.Digest.Tallies, second.Digest.Tallies) {
+			d.add(t)
+		}
+		// It is as new as what is newest in it: that has not been tried for a week yet.
+		second.ID = payment.DeriveID("dig", first.ID, second.ID)
+		second.Digest, second.Severity, second.Tries = &d, d.severity(), max(first.Tries, second.Tries)
+		if !first.HandedOver || !second.HandedOver { // part of it nobody else has, and nobody is to
+			second.HandedOver, second.Failover = false, nil
+		}
+		b.Items = slices.Delete(b.Items, old[0], old[0]+1)
+	}
+}
+
+// waiting counts the digests that are messages.
+func (b *Box) waiting() (digests int) {
+	for _, it := range b.Items {
+		if it.Digest != nil {
+			digests++
+		}
+	}
+	return digests
 }
 
 func (b *Box) digestDue(now time.Time) bool {
@@ -248,12 +291,13 @@ func (b *Box) Claim(owner string, now time.Time) (it Item, ok bool) {
 		return Item{}, false
 	}
 	b.Owner, b.Sending, b.Until = "", "", time.Time{}
+	b.fold()
 	if now.Before(b.NextTry) {
 		return Item{}, false
 	}
 	// While the channel is down its digest goes on collecting: a day makes one, not
 	// fifty. What is not due yet waits, also when there is something kept to send.
-	if (len(b.Items) == 0 || !b.Down()) && (b.digestDue(now) || len(b.Kept.Tallies) > 0) {
+	if (len(b.Items) == 0 || !b.Down()) && b.waiting() < 2*maxDigests && (b.digestDue(now) || len(b.Kept.Tallies) > 0) {
 		b.close(now, true)
 	}
 	i := slices.IndexFunc(b.Items, func(it Item) bool { return !now.Before(it.NextTry) })
@@ -319,7 +363,7 @@ func (b *Box) Down() bool { return b.Failures >= failoverAfter }
 // while the channel is down, and messages that it refuses. A due digest becomes
 // a message for it, so that what it holds is handed over once.
 func (b *Box) Handover(now time.Time) []Item {
-	if b.Down() && len(b.Digest.Failover) > 0 && b.digestDue(now) && len(b.Items) < 2*maxItems {
+	if b.Down() && len(b.Digest.Failover) > 0 && b.digestDue(now) && b.waiting() <= 2*maxDigests {
 		b.close(now, false)
 	}
 	var out []Item

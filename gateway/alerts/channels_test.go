@@ -171,3 +171,44 @@ func TestSlowChannelIsToldOnce(t *testing.T) {
 		t.Errorf("%d messages, %d different", messages, w.channels["mail"].unique())
 	}
 }
+
+// Guards what comes after alerts that can't be queued, as their channel's queue can't be written: it is told, they are
+// told by their other channels, and by the one itself once it is mended.
+func TestQueueThatTakesNothingHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, alerts.Rules{Burst: 500, Routes: []alerts.Route{
+		{Kinds: []string{"late_money"}, Channels: []string{"mail", "slack"}},
+		{Kinds: []string{"refund_failed"}, Channels: []string{"slack"}},
+	}}, "mail", "slack")
+	ctx := store.WithPoint(t.Context(), store.PointAlertBox)
+	if err := w.engine.Insert(ctx, "alert_boxes", store.Doc{ID: "box/mail", Body: []byte(`{"schema":1,"box":{"Items":7}}`)}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 150 { // more than one step looks at
+		w.raise(fmt.Sprint("inc_", i), "late_money", "critical")
+	}
+	w.now = w.now.Add(time.Second)
+	w.raise("inc_last", "refund_failed", "warning")
+	step := func(n int, each time.Duration) (failed int) {
+		for range n {
+			if _, _, err := w.d.Step(t.Context()); err != nil {
+				failed++
+			}
+			w.now = w.now.Add(each)
+		}
+		return failed
+	}
+	if failed := step(20, time.Second) + step(35, time.Minute); failed == 0 {
+		t.Error("nobody hears of the queue that takes nothing")
+	}
+	if _, told := w.channels["slack"].count(); told != 151 || w.channels["slack"].unique() != len(w.channels["slack"].got) {
+		t.Errorf("slack was told of %d of 151", told)
+	}
+	if err := w.engine.Replace(ctx, "alert_boxes", store.Doc{ID: "box/mail", Body: []byte(`{"schema":1,"box":{"Channel":"mail"}}`)}, 1); err != nil {
+		t.Fatal(err)
+	}
+	step(40, time.Minute)
+	if _, told := w.channels["mail"].count(); told != 150 {
+		t.Errorf("mail was told of %d of 150", told)
+	}
+}
