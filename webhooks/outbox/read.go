@@ -16,7 +16,7 @@ import (
 // MaxRead is the most events of one Read.
 const MaxRead = 100
 
-// Reader reads feeds.
+// Reader reads feeds. It writes nothing new: see renew.
 type Reader struct{ pages Pages }
 
 // NewReader reads the feeds in pages.
@@ -35,6 +35,49 @@ func (r *Reader) Read(ctx context.Context, app string, mode payment.Mode, after 
 		return nil, "", err
 	}
 	limit = min(max(limit, 1), MaxRead)
+	events, next, err = r.read(ctx, app, mode, at, after, limit)
+	if !errors.Is(err, errAhead) {
+		return events, next, err
+	}
+	if err := r.renew(ctx, app, mode); err != nil {
+		return nil, "", unavailable(err)
+	}
+	events, next, err = r.read(ctx, app, mode, at, after, limit)
+	if errors.Is(err, errAhead) {
+		return nil, "", aheadCursor()
+	}
+	return events, next, err
+}
+
+// errAhead says that the feed, as it was read, has never been where the cursor is.
+var errAhead = errors.New("outbox: the cursor is ahead of the feed")
+
+// renewTries bounds how often a page is written over that others append to, or that is
+// not yet read as it is.
+const renewTries = 3
+
+// renew makes sure that what is read next is no older than now, before a cursor is refused
+// for good: for some seconds after a fail-over a store may answer reads from before, in
+// which the end of the feed is missing, and an app that is told of a restored backup would
+// begin anew. The last page is written over as it is, which only succeeds against its
+// newest version, at the member that is primary; after that, reads there are new. Nothing
+// about the feed changes but the page's version, which relays notice. A feed without any
+// page is believed: there is nothing to write over, and an app loses nothing by reading it
+// from the beginning.
+func (r *Reader) renew(ctx context.Context, app string, mode payment.Mode) error {
+	for range renewTries {
+		last, found, err := r.pages.Last(ctx, app, mode)
+		if err != nil || !found {
+			return err
+		}
+		if err := r.pages.ReplacePage(ctx, last); !errors.Is(err, ErrTaken) {
+			return err
+		}
+	}
+	return ErrTaken
+}
+
+func (r *Reader) read(ctx context.Context, app string, mode payment.Mode, at position, after string, limit int) (events []Event, next string, err error) {
 	for len(events) < limit {
 		page, found, err := r.pages.Page(ctx, app, mode, at.page)
 		if err != nil {
@@ -59,7 +102,7 @@ func (r *Reader) Read(ctx context.Context, app string, mode payment.Mode, after 
 		}
 		size := int64(len(page.Events))
 		if at.index > size {
-			return nil, "", aheadCursor()
+			return nil, "", errAhead
 		}
 		take := min(size-at.index, int64(limit-len(events)))
 		events = append(events, page.Events[at.index:at.index+take]...)
@@ -83,7 +126,7 @@ func (r *Reader) ahead(ctx context.Context, app string, mode payment.Mode, at po
 		return unavailable(err)
 	}
 	if at.page > last.N+1 || at.page == last.N+1 && (at.index > 0 || !last.Closed) {
-		return aheadCursor()
+		return errAhead
 	}
 	return nil
 }
