@@ -139,6 +139,9 @@ type Encryption struct {
 	// Active is the id of the key that seals what is written from now on; required
 	// with keys.
 	Active string
+	// Lost are the ids of keys that are gone for good: records that they sealed are no
+	// reason to refuse the store any more, and stay unreadable.
+	Lost []string
 }
 
 // EncryptionKey is one named key.

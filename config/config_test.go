@@ -235,6 +235,7 @@ func TestRefusals(t *testing.T) {
 		{"encryption key in hex", allLive, sealKey, strings.Repeat("0f", 32), "encryption.keys[0].key", "32 bytes in base64"},
 		{"no encryption key", allLive, sealKey, "", "encryption.keys[0].key", "missing"},
 		{"encryption key of one byte", allLive, sealKey, strings.Repeat("A", 43) + "=", "encryption.keys[0].key", "repeated"},
+		{"lost key that is there", allLive, "keys: [", "lost: [old, \"2026\"], keys: [", "encryption.lost[1]", "configured key"},
 		{"bad key id", allLive, "keys: [", "keys: [{id: A_B, key: \"" + otherKey + "\"}, ", "encryption.keys[0].id", "1 to 40"},
 		{"key id twice", allLive, "keys: [", "keys: [{id: \"2026\", key: \"" + otherKey + "\"}, ", "encryption.keys[1].id", "another key"},
 		{"the same key again", allLive, "keys: [", "keys: [{id: old, key: \"" + sealKey + "\"}, ", "encryption.keys[1].key", "again"},

@@ -62,6 +62,7 @@ type raw struct {
 type rawEncryption struct {
 	Keys   []rawKey `yaml:"keys" envPrefix:"KEYS_"`
 	Active string   `yaml:"active" env:"ACTIVE"`
+	Lost   []string `yaml:"lost" env:"LOST"`
 }
 
 type rawKey struct {
@@ -265,7 +266,7 @@ func (l *loader) resolve(r *raw) Config {
 		AllowSQLiteLive: r.AllowSQLiteLive,
 		BrandName:       r.BrandName,
 
-		Encryption: Encryption{Active: r.Encryption.Active}, AllowPlaintextLive: r.AllowPlaintextLive,
+		Encryption: Encryption{Active: r.Encryption.Active, Lost: r.Encryption.Lost}, AllowPlaintextLive: r.AllowPlaintextLive,
 		Retention: Retention(r.Retention),
 		Alerts:    l.alerts(r.Alerts),
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,11 @@ const makeKey = "Make one with: openssl rand -base64 32"
 // loses what is sealed under it, so nothing about them is guessed.
 func (v *validator) encryption() {
 	keys, active := v.cfg.Encryption.Keys, v.cfg.Encryption.Active
+	for i, id := range v.cfg.Encryption.Lost {
+		if slices.ContainsFunc(keys, func(k EncryptionKey) bool { return k.ID == id }) {
+			v.add(fmt.Sprintf("encryption.lost[%d]", i), fmt.Sprintf("%q is a configured key", id), "Name only keys that are gone for good")
+		}
+	}
 	if len(keys) == 0 {
 		if active != "" {
 			v.add("encryption.active", "names a key, and there is none", "Add it under encryption.keys")

@@ -25,19 +25,54 @@ func sealCheckPlace(key string) seal.Place {
 	return seal.Place{Collection: cursors, Document: cursorID(sealCheckCursor + key), Field: "value"}
 }
 
-// CheckKeys makes sure, before anything is sealed, that each key is the one that sealed under its id before. A key that
-// was made anew under an old id would seal records that the old one can't open, and both can't be configured at once. It
-// does nothing without keys. ErrWrongKey names the id; ErrUnavailable.
-func (e *SealedEngine) CheckKeys(ctx context.Context, now time.Time) error {
+// CheckKeys makes sure, before anything is sealed, that each key is the one that sealed under its id before, and that none
+// is missing. A key that was made anew under an old id would seal records that the old one can't open, and both can't be
+// configured at once. lost are the ids of keys that are gone for good: what they sealed is nobody's fault any more.
+// ErrWrongKey and ErrMissingKey name the id; ErrUnavailable.
+func (e *SealedEngine) CheckKeys(ctx context.Context, now time.Time, lost ...string) error {
+	gone, err := e.missingKeys(ctx, lost)
+	if err != nil {
+		return err
+	}
+	fresh, err := e.openWords(ctx)
+	if err != nil {
+		return err
+	}
+	if err := e.noteGone(ctx, gone, now); err != nil || e.Active() == "" {
+		return err
+	}
+	if err := e.forgetGone(ctx, e.Active(), now); err != nil || !fresh {
+		return err
+	}
+	id := e.Active()
+	text, err := e.sealer.Seal(sealCheckPlace(id), []byte(sealCheckWord))
+	if err != nil {
+		return fmt.Errorf("store: check the encryption key: %w", err)
+	}
+	return NewCursors(e.Engine).Set(ctx, sealCheckCursor+id, text, 1, now)
+}
+
+// LookAtKeys is CheckKeys for who may not write.
+func (e *SealedEngine) LookAtKeys(ctx context.Context, lost ...string) error {
+	if _, err := e.missingKeys(ctx, lost); err != nil {
+		return err
+	}
+	_, err := e.openWords(ctx)
+	return err
+}
+
+// openWords tries each key on the word that it sealed here, and the active one that sealed none yet on some records;
+// fresh: it is one of those.
+func (e *SealedEngine) openWords(ctx context.Context) (fresh bool, err error) {
 	kept := NewCursors(e.Engine)
 	for _, id := range e.sealer.IDs() {
 		c, err := kept.Get(ctx, sealCheckCursor+id)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if c.Value != "" {
 			if _, err := e.sealer.Open(sealCheckPlace(id), c.Value); err != nil {
-				return wrongKey(id)
+				return false, wrongKey(id)
 			}
 			continue
 		}
@@ -45,17 +80,11 @@ func (e *SealedEngine) CheckKeys(ctx context.Context, now time.Time) error {
 			continue
 		}
 		if err := e.trySample(ctx, id); err != nil {
-			return err
+			return false, err
 		}
-		text, err := e.sealer.Seal(sealCheckPlace(id), []byte(sealCheckWord))
-		if err != nil {
-			return fmt.Errorf("store: check the encryption key: %w", err)
-		}
-		if err := kept.Set(ctx, sealCheckCursor+id, text, 1, now); err != nil {
-			return err
-		}
+		fresh = true
 	}
-	return nil
+	return fresh, nil
 }
 
 // trySample opens some of what an older program, which noted no word, sealed under a key. Only if nothing opens is the key

@@ -62,7 +62,7 @@ func TestKeyOfAnOldIDIsRefused(t *testing.T) {
 			}
 		}
 		for name, good := range map[string]*store.SealedEngine{
-			"the same key": right, "the same key again": right, "a new one": with(raw, "k3", key("k3", 4), key("k1", 1)), "none": with(raw, ""),
+			"the same key": right, "the same key again": right, "a new one": with(raw, "k3", key("k3", 4), key("k1", 1)),
 		} {
 			if err := good.CheckKeys(t.Context(), at); err != nil {
 				t.Errorf("known %v, %s: %v", known, name, err)

@@ -38,6 +38,7 @@ func (c *checkup) store(ctx context.Context) {
 	c.indexes(ctx, name)
 	c.server(ctx, name)
 	if migrated {
+		c.sealed(ctx, name)
 		c.writable(ctx, name)
 		c.keys(ctx)
 	}
@@ -52,6 +53,19 @@ func (c *checkup) migrated(ctx context.Context, name string) bool {
 		c.add(groupStore, "store.migration", name, Fail, err.Error(), "Check that the database has a primary and that this user may read")
 	}
 	return err == nil
+}
+
+// sealed looks whether the keys are those that the records are sealed under.
+func (c *checkup) sealed(ctx context.Context, name string) {
+	err := c.bounded(ctx, "store.keys", func(ctx context.Context) error { return house.LookAtKeys(ctx, c.Config, c.Engine) })
+	switch {
+	case errors.Is(err, store.ErrMissingKey) || errors.Is(err, store.ErrWrongKey):
+		c.add(groupStore, "store.keys", name, Fail, err.Error(), "Put the key back that the message names; serve refuses this store without it")
+	case err != nil:
+		c.add(groupStore, "store.keys", name, Fail, err.Error(), "Check that this user may read. In a large store with a rotation under way this takes longer than doctor waits: serve looks to the end")
+	case len(c.Config.Encryption.Keys) > 0:
+		c.add(groupStore, "store.keys", name, OK, "no key is missing that records are sealed under", "")
+	}
 }
 
 func (c *checkup) indexes(ctx context.Context, name string) {

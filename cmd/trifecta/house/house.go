@@ -102,7 +102,7 @@ func Build(ctx context.Context, o Options) (*House, error) {
 	for _, w := range h.workers {
 		h.watch.expect(w.Name)
 	}
-	if err := h.engine.CheckKeys(ctx, o.Clock()); err != nil {
+	if err := h.engine.CheckKeys(ctx, o.Clock(), o.Config.Encryption.Lost...); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	// What an operator has paused must be paused from the first request on.

@@ -88,6 +88,16 @@ func IndexDrift(ctx context.Context, e store.Engine) ([]Drift, error) {
 	return out, nil
 }
 
+// LookAtKeys says whether the configured keys are those that a store is sealed under; it
+// writes nothing.
+func LookAtKeys(ctx context.Context, cfg config.Config, e store.Engine) error {
+	sealed, err := seal(cfg, e)
+	if err != nil {
+		return err
+	}
+	return sealed.LookAtKeys(ctx, cfg.Encryption.Lost...)
+}
+
 // InUse says whether a store could not be opened because another process has it.
 func InUse(err error) bool { return errors.Is(err, sqlite.ErrInUse) }
 
