@@ -22,9 +22,10 @@ const (
 	// it, or waits for it.
 	Missing Kind = "missing"
 	// Different means that an index of a declared name has other keys or options, or one of other name has its keys, or the
-	// collection itself has options that change what an index means (collation, capped). A human drops it.
+	// collection itself has options that change what an index means (collation, capped), or one that is not declared deletes
+	// records or refuses them (expireAfterSeconds, unique). A human drops it.
 	Different Kind = "different"
-	// Extra is an index that is not declared. It costs writes and does no harm, unless it is unique.
+	// Extra is an index that is not declared. It costs writes and does no harm.
 	Extra Kind = "extra"
 )
 
@@ -176,7 +177,11 @@ func (e *Engine) drift(ctx, inner context.Context, c store.Collection) ([]Drift,
 	}
 	for _, f := range existing {
 		declared := slices.ContainsFunc(c.Indexes, func(ix store.Index) bool { return ix.Name == f.Name })
-		if !declared && f.Name != idIndex && f.keys() != "_id:hashed" {
+		switch harm := f.harm(); {
+		case declared || f.Name == idIndex:
+		case harm != "":
+			add(Different, f.Name, f.String()+" is not declared, and "+harm)
+		case f.keys() != "_id:hashed":
 			add(Extra, f.Name, f.String())
 		}
 	}
@@ -188,8 +193,21 @@ type foundIndex struct {
 	Name    string
 	Keys    bson.D
 	Options []string // other than what we ask for, "unique:true"
+	// Expires and Unique: it deletes records by itself, or refuses some.
+	Expires, Unique bool
 	// Building: queries can't use it yet. A migration that was cut off leaves its build to the server.
 	Building bool
+}
+
+// harm says what an index that nobody declared would do to records, or "". One that is on must not wait for its build.
+func (f foundIndex) harm() string {
+	switch {
+	case f.Expires:
+		return "MongoDB deletes records by it (expireAfterSeconds), payments too: drop it before anything is lost"
+	case f.Unique:
+		return "it refuses records whose values are those of another (unique): payments would fail"
+	}
+	return ""
 }
 
 func (f foundIndex) is(keys bson.D) bool { return f.keys() == keysText(keys) && len(f.Options) == 0 }
@@ -242,6 +260,8 @@ func (e *Engine) listIndexes(ctx context.Context, coll string) ([]foundIndex, er
 			case "v", "ns", "background": // MongoDB's own
 			default:
 				f.Options = append(f.Options, fmt.Sprintf("%s:%v", el.Key, el.Value))
+				f.Expires = f.Expires || el.Key == "expireAfterSeconds"
+				f.Unique = f.Unique || el.Key == "unique" && el.Value != false
 			}
 		}
 		out = append(out, f)

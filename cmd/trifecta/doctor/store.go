@@ -83,7 +83,7 @@ func (c *checkup) indexes(ctx context.Context, name string) {
 		case d.Missing:
 			c.add(groupStore, "store.indexes", name, Fail, d.Text, "Run trifecta migrate --config FILE")
 		case d.Harmless:
-			c.add(groupStore, "store.indexes", name, Warn, d.Text, "Drop it if nobody else needs it; a unique one would refuse writes")
+			c.add(groupStore, "store.indexes", name, Warn, d.Text, "Drop it if nobody else needs it: it costs a little at every write")
 		default:
 			c.add(groupStore, "store.indexes", name, Fail, d.Text, "Drop it, then run trifecta migrate --config FILE")
 		}

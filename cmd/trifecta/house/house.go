@@ -87,7 +87,7 @@ func Build(ctx context.Context, o Options) (*House, error) {
 	engine, owned := o.Engine, o.Engine == nil
 	if owned {
 		var err error
-		if engine, err = openStore(ctx, o.Config); err != nil {
+		if engine, err = openStore(ctx, o.Config, o.Logger); err != nil {
 			return nil, err
 		}
 	}
@@ -114,29 +114,32 @@ func Build(ctx context.Context, o Options) (*House, error) {
 
 // openStore refuses a store that is not all there yet: whoever took payments on it
 // would do so beside half a record.
-func openStore(ctx context.Context, cfg config.Config) (store.Engine, error) {
+func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (store.Engine, error) {
 	e, err := OpenStore(ctx, cfg.Store, false)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(checkIndexes(ctx, e), store.CheckMigrated(ctx, e)); err != nil {
+	if err := errors.Join(checkIndexes(ctx, e, log), store.CheckMigrated(ctx, e)); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }
 
 // checkIndexes refuses a store without its indexes: its queries would be refused one
-// by one later, in the middle of taking payments.
-func checkIndexes(ctx context.Context, e store.Engine) error {
+// by one later, in the middle of taking payments. One that somebody added and that does
+// no harm is told, once.
+func checkIndexes(ctx context.Context, e store.Engine, log *slog.Logger) error {
 	drifts, err := IndexDrift(ctx, e)
 	if err != nil {
 		return err
 	}
 	var wrong []string
 	for _, d := range drifts {
-		if !d.Harmless {
-			wrong = append(wrong, d.Text)
+		if d.Harmless {
+			log.InfoContext(ctx, "the store has an index that is not declared; it costs a little at every write", "index", d.Text)
+			continue
 		}
+		wrong = append(wrong, d.Text)
 	}
 	if len(wrong) == 0 {
 		return nil

@@ -308,6 +308,20 @@ func (s *Server) Build(t testing.TB, db, coll, name string) {
 	c.indexes[at].building = true
 }
 
+// AddIndex adds an index on one field, of the field's name, as somebody does by hand. option is how it differs from a plain
+// one ("unique"), "" if it doesn't.
+func (s *Server) AddIndex(db, coll, field, option string, value any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	keys := bson.D{{Key: field, Value: int32(1)}}
+	spec := bson.D{{Key: "v", Value: int32(2)}, {Key: "key", Value: keys}, {Key: "name", Value: field}}
+	if option != "" {
+		spec = append(spec, bson.E{Key: option, Value: value})
+	}
+	c := s.collection(db, coll, true)
+	c.indexes = append(c.indexes, index{name: field, keys: keys, spec: spec})
+}
+
 func (s *Server) listCollections(req request) bson.D {
 	var docs []bson.Raw
 	for name := range s.dbs[req.db] {
