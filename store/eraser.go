@@ -114,7 +114,7 @@ func (e *Erasure) mine(p *payment.Payment) bool {
 	if e.Ref != "" && p.Request.Customer.Ref == e.Ref {
 		return true
 	}
-	return p.ErasedBy(e.ID) || e.Email != "" && (strings.EqualFold(p.Request.Customer.Email, e.Email) ||
+	return p.ErasedBy(e.ID) || e.tookByAddress(p) || e.Email != "" && (strings.EqualFold(p.Request.Customer.Email, e.Email) ||
 		slices.ContainsFunc(p.Facts.Attempts, func(a payment.AttemptFact) bool { return strings.EqualFold(a.PayerEmail, e.Email) }))
 }
 
@@ -122,6 +122,9 @@ func (e *Erasure) mine(p *payment.Payment) bool {
 func (r *Eraser) find(ctx context.Context, e *Erasure, version *int64) error {
 	if e.After == "" { // a round begins
 		e.Found, e.Pending, e.Waiting = 0, 0, nil
+		if err := r.recall(ctx, e); err != nil {
+			return err
+		}
 	}
 	docs, next, err := r.candidates(ctx, e)
 	if err != nil {
@@ -209,6 +212,7 @@ func (e *Erasure) count(coll string, fn func(*EraseCount)) {
 func (e *Erasure) enter(phase string) {
 	e.Phase, e.After, e.Collection = phase, "", Keepings()[0].Collection
 	if phase == phaseProve {
+		e.erasureRest = erasureRest{}
 		for coll, c := range e.Counts {
 			e.Counts[coll] = EraseCount{Erased: c.Erased}
 		}
@@ -342,10 +346,14 @@ func (r *Eraser) prove(ctx context.Context, e *Erasure) error {
 		}
 		e.count(coll, func(c *EraseCount) { e.judge(c, coll, d, n, who) })
 	}
-	if !e.onward(next) {
-		r.conclude(e)
+	if e.onward(next) {
+		return nil
 	}
-	return nil
+	earlier := e.Earlier
+	if r.conclude(e); e.State != ErasureDone {
+		return nil
+	}
+	return r.erasures.finish(ctx, earlier, e.ID)
 }
 
 // conclude ends a round.
@@ -357,9 +365,10 @@ func (r *Eraser) conclude(e *Erasure) {
 	}
 	e.State, e.DueAt, e.DoneAt = ErasureDone, time.Time{}, r.clock()
 	if e.Left() > 0 {
-		e.State = ErasureIncomplete
+		e.State, e.AddressDigest = ErasureIncomplete, addressDigest(e.ID, e.Email)
 	}
 	e.Email, e.Emails, e.Names = "", nil, nil
+	e.Earlier, e.Doubts, e.DoubtAll = nil, nil, false
 	e.Phase, e.Collection, e.After = "", "", ""
 }
 
@@ -374,9 +383,12 @@ func (e *Erasure) judge(c *EraseCount, coll string, d Doc, n needles, who map[st
 	for _, u := range unitsOf(coll, d) {
 		c.Scanned++
 		m := u.mention(n)
-		switch {
+		switch owner := u.owner(who); {
+		case coll == paymentsName && (m.any() && e.theirs(m, owner) || e.doubts(owner)):
+			c.Left++
+			e.leave(d.ID)
 		case !m.any():
-		case e.theirs(m, u.owner(who)):
+		case e.theirs(m, owner):
 			c.Left++
 		default:
 			c.Elsewhere++

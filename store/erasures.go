@@ -27,7 +27,7 @@ func ErasureCollection() Collection {
 	return Collection{Name: erasuresName, Indexes: []Index{
 		{Name: "by_asked", Fields: []string{"scope", "asked"}},
 		{Name: "by_due", Fields: []string{"scope", "due"}},
-	}, Sealed: []string{"erasure.Email", "erasure.Emails", "erasure.Names"}}
+	}, Sealed: []string{"erasure.Email", "erasure.Emails", "erasure.Names", "erasure.AddressDigest"}}
 }
 
 // States of an erasure.
@@ -90,6 +90,14 @@ type Erasure struct {
 	// What to look for: the address asked for, and those and the names that the customer's payments held. Empty when
 	// done.
 	Emails, Names []string
+
+	// What is left for a later erasure of the same customer, while this one is incomplete.
+	erasureRest
+	// What earlier ones left for this one; empty when done.
+	Earlier []earlierErasure `json:",omitempty"`
+	Doubts  []string         `json:",omitempty"` // payments that still held the customer
+	// DoubtAll: there were more of them than are listed, so that any that an earlier one took may be one.
+	DoubtAll bool `json:",omitempty"`
 }
 
 // Left is how many records still hold the customer, or can't be read.

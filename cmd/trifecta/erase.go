@@ -153,7 +153,7 @@ func (p program) printErasure(e erasure) error {
 	case e.Pending > 0:
 		return fmt.Errorf("%d payments or webhooks are not over yet (%v); they are erased once they are", e.Pending, e.Waiting)
 	case e.Left > 0:
-		return fmt.Errorf("%d records still hold the customer or can't be read: erase by --email too, and with --metadata", e.Left)
+		return fmt.Errorf("%d records still hold the customer or can't be read: erase by --ref and by --email, and with --metadata", e.Left)
 	}
 	return nil
 }
