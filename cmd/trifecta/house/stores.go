@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,12 +48,37 @@ func StoreName(address config.Secret) string {
 		}
 		return "sqlite:" + path
 	}
-	prefix, rest, _ := strings.Cut(where.Reveal(), "://")
-	rest, _, _ = strings.Cut(rest, "?")
-	if at := strings.LastIndex(rest, "@"); at >= 0 {
-		rest = rest[at+1:]
+	prefix, rest, ok := strings.Cut(where.Reveal(), "://")
+	if !ok {
+		return withheld
 	}
-	return prefix + "://" + rest
+	return prefix + "://" + serverName(rest)
+}
+
+// withheld stands where no part of an address is certain to hold no password.
+const withheld = "… (withheld: write ?, @, / and : in the password, and @ in options, as %3F, %40, %2F and %3A)"
+
+// serverName is hosts and database of a URL without its scheme. Passwords come with raw
+// question marks and at signs, and without the host that should follow them, so nothing is
+// shown that could be a piece of one: what stands before the last @ is the user's, unless
+// that @ may as well be in the options.
+func serverName(rest string) string {
+	at, query := strings.LastIndex(rest, "@"), strings.Index(rest, "?")
+	if query >= 0 && query < at && strings.Contains(rest[query:at], "=") {
+		return withheld
+	}
+	name, _, _ := strings.Cut(rest[at+1:], "?")
+	hosts, _, _ := strings.Cut(name, "/")
+	for host := range strings.SplitSeq(hosts, ",") {
+		if bracket := strings.LastIndex(host, "]"); bracket >= 0 { // the colons of IPv6
+			host = host[bracket+1:]
+		}
+		_, port, ok := strings.Cut(host, ":")
+		if n, err := strconv.Atoi(port); ok && (err != nil || n < 1 || n > 65535) {
+			return withheld
+		}
+	}
+	return name
 }
 
 // OneProcess says whether the store is open in this process alone.
