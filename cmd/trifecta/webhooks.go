@@ -69,8 +69,10 @@ func joined(states []inbox.State) string {
 func (p program) webhooksReplay() *cobra.Command {
 	var file, id, state string
 	cmd := &cobra.Command{
-		Use:     "replay --config FILE (--id ID | --state dead|parked)",
-		Short:   "Queue webhooks again, as if they had just come in, and work on them",
+		Use:   "replay --config FILE (--id ID | --state dead|parked)",
+		Short: "Queue webhooks again, as if they had just come in, and work on them",
+		Long: `Queue webhooks again, as if they had just come in, work on them, and say what became
+of each. The exit code is 1 if any of them is not done afterwards.`,
 		Example: "  trifecta webhooks replay --config trifecta.yaml --state dead",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -78,19 +80,18 @@ func (p program) webhooksReplay() *cobra.Command {
 				return errors.New("say what to replay: --id ID, or --state dead or parked")
 			}
 			return p.withHouse(cmd.Context(), file, func(h *house.House) error {
-				n := 1
+				ids := []string{id}
 				var err error
 				if id != "" {
 					_, err = h.Inbox.Replay(cmd.Context(), id)
 				} else {
-					n, err = h.Inbox.ReplayAll(cmd.Context(), inbox.Filter{State: inbox.State(state)})
+					ids, err = h.Inbox.ReplayNamed(cmd.Context(), inbox.Filter{State: inbox.State(state)})
 				}
-				if err != nil && n == 0 || id != "" && err != nil {
+				if err != nil && (id != "" || len(ids) == 0) {
 					return err
 				}
-				worked, workErr := p.workInbox(cmd.Context(), h)
-				_, _ = fmt.Fprintf(p.out, "%d queued again, %d worked on\n", n, worked)
-				return errors.Join(err, workErr)
+				workErr := p.workInbox(cmd.Context(), h)
+				return errors.Join(err, p.tellReplayed(cmd.Context(), h, ids), workErr)
 			})
 		},
 	}
@@ -100,16 +101,66 @@ func (p program) webhooksReplay() *cobra.Command {
 	return cmd
 }
 
-// workInbox works on what is due until nothing is.
-func (p program) workInbox(ctx context.Context, h *house.House) (int, error) {
+// workInbox works on what is due until nothing is. One that fails stops no other.
+func (p program) workInbox(ctx context.Context, h *house.House) error {
 	total := 0
+	var problem error
 	for range 1000 {
 		did, _, err := h.Inbox.Step(ctx)
-		total += did
-		if err != nil || did == 0 {
-			return total, err
+		if err != nil {
+			problem = err // the last one's: each step meets the same events
+		}
+		if total += did; did == 0 {
+			break
 		}
 		_, _ = fmt.Fprintf(p.err, "\r%d worked on", total)
 	}
-	return total, nil
+	return problem
+}
+
+// outcomes counts what became of webhooks, and why those that are not done are not.
+type outcomes struct {
+	states  map[inbox.State]int
+	reasons map[string]int
+}
+
+func (o outcomes) add(r inbox.Record) {
+	o.states[r.State]++
+	switch {
+	case r.State == inbox.Done || r.State == inbox.Irrelevant:
+	case r.Reason == "":
+		o.reasons["not worked on yet"]++
+	default:
+		o.reasons[r.Reason]++
+	}
+}
+
+// err is nil if all are done.
+func (o outcomes) err() error {
+	left := 0
+	var why []string
+	for _, reason := range sortedKeys(o.reasons) {
+		left += o.reasons[reason]
+		why = append(why, fmt.Sprintf("%d × %s", o.reasons[reason], reason))
+	}
+	if left == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d are not done: %s. A server tries pending ones again by itself; for the others fix the cause, then run this again", left, strings.Join(why, ", "))
+}
+
+// tellReplayed prints what became of the webhooks that were queued again. That they were
+// worked on says nothing: each may have failed as it did before.
+func (p program) tellReplayed(ctx context.Context, h *house.House, ids []string) error {
+	o := outcomes{states: map[inbox.State]int{}, reasons: map[string]int{}}
+	for _, id := range ids {
+		r, err := h.Inbox.Get(ctx, id)
+		if err != nil {
+			return fmt.Errorf("see what became of %s: %w", id, err)
+		}
+		o.add(r)
+	}
+	_, _ = fmt.Fprintf(p.out, "%d queued again: %d done, %d pending, %d parked, %d dead\n", len(ids),
+		o.states[inbox.Done]+o.states[inbox.Irrelevant], o.states[inbox.Pending], o.states[inbox.Parked], o.states[inbox.Dead])
+	return o.err()
 }

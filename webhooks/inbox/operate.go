@@ -97,15 +97,21 @@ func (b *Inbox) Replay(ctx context.Context, id string) (Record, error) {
 // and says how many. One that changed meanwhile is left alone; one that can't be
 // replayed, such as one that can't be read, stops no other and is named in the error.
 func (b *Inbox) ReplayAll(ctx context.Context, f Filter) (n int, err error) {
+	ids, err := b.ReplayNamed(ctx, f)
+	return len(ids), err
+}
+
+// ReplayNamed is ReplayAll, and says which.
+func (b *Inbox) ReplayNamed(ctx context.Context, f Filter) (ids []string, err error) {
 	if f.State != Dead && f.State != Parked {
-		return 0, fmt.Errorf("%w: only dead or parked events are replayed in bulk", ErrState)
+		return nil, fmt.Errorf("%w: only dead or parked events are replayed in bulk", ErrState)
 	}
 	f.Limit = 100
 	var problems []error
 	for {
 		page, next, err := b.opts.Store.List(ctx, f)
 		if err != nil {
-			return n, errors.Join(append(problems, fmt.Errorf("inbox: list %s: %w", f.State, err))...)
+			return ids, errors.Join(append(problems, fmt.Errorf("inbox: list %s: %w", f.State, err))...)
 		}
 		now := b.now()
 		for _, r := range page {
@@ -117,15 +123,15 @@ func (b *Inbox) ReplayAll(ctx context.Context, f Filter) (n int, err error) {
 			})
 			switch {
 			case ctx.Err() != nil:
-				return n, errors.Join(append(problems, ctx.Err())...)
+				return ids, errors.Join(append(problems, ctx.Err())...)
 			case err != nil && len(problems) < maxProblems:
 				problems = append(problems, fmt.Errorf("inbox: replay %s: %w", r.ID, err))
 			case ok:
-				n++
+				ids = append(ids, r.ID)
 			}
 		}
 		if next == "" {
-			return n, errors.Join(problems...)
+			return ids, errors.Join(problems...)
 		}
 		f.After = next
 	}
