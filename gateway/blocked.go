@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -82,8 +83,16 @@ func errBlocked(b risk.Block) error {
 	e := payment.NewError(payment.CodeConflict, "Nothing was done: this customer is blocked (%s).", b.ID)
 	e.DeclineCode = DeclineBlocked
 	if b.Effect == risk.EffectHold {
-		e.Message, e.DeclineCode = "Nothing was done: this customer is held until somebody has looked ("+b.ID+").", DeclineHeld
+		e = errHeld()
+		e.Message = strings.TrimSuffix(e.Message, ".") + " (" + b.ID + ")."
 	}
+	return e
+}
+
+// errHeld answers a request that a hold stopped.
+func errHeld() *payment.Error {
+	e := payment.NewError(payment.CodeConflict, "Nothing was done: this customer is held until somebody has looked.")
+	e.DeclineCode = DeclineHeld
 	return e
 }
 
@@ -95,7 +104,9 @@ func gated(op *payment.Operation) bool {
 }
 
 // gate keeps a blocked customer's approval from being captured. A block ends the
-// operation like a decline; a hold puts it off. passed is false where it must not run.
+// operation like a decline; a hold puts it off, but ends what somebody asked for and was
+// promised nothing: they are told so, and must not find it done later. passed is false
+// where it must not run.
 func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ *payment.Payment, passed bool, err error) {
 	if s.opts.Risk == nil {
 		return nil, true, nil
@@ -120,7 +131,11 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ 
 		if !gated(op) {
 			return nil
 		}
-		if b.Effect == risk.EffectHold {
+		switch {
+		case b.Effect == risk.EffectHold && op.Ordered() && !op.Answered:
+			c.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: DeclineHeld}}, nil, s.now())
+			return nil
+		case b.Effect == risk.EffectHold:
 			op.NextAt, op.TriedSince = s.now().Add(heldLook), time.Time{} // waiting for a person is not being stuck
 			return nil
 		}

@@ -20,8 +20,12 @@ func (s *Service) Capture(ctx context.Context, r Request, id string, amount int6
 	if amount < 0 || amount > payment.MaxMinor {
 		return Answer{}, payment.Invalid("/amount", "must be from 1 to %d minor units", payment.MaxMinor)
 	}
-	if err := s.refuseBlocked(ctx, p); err != nil && p.Operation(r.id("op")) == nil {
-		return Answer{}, withPayment(err, p)
+	// What this very request ordered before and may still order anew takes money like a fresh one; what it was told of
+	// already is only said again.
+	if op := p.Operation(r.id("op")); op == nil || op.Repeatable() {
+		if err := s.refuseBlocked(ctx, p); err != nil {
+			return Answer{}, withPayment(err, p)
+		}
 	}
 	if winner, ok := p.Facts.Winner(); ok && !final {
 		if account, found := s.opts.Providers.Account(winner.Account); found && !account.Info().PartialCapture {
@@ -193,6 +197,8 @@ func (s *Service) ordered(ctx context.Context, p *payment.Payment, opID string, 
 	switch {
 	case !op.Repeatable():
 		return Answer{Replayed: replayed}, failedForGood(driven, *op)
+	case op.Failure.Code == DeclineHeld: // the hold came after this request had looked for one
+		return Answer{}, withPayment(errHeld(), driven)
 	case callErr != nil:
 		return Answer{}, providerError(callErr, driven)
 	case op.Kind == payment.OpClose && op.Code == payment.CodeConflict:
