@@ -50,6 +50,7 @@ func (s *Service) blockingEach(ctx context.Context, ps []*payment.Payment, names
 	}
 	out := make([]risk.Block, len(ps))
 	for _, b := range found {
+		b = b.At(s.now()) // a longer hold may stand behind a block that is over
 		for i := range ps {
 			if b.In(s.now()) && slices.Contains(ids[i], b.ID) && (out[i].ID == "" || b.Effect == risk.EffectBlock && out[i].Effect != risk.EffectBlock) {
 				out[i] = b

@@ -167,7 +167,7 @@ func (s *Service) blockByID(ctx context.Context, id string) (risk.Block, error) 
 	if len(found) == 0 {
 		return risk.Block{}, notFound()
 	}
-	return found[0], nil
+	return found[0].At(s.now()), nil
 }
 
 // Block reads one block of the caller's. Blocks across apps are the operators'.
@@ -191,6 +191,9 @@ func (s *Service) Blocks(ctx context.Context, c Caller, f BlockFilter) ([]risk.B
 		f.App, f.Mode = c.App, c.Mode
 	}
 	list, next, err := s.opts.Risk.Store.ListBlocks(ctx, f)
+	for i := range list {
+		list[i] = list[i].At(s.now())
+	}
 	return list, next, storeError(err)
 }
 

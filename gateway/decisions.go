@@ -59,7 +59,7 @@ func (s *Service) ConfirmDecision(ctx context.Context, r Request, id, reason str
 	})
 }
 
-// ReverseDecision takes a decision back: its block is lifted, what it has not done yet
+// ReverseDecision takes a decision back: its block is lifted, unless somebody else set it too, what it has not done yet
 // it will not do, and what the rules saw until now counts no more. Money given back and
 // payments canceled stay so: the steps say which. replayed says that this was a
 // repetition.
@@ -131,10 +131,7 @@ func (s *Service) takeBack(ctx context.Context, d risk.Decision) (risk.Decision,
 	_, refs := d.Barred()
 	for _, ref := range refs {
 		_, err := s.opts.Risk.Store.ChangeBlock(ctx, emptyBlock(d, ref), func(b risk.Block) (risk.Block, bool) {
-			if b.Decision != d.ID {
-				return b, false
-			}
-			return b.Lift(d.ByReason, d.By, d.ID, now)
+			return b.Withdraw(d.ID, d.ByReason, d.By, now)
 		})
 		if err != nil {
 			return d, storeError(err)

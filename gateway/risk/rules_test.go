@@ -432,7 +432,7 @@ func TestBlockOfAnOperator(t *testing.T) {
 	if own.Operators(at(1)) {
 		t.Error("an app's own block is taken for an operator's")
 	}
-	if own, _ = own.Set(risk.EffectBlock, "theirs", "rde_7", at(9), operator, "rde_7", at(1)); !own.Operators(at(2)) || own.In(at(9)) {
-		t.Errorf("an operator's word on an app's block: %+v", own)
+	if own, _ = own.Set(risk.EffectBlock, "theirs", "rde_7", at(9), operator, "rde_7", at(1)); !own.Operators(at(2)) || !own.In(at(99)) || own.Operators(at(9)) {
+		t.Errorf("an operator's short block over an app's permanent one: %+v", own)
 	}
 }
