@@ -141,11 +141,13 @@ func Placeholders() []string {
 	return slices.Sorted(maps.Keys(placeholders(&payment.Payment{}, payment.Dispute{})))
 }
 
+// placeholders are what is known of a payment and its dispute. What was erased is known no
+// more: a bank must not read that something was.
 func placeholders(p *payment.Payment, d payment.Dispute) map[string]string {
 	out := map[string]string{
-		"payment.id": p.ID, "payment.reference": p.Request.Reference, "payment.description": p.Request.Description,
+		"payment.id": p.ID, "payment.reference": p.Request.Reference, "payment.description": payment.Known(p.Request.Description),
 		"payment.created": p.CreatedAt.UTC().Format("2006-01-02"), "customer.ref": p.Request.Customer.Ref,
-		"customer.email": p.Request.Customer.Email, "customer.name": p.Request.Customer.Name,
+		"customer.email": p.Request.Customer.KnownEmail(), "customer.name": payment.Known(p.Request.Customer.Name),
 		"dispute.id": payment.DisputeID(d.Key), "dispute.reason": d.Reason, "dispute.capture": d.Capture,
 	}
 	var lines []string
@@ -243,6 +245,9 @@ func (s *Service) policyOrder(ctx context.Context, p *payment.Payment, r Dispute
 	base := p.Evidence(r.Dispute)
 	if word == policyContest {
 		texts := fill(template, placeholders(p, r.Dispute))
+		if len(texts) == 0 { // an answer is given once: one that says nothing is worse than none yet
+			return s.policyAlert(ctx, r, "nothing is left of the policy's answer, because what it would say of this payment is not known or was erased")
+		}
 		var err error
 		if evidence, err = s.draftEvidence(ctx, src.Actor, r.ID, base, EvidenceInput{Texts: texts}); err != nil {
 			return err

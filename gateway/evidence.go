@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -151,7 +150,11 @@ func (s *Service) draftEvidence(ctx context.Context, by payment.Actor, dispute, 
 		if err != nil {
 			return Evidence{}, storeError(err)
 		}
-		maps.Copy(out.Texts, old.Texts)
+		for kind, text := range old.Texts {
+			if !strings.Contains(text, payment.Erased) { // a provider must not read that something was erased
+				out.Texts[kind] = text
+			}
+		}
 		out.Files = slices.Clone(old.Files)
 	}
 	for kind, text := range in.Texts {

@@ -138,9 +138,13 @@ func overwrite(text *string) {
 }
 
 // KnownEmail is the customer's address, empty where it was erased.
-func (c Customer) KnownEmail() string {
-	if c.Email == Erased {
+func (c Customer) KnownEmail() string { return Known(c.Email) }
+
+// Known is a text that may have been erased; empty where it was: nobody outside is to be
+// told Erased in its place.
+func Known(text string) string {
+	if text == Erased {
 		return ""
 	}
-	return c.Email
+	return text
 }
