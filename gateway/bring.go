@@ -67,6 +67,9 @@ func (s *Service) bring(ctx context.Context, ps []*payment.Payment) []bringing {
 			subjects.add(risk.SubjectID(p.App, p.Mode, ref), risk.NewSubject(p.App, p.Mode, ref), i, of...)
 		}
 		subject(risk.Primary(p), news[i])
+		for _, ref := range risk.Aliases(p) {
+			subject(ref, risk.Alias(p, news[i]))
+		}
 		for _, ref := range risk.Instruments(p) {
 			var mine []risk.Sighting
 			for _, x := range news[i] {

@@ -51,7 +51,7 @@ func (s *Service) visit(ctx context.Context, id string) (risk.Decision, error) {
 	if err := s.block(ctx, d); err != nil {
 		return d, err
 	}
-	planned, left, err := s.planSteps(ctx, d)
+	planned, err := s.planSteps(ctx, d)
 	if err != nil {
 		return d, err
 	}
@@ -63,8 +63,8 @@ func (s *Service) visit(ctx context.Context, id string) (risk.Decision, error) {
 		if c.State != risk.Pending {
 			return
 		}
-		c.Planned, c.Left = true, left
-		for _, step := range planned {
+		c.Planned, c.Left, c.Note = true, planned.left, planned.note
+		for _, step := range planned.steps {
 			if c.Step(step.ID) == nil {
 				c.Steps = append(c.Steps, step)
 			}
@@ -182,28 +182,50 @@ func emptyBlock(d risk.Decision, ref risk.Ref) risk.Block {
 	return b
 }
 
-// planSteps is what a decision has to do that it has not planned yet, and how many payments
-// did not fit in.
-func (s *Service) planSteps(ctx context.Context, d risk.Decision) (steps []risk.Step, left int, err error) {
+// plan is what a decision has to do that it has not planned yet.
+type plan struct {
+	steps []risk.Step
+	left  int    // payments that did not fit in
+	note  string // how far it could look
+}
+
+func (s *Service) planSteps(ctx context.Context, d risk.Decision) (out plan, err error) {
 	if !d.Has(risk.ActCancel) && !d.Has(risk.ActRefund) {
-		return nil, 0, nil
+		return plan{}, nil
 	}
-	targets, err := s.targets(ctx, d)
+	targets, full, err := s.targets(ctx, d)
 	if err != nil {
-		return nil, 0, err
+		return plan{}, err
 	}
+	out.note = reach(d, len(targets), full)
 	for _, p := range targets {
 		for _, step := range s.stepsFor(d, p) {
 			switch {
 			case d.Step(step.ID) != nil:
-			case len(d.Steps)+len(steps) >= risk.MaxSteps:
-				left++
+			case len(d.Steps)+len(out.steps) >= risk.MaxSteps:
+				out.left++
 			default:
-				steps = append(steps, step)
+				out.steps = append(out.steps, step)
 			}
 		}
 	}
-	return steps, left, nil
+	return out, nil
+}
+
+// reach says how far a block by another name than the app's own could look: only through
+// what is known under that name, which "applied" alone would hide.
+func reach(d risk.Decision, n int, full bool) string {
+	if d.Rule != risk.Manual || d.Subject.Kind == risk.KindCustomer {
+		return ""
+	}
+	text := fmt.Sprintf("%d payments are known under this name and were looked at", n)
+	if full {
+		text += "; only the latest are kept, so there may be more"
+	}
+	if d.Subject.Kind == risk.KindEmail {
+		text += "; of customers with an id of the app's own, those made before this version may be missing: block the customer to reach them"
+	}
+	return text
 }
 
 // stepsFor is what a decision means for one payment now.
@@ -236,10 +258,10 @@ func cancelable(p *payment.Payment) bool {
 	return false
 }
 
-// targets are the payments a decision acts on.
-func (s *Service) targets(ctx context.Context, d risk.Decision) ([]*payment.Payment, error) {
+// targets are the payments a decision acts on. full says that there may be more, which
+// were forgotten for later ones.
+func (s *Service) targets(ctx context.Context, d risk.Decision) (out []*payment.Payment, full bool, err error) {
 	ids := slices.Clone(d.Payments)
-	var out []*payment.Payment
 	if d.Scope == risk.ScopeSubject {
 		for _, app := range s.opts.Apps {
 			if d.App != risk.AnyApp && (d.App != app.Name || d.Mode != app.Mode) {
@@ -248,22 +270,41 @@ func (s *Service) targets(ctx context.Context, d risk.Decision) ([]*payment.Paym
 			if d.Subject.Kind == risk.KindCustomer {
 				list, err := s.customersPayments(ctx, app, d.Subject.Value)
 				if err != nil {
-					return nil, err
+					return nil, false, err
 				}
 				out = append(out, list...)
 			}
-			subject, err := s.opts.Risk.Store.Subject(ctx, risk.SubjectID(app.Name, app.Mode, d.Subject))
-			if errors.Is(err, ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return nil, storeError(err)
-			}
-			for _, x := range subject.Sightings {
-				ids = append(ids, x.Payment)
+			for _, ref := range namesOf(d) {
+				subject, err := s.opts.Risk.Store.Subject(ctx, risk.SubjectID(app.Name, app.Mode, ref))
+				if errors.Is(err, ErrNotFound) {
+					continue
+				}
+				if err != nil {
+					return nil, false, storeError(err)
+				}
+				full = full || subject.Full()
+				for _, x := range subject.Sightings {
+					ids = append(ids, x.Payment)
+				}
 			}
 		}
 	}
+	out, err = s.alsoLoad(ctx, out, ids)
+	return out, full, err
+}
+
+// namesOf are the subjects whose payments a decision concerns. Somebody who is blocked by
+// their e-mail address is also blocked where the app names them otherwise; a rule that
+// fired about an address saw, and foretold, only those who have no other name.
+func namesOf(d risk.Decision) []risk.Ref {
+	if d.Rule == risk.Manual && d.Subject.Kind == risk.KindEmail {
+		return []risk.Ref{d.Subject, d.Subject.Alias()}
+	}
+	return []risk.Ref{d.Subject}
+}
+
+// alsoLoad adds payments to a list that are not in it.
+func (s *Service) alsoLoad(ctx context.Context, out []*payment.Payment, ids []string) ([]*payment.Payment, error) {
 	seen := map[string]bool{}
 	for _, p := range out {
 		seen[p.ID] = true

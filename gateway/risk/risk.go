@@ -192,6 +192,7 @@ const (
 	KindCard     Kind = "card"     // a card's fingerprint
 	KindPayment  Kind = "payment"  // a payment of nobody known
 	KindAccount  Kind = "account"  // one of our accounts at a provider
+	KindAlias    Kind = "alias"    // payment.EmailHash, where the rules know the customer by another name: which payments it concerns, and nothing else
 )
 
 // Ref names a subject within an app.

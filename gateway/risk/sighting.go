@@ -77,6 +77,35 @@ func Identities(p *payment.Payment) []Ref {
 	return out
 }
 
+// Aliases are the e-mail addresses among the Identities under which the rules do not know
+// this customer. Who is blocked by one of them must be found by it; the rules count each
+// customer once, under their Primary name.
+func Aliases(p *payment.Payment) []Ref {
+	var out []Ref
+	primary := Primary(p)
+	for _, r := range Identities(p) {
+		if r.Kind == KindEmail && r != primary {
+			out = append(out, r.Alias())
+		}
+	}
+	return out
+}
+
+// Alias is the subject that knows the payments of an e-mail address which stand for a
+// customer of another name.
+func (r Ref) Alias() Ref { return Ref{KindAlias, r.Value} }
+
+// Alias is what such a subject is told of a payment, once: that it exists. Only news that
+// may name somebody is worth a look.
+func Alias(p *payment.Payment, news []Sighting) []Sighting {
+	for _, x := range news {
+		if x.Kind == payment.SignalAsked || x.Kind == payment.SignalPayer {
+			return []Sighting{{ID: payment.DeriveID("sig", p.ID, string(KindAlias)), Kind: payment.SignalAsked, At: p.CreatedAt, Payment: p.ID}}
+		}
+	}
+	return nil
+}
+
 // Instruments are the cards and payers that a payment showed, refused ones included.
 func Instruments(p *payment.Payment) []Ref {
 	var out []Ref

@@ -7,8 +7,12 @@ import (
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
-// maxSightings is how many sightings of one kind a subject keeps: the latest.
-const maxSightings = 100
+// maxSightings is how many sightings of one kind a subject keeps, the latest; maxAliases is
+// how many payments an alias keeps, whose sightings say hardly anything.
+const (
+	maxSightings = 100
+	maxAliases   = 400
+)
 
 // Subject is what is remembered of a customer, an e-mail address, a card or a payer, in
 // one app. It is one document: taking a sighting twice changes nothing.
@@ -61,17 +65,37 @@ func (s Subject) Take(p Policy, in []Sighting) (Subject, bool) {
 			s.Trusted, s.TrustedAt = x.Trusted, x.At
 		}
 	}
-	s = s.evaluate(p, fresh)
-	s.Sightings = latest(s.Sightings)
+	if s.Ref.Kind != KindAlias { // the rules know these customers by another name
+		s = s.evaluate(p, fresh)
+	}
+	s.Sightings = latest(s.Sightings, s.keeps())
 	return s, true
 }
 
+func (s Subject) keeps() int {
+	if s.Ref.Kind == KindAlias {
+		return maxAliases
+	}
+	return maxSightings
+}
+
+// Full says that earlier payments may have been forgotten for later ones.
+func (s Subject) Full() bool {
+	seen := map[payment.SignalKind]int{}
+	for _, x := range s.Sightings {
+		if seen[x.Kind]++; seen[x.Kind] >= s.keeps() {
+			return true
+		}
+	}
+	return false
+}
+
 // latest keeps the newest of each kind.
-func latest(all []Sighting) []Sighting {
+func latest(all []Sighting, keep int) []Sighting {
 	seen := map[payment.SignalKind]int{}
 	var out []Sighting
 	for _, x := range slices.Backward(all) {
-		if seen[x.Kind]++; seen[x.Kind] <= maxSightings {
+		if seen[x.Kind]++; seen[x.Kind] <= keep {
 			out = append(out, x)
 		}
 	}

@@ -1,0 +1,81 @@
+package gateway_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/gateway/risk"
+)
+
+// Guards a block by e-mail address: it closes and gives back what anybody of that address has open or paid, also where
+// the app names them by its own id or the address came from the provider, in this app and in no other; and the rules
+// still count each customer once.
+func TestBlockByEmailFindsNamedCustomers(t *testing.T) {
+	t.Parallel()
+	w := withRules(t, banning(risk.ActBlock))
+	named := func(ref, email string) gateway.CreateInput {
+		in := of(ref, "stripe")
+		in.Customer.Email = email
+		return in
+	}
+	paid := w.mustCreate("paid", named("eve", "eve@example.com"))
+	w.stripe.pay(paid.ID, 1)
+	w.comeBack(paid.ID, 1)
+	open, guest := w.mustCreate("open", named("eve", "Eve@example.com")), w.mustCreate("guest", named("", "eve@example.com"))
+	shown, ann := w.mustCreate("shown", named("mallory", "")), w.mustCreate("ann", named("ann", "ann@example.com"))
+	obs := payment.Observation{Provider: "stripe", Account: "stripe-eu", Facts: payment.Facts{Payers: []payment.Payer{{
+		Key: payment.ObjectKey{Provider: "stripe", Account: "stripe-eu", ID: "ch_1"}, N: 1, EmailHash: payment.EmailHash("eve@example.com"),
+		Stamp: payment.Stamp{Created: w.now(), AsOf: w.now()},
+	}}}}
+	if _, err := w.svc.Apply(t.Context(), shown.ID, obs, payment.Source{}); err != nil {
+		t.Fatal(err)
+	}
+	w.declines(open.ID, 4)
+	w.declines(guest.ID, 4)
+	if err := w.work(2); err != nil {
+		t.Fatal(err)
+	}
+	if d := w.decisions(); len(d) != 0 {
+		t.Fatalf("two customers were counted as one: %+v", d)
+	}
+	set := w.ban(shop, "ban", gateway.BlockInput{Email: "eve@example.com", Reason: "stolen", Cancel: true, Refund: true})
+	d := set.Decision
+	if len(d.Steps) != 4 || d.Unsettled() != 0 || !strings.HasPrefix(d.Note, "4 payments are known") {
+		t.Errorf("%s: %+v, %s", d.State, d.Steps, d.Note)
+	}
+	for _, p := range []*payment.Payment{open, guest, shown} {
+		w.wantStatus(p.ID, payment.StatusCanceled)
+	}
+	w.wantStatus(ann.ID, payment.StatusRequiresAction)
+	if got := w.refundedSum(paid.ID); got != 1000 {
+		t.Errorf("%d were given back, want 1000", got)
+	}
+}
+
+// Guards people against a block that says more than it did: where no payment is known under a name, or not all of them
+// may be, the decision says how far it looked.
+func TestBlockSaysHowFarItLooked(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	set := w.ban(shop, "ban", gateway.BlockInput{Email: "nobody@example.com", Reason: "stolen", Cancel: true})
+	if d := set.Decision; !strings.HasPrefix(d.Note, "0 payments are known") || !strings.Contains(d.Note, "may be missing") {
+		t.Errorf("%s: %q", d.State, d.Note)
+	}
+	ref := risk.Ref{Kind: risk.KindEmail, Value: payment.EmailHash("many@example.com")}.Alias()
+	_, err := w.rules.ChangeSubject(t.Context(), risk.NewSubject("shop", payment.ModeTest, ref), func(s risk.Subject) (risk.Subject, bool) {
+		for i := range 500 {
+			s, _ = s.Take(risk.Default(), []risk.Sighting{{ID: fmt.Sprint("sig_", i), Kind: payment.SignalAsked, Payment: fmt.Sprint("pay_", i), At: w.now()}})
+		}
+		return s, true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set = w.ban(shop, "many", gateway.BlockInput{Email: "many@example.com", Reason: "stolen", Cancel: true})
+	if d := set.Decision; !strings.Contains(d.Note, "only the latest are kept") {
+		t.Errorf("%s: %q", d.State, d.Note)
+	}
+}
