@@ -113,7 +113,7 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ 
 		return nil, true, nil
 	}
 	op := p.Operation(opID)
-	if op != nil && op.By.Type == payment.ActorRisk && op.State == payment.OpPending && !op.Unseen() {
+	if op != nil && op.By.Type == payment.ActorRisk && !op.State.Settled() {
 		return s.stillMeant(ctx, p, *op)
 	}
 	if !gated(op) || p.Overtaken(*op) { // what is due no more ends, though nobody has looked at the hold
@@ -149,24 +149,31 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ 
 	return p, false, err
 }
 
-// stillMeant keeps what a decision ordered, and no provider has done yet, from being
-// done after the decision was reversed.
+// stillMeant keeps what a decision ordered from being sent after the decision was reversed.
+// What may have been done already passes: it is looked for.
 func (s *Service) stillMeant(ctx context.Context, p *payment.Payment, op payment.Operation) (_ *payment.Payment, passed bool, err error) {
-	d, err := s.opts.Risk.Store.Decision(ctx, op.By.ID)
-	if errors.Is(err, ErrNotFound) || err == nil && d.State != risk.Reversed {
-		return nil, true, nil
+	if op.Withdrawn && op.State == payment.OpUnknown && op.LookUps < 2 {
+		return nil, true, nil // written down already
 	}
-	if err != nil {
-		return nil, false, storeError(err)
+	if !op.Withdrawn {
+		d, err := s.opts.Risk.Store.Decision(ctx, op.By.ID)
+		if errors.Is(err, ErrNotFound) || err == nil && d.State != risk.Reversed {
+			return nil, true, nil
+		}
+		if err != nil {
+			return nil, false, storeError(err)
+		}
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: op.By, Reason: "not done: the decision was reversed"}
 	p, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
-		if now := c.Operation(op.ID); now != nil && now.State == payment.OpPending && !now.Unseen() {
-			c.Settle(op.ID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: "reversed"}}, nil, s.now())
-		}
+		c.Withdraw(op.ID, s.now())
 		return nil
 	})
-	return p, false, err
+	if err != nil {
+		return nil, false, err
+	}
+	now := p.Operation(op.ID)
+	return p, now != nil && !now.State.Settled(), nil
 }
 
 // word is what somebody under a block is.

@@ -65,12 +65,7 @@ func (s *Service) ConfirmDecision(ctx context.Context, r Request, id, reason str
 // repetition.
 func (s *Service) ReverseDecision(ctx context.Context, r Request, id, reason string) (d risk.Decision, replayed bool, err error) {
 	return s.judge(ctx, r, id, reason, func(d *risk.Decision) error {
-		d.State, d.NextAt = risk.Reversed, s.now()
-		for i := range d.Steps {
-			if d.Steps[i].State == risk.StepPending {
-				d.Steps[i].State, d.Steps[i].Note, d.Steps[i].At = risk.StepSkipped, "reversed before it was done", s.now()
-			}
-		}
+		d.State, d.NextAt, d.Tries, d.Cleared = risk.Reversed, s.now(), 0, false
 		return nil
 	})
 }
@@ -137,14 +132,78 @@ func (s *Service) takeBack(ctx context.Context, d risk.Decision) (risk.Decision,
 			return d, storeError(err)
 		}
 	}
-	if err := s.forget(ctx, d.App, d.Mode, d.Subject, d.ByAt); err != nil {
-		return d, err
+	if !d.Cleared { // once: what was seen after the reversal counts
+		if err := s.forget(ctx, d.App, d.Mode, d.Subject, d.ByAt); err != nil {
+			return d, err
+		}
 	}
+	results, more := s.withdrawSteps(ctx, d)
 	return s.changeDecision(ctx, d.ID, func(c *risk.Decision) {
-		if c.State == risk.Reversed {
-			c.NextAt = time.Time{}
+		if c.State != risk.Reversed || !c.ByAt.Equal(d.ByAt) {
+			return
+		}
+		c.Cleared = true
+		for i := range c.Steps {
+			if r, ok := results[c.Steps[i].ID]; ok && c.Steps[i].State == risk.StepPending {
+				c.Steps[i] = r
+			}
+		}
+		switch {
+		case c.Unsettled() == 0:
+			c.NextAt, c.Tries = time.Time{}, 0
+		case more:
+			c.NextAt = s.now()
+		default:
+			c.Tries++
+			c.NextAt = s.now().Add(payment.Backoff(c.Tries))
 		}
 	})
+}
+
+// takenBackAVisit bounds how many steps one visit takes back.
+const takenBackAVisit = 100
+
+// withdrawSteps ends the steps of a reversed decision that are still to do. more says that
+// there are others.
+func (s *Service) withdrawSteps(ctx context.Context, d risk.Decision) (results map[string]risk.Step, more bool) {
+	results = map[string]risk.Step{}
+	for _, step := range d.Steps {
+		switch {
+		case step.State != risk.StepPending:
+		case len(results) >= takenBackAVisit:
+			return results, true
+		default:
+			results[step.ID] = s.withdrawStep(ctx, step)
+		}
+	}
+	return results, false
+}
+
+// withdrawStep takes one step back, or says what came of it where that is too late. What
+// was sent, and whose answer was lost, stays open until it is known: it may have happened.
+func (s *Service) withdrawStep(ctx context.Context, step risk.Step) risk.Step {
+	step.At = s.now()
+	p, err := s.load(ctx, step.Payment)
+	var op *payment.Operation
+	if err == nil {
+		if op = p.Operation(stepOp(step)); op != nil && !op.State.Settled() {
+			var after *payment.Payment
+			if after, _, err = s.stillMeant(ctx, p, *op); after != nil {
+				op = after.Operation(op.ID)
+			}
+		}
+	}
+	switch {
+	case err != nil && payment.CodeOf(err) != payment.CodeNotFound:
+		step.Note = "not taken back yet (" + string(payment.CodeOf(err)) + ")"
+	case op == nil || op.State == payment.OpFailed:
+		step.State, step.Note = risk.StepSkipped, "reversed before it was done"
+	case op.State == payment.OpDone:
+		step.State, step.Note, step.Amount = risk.StepDone, "done before it was reversed", op.Amount
+	default:
+		step.Note = "sent before it was reversed: looked for, and not sent again"
+	}
+	return step
 }
 
 // forget makes the rules count anew for a subject that somebody looked at.

@@ -26,6 +26,10 @@ func (s *Service) lookUp(ctx context.Context, p *payment.Payment, op payment.Ope
 	if ref, found := effect(seen, p, op); found {
 		return payment.Outcome{State: payment.OpDone, Ref: ref}, &obs, nil
 	}
+	// A close is looked for only where it must not be sent again: else it reads first, and closes.
+	if fact, known := seen.AttemptFact(op.N); op.Kind == payment.OpClose && known && fact.State.Dead() {
+		return payment.Outcome{State: payment.OpDone, Ref: fact.Key.ID}, &obs, nil
+	}
 	return payment.Outcome{State: payment.OpUnknown, LookedUp: !obs.Rootless}, &obs, nil
 }
 

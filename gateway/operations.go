@@ -121,8 +121,12 @@ func nextDue(p *payment.Payment, now time.Time, tried map[string]bool) *payment.
 func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, src payment.Source, awaited bool) (*payment.Payment, error) {
 	owner := s.opts.Token() // one for all tries: a start that was written although nobody said so is our own
 	for range maxRaces {
-		if after, passed, err := s.gate(ctx, p, opID); err != nil || !passed {
+		after, passed, err := s.gate(ctx, p, opID)
+		if err != nil || !passed {
 			return after, err
+		}
+		if after != nil {
+			p = after
 		}
 		// The very payment that passed the gate is the one that is started.
 		next, started, late, err := s.start(ctx, p, opID, owner)
@@ -186,7 +190,7 @@ func (s *Service) plan(p *payment.Payment, op payment.Operation, now time.Time) 
 		return payment.PlanCall // fails as misconfigured, visibly
 	}
 	plan := op.Plan(now, account.Info().KeyLife(op.Kind))
-	if plan == payment.PlanLookUp && (op.Kind == payment.OpClose || op.Kind == payment.OpVoid || op.Kind == payment.OpSaveEvidence) {
+	if plan == payment.PlanLookUp && !op.Withdrawn && (op.Kind == payment.OpClose || op.Kind == payment.OpVoid || op.Kind == payment.OpSaveEvidence) {
 		return payment.PlanRenew // they read first and do nothing twice, or write the same again
 	}
 	return plan

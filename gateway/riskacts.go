@@ -361,8 +361,12 @@ func (s *Service) carryOut(ctx context.Context, d risk.Decision) (risk.Decision,
 	return s.changeDecision(ctx, d.ID, func(c *risk.Decision) {
 		for i := range c.Steps {
 			r, ok := results[c.Steps[i].ID]
+			switch {
+			case !ok:
+			case c.State == risk.Reversed && r.State == risk.StepPending: // what was sent is looked for
+				c.Steps[i], c.NextAt = r, s.now()
 			// What was done is done, also where the decision was reversed meanwhile.
-			if ok && (c.Steps[i].State == risk.StepPending || c.State == risk.Reversed && r.State == risk.StepDone) {
+			case c.Steps[i].State == risk.StepPending || c.State == risk.Reversed && r.State == risk.StepDone:
 				c.Steps[i] = r
 				moved = moved || r.State != risk.StepPending
 			}
@@ -444,6 +448,13 @@ func returnable(p *payment.Payment, capture string) bool {
 // repeated.
 func refundID(step risk.Step) string { return payment.DeriveID("rfd", "risk", step.ID) }
 func cancelID(step risk.Step) string { return payment.DeriveID("op", "risk", step.ID) }
+
+func stepOp(step risk.Step) string {
+	if step.Action == risk.ActCancel {
+		return cancelID(step)
+	}
+	return refundID(step)
+}
 
 // act orders and runs what a step means, through the same path as an app's request.
 func (s *Service) act(ctx context.Context, d risk.Decision, step risk.Step, p *payment.Payment) (Answer, error) {

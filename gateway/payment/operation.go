@@ -67,6 +67,7 @@ type Operation struct {
 	LookedUpAt   time.Time `json:",omitzero"`
 	MustLookUp   bool      `json:",omitzero"` // the provider stored a failure under this key, or the key died before any try that is known: sending it proves nothing
 	Ambiguous    bool      `json:",omitzero"` // some try of this generation may have taken effect unseen
+	Withdrawn    bool      `json:",omitzero"` // whoever ordered it took it back after it was sent: it is looked for, and not sent again
 	LeaseOwner   string    `json:",omitzero"`
 	LeaseUntil   time.Time `json:",omitzero"`
 
@@ -134,6 +135,9 @@ const (
 // safe; past it, or after a stored failure, only a look-up is. That holds for
 // money that was never tried to move, too: the record may be a restored backup.
 func (o Operation) Plan(now time.Time, keyLife time.Duration) Plan {
+	if o.Withdrawn {
+		return PlanLookUp
+	}
 	if o.Tries == 0 && !o.MustLookUp && !o.overdue(now, keyLife) {
 		return PlanCall
 	}

@@ -96,6 +96,21 @@ func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time
 	}
 }
 
+// Withdraw takes an order back. What was certainly not done ends; what may have been is
+// only looked for from then on, and ends once two look-ups have found nothing of it.
+func (p *Payment) Withdraw(id string, now time.Time) {
+	op := p.Operation(id)
+	if op == nil || op.State.Settled() {
+		return
+	}
+	unsent := op.State == OpPending && !op.Unseen()
+	if unsent || op.LookUps >= 2 && !op.Leased(now) {
+		p.Settle(id, Outcome{State: OpFailed, Code: CodeConflict, Failure: Failure{Code: "reversed"}}, nil, now)
+		return
+	}
+	op.Withdrawn = true
+}
+
 // closed checks a checkout that is said to be closed. Without a complete look
 // nothing is confirmed, and the next one could be paid beside it; one that turns
 // out to be paid is adopted, and its closing has failed.

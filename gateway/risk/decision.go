@@ -47,6 +47,7 @@ type Decision struct {
 	// What became of it.
 	Told      bool // the alert is raised and the payments' histories say so
 	FailTold  bool // people were told that it failed
+	Cleared   bool `json:",omitempty"` // reversed, and what the rules saw until then counts no more
 	Planned   bool // Steps holds everything that was to do when it was last looked
 	Steps     []Step
 	Left      int // payments that did not fit into Steps yet

@@ -1,0 +1,96 @@
+package gateway_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/gateway/risk"
+)
+
+// Guards a reversal against what was under way: what a provider was told before, and did not answer, is looked for and
+// never told again; and the decision's step says in the end what happened: done with its amount, or skipped.
+func TestReversalSendsNothingAgain(t *testing.T) {
+	t.Parallel()
+	for f, happened := range map[fault]bool{timeoutBefore: false, timeoutAfter: true, stored500: false, stored500Done: true, tooMany: false} {
+		for _, call := range []string{"refund", "void", "close_checkout"} {
+			w := withRules(t)
+			in := of("eve", "stripe")
+			if call == "void" {
+				in.Capture = "manual"
+			}
+			p := w.mustCreate("a", in)
+			if call != "close_checkout" {
+				w.stripe.pay(p.ID, 1)
+				w.comeBack(p.ID, 1)
+			}
+			w.stripe.fail(call, f)
+			before := w.get(p.ID).Status()
+			set := w.ban(shop, "ban", gateway.BlockInput{Customer: "eve", Reason: "stolen", Cancel: true, Refund: true})
+			d := w.reverse(set.Decision.ID)
+			sent := f != tooMany
+			if got := d.Steps[0].State; sent != (got == risk.StepPending) {
+				t.Errorf("%s, fault %d: right after the reversal its step is %s", call, f, got)
+			}
+			if err := w.work(30); err != nil {
+				t.Fatal(err)
+			}
+			if n := w.stripe.counted(call); n != 1 {
+				t.Errorf("%s, fault %d: sent %d times", call, f, n)
+			}
+			d, err := w.rules.Decision(t.Context(), d.ID)
+			if err != nil || d.State != risk.Reversed || len(d.Steps) != 1 || d.Open() {
+				t.Fatalf("%s, fault %d: %+v, %v", call, f, d, err)
+			}
+			want := risk.Step{State: risk.StepSkipped}
+			if happened {
+				want.State = risk.StepDone
+			}
+			if happened && call == "refund" {
+				want.Amount = payment.Money{Minor: 1000, Currency: "usd"}
+			}
+			if got := d.Steps[0]; got.State != want.State || got.Amount != want.Amount {
+				t.Errorf("%s, fault %d: its step says %+v, want %+v; %s", call, f, got, want, told(w.get(p.ID)))
+			}
+			if got := w.refundedSum(p.ID); got != want.Amount.Minor {
+				t.Errorf("%s, fault %d: %d were given back", call, f, got)
+			}
+			if got := w.get(p.ID); !happened && (got.Status() != before || got.Unfinished(0) != nil) {
+				t.Errorf("%s, fault %d: nothing happened, and it is %s: %s", call, f, got.Status(), told(got))
+			}
+			w.wantBooks(p.ID)
+		}
+	}
+}
+
+// Guards the rules' memory: what they see after a reversal counts, also while something of the decision is still looked
+// for.
+func TestReversalForgetsOnce(t *testing.T) {
+	t.Parallel()
+	w := withRules(t, banning(risk.ActBlock))
+	p, open := w.mustCreate("a", of("eve", "stripe")), w.mustCreate("b", of("eve", "stripe"))
+	w.stripe.pay(p.ID, 1)
+	w.comeBack(p.ID, 1)
+	w.stripe.fail("refund", timeoutBefore)
+	set := w.ban(shop, "ban", gateway.BlockInput{Customer: "eve", Reason: "stolen", Refund: true})
+	w.reverse(set.Decision.ID)
+	w.pass(time.Minute)
+	w.declines(open.ID, 4)
+	if err := w.work(30); err != nil {
+		t.Fatal(err)
+	}
+	obs := payment.Observation{Provider: "stripe", Account: "stripe-eu", Facts: payment.Facts{Declines: []payment.Decline{{
+		Key: payment.ObjectKey{Provider: "stripe", Account: "stripe-eu", ID: "ch_fifth"}, N: 1, Code: "card_declined",
+		Stamp: payment.Stamp{Created: w.now(), AsOf: w.now()},
+	}}}}
+	if _, err := w.svc.Apply(t.Context(), open.ID, obs, payment.Source{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.work(3); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(w.decisions()); n != 2 {
+		t.Errorf("%d decisions: five declines after the reversal fired nothing", n)
+	}
+}
