@@ -73,7 +73,7 @@ func (e *Erasure) follow(was Erasure) {
 	if was.ID == e.ID || was.App != e.App || was.Mode != e.Mode || was.State == ErasureDone || was.FinishedBy != "" {
 		return
 	}
-	address := e.Email != "" && (strings.EqualFold(was.Email, e.Email) || was.AddressDigest == addressDigest(was.ID, e.Email))
+	address := e.Email != "" && (strings.EqualFold(was.Email, e.Email) || hmac.Equal([]byte(was.AddressDigest), []byte(addressDigest(was.ID, e.Email))))
 	if !address && (e.Ref == "" || was.Ref != e.Ref) {
 		return
 	}
