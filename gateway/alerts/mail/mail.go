@@ -214,6 +214,8 @@ func (c *Channel) deliver(ctx context.Context, mails []*gomail.Msg) (n int, reac
 		}
 		err = client.SendWithSMTPClient(conn, msg)
 		switch {
+		case err != nil && !msg.IsDelivered() && i > 0 && code(err) < 500:
+			return i, true, nil // some servers take few mails on one connection: it gets another one
 		case err != nil && !msg.IsDelivered():
 			return i, true, err
 		case err != nil: // it went, and the connection with it
@@ -230,7 +232,8 @@ func (c *Channel) patience(ctx context.Context, mails int) (time.Duration, error
 	if err := ctx.Err(); err != nil || !ok {
 		return c.o.Timeout, err
 	}
-	return min(c.o.Timeout, max(time.Until(end)/time.Duration(mails), time.Millisecond)), nil
+	left := time.Until(end) //nolint:forbidigo // bounds a wait on the network, decides nothing
+	return min(c.o.Timeout, max(left/time.Duration(mails), time.Millisecond)), nil
 }
 
 // line is one connection.

@@ -38,6 +38,7 @@ type post struct {
 	refuse   map[string]error // by recipient
 	hang     string           // the recipient that is never answered for
 	over     chan struct{}    // closed when the test ends
+	single   bool             // takes one mail on each connection
 	dataErr  error
 	dropData bool // hangs up after the mail was taken in
 }
@@ -49,6 +50,7 @@ func (p *post) NewSession(c *smtp.Conn) (smtp.Session, error) {
 type session struct {
 	p    *post
 	conn *smtp.Conn
+	took int
 }
 
 func (s *session) AuthMechanisms() []string { return []string{sasl.Plain} }
@@ -64,9 +66,15 @@ func (s *session) Auth(string) (sasl.Server, error) {
 		return nil
 	}), nil
 }
-func (s *session) Reset()                               {}
-func (s *session) Logout() error                        { return nil }
-func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
+func (s *session) Reset()        {}
+func (s *session) Logout() error { return nil }
+
+func (s *session) Mail(string, *smtp.MailOptions) error {
+	if s.p.single && s.took > 0 {
+		return &smtp.SMTPError{Code: 421, Message: "too many mails on this connection"}
+	}
+	return nil
+}
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if s.p.hang == to {
@@ -92,6 +100,7 @@ func (s *session) Data(r io.Reader) error {
 		return s.p.dataErr
 	}
 	s.p.got = append(s.p.got, string(b))
+	s.took++
 	if s.p.dropData {
 		return errors.Join(s.conn.Conn().Close(), errors.New("gone"))
 	}
@@ -367,6 +376,16 @@ func TestOneMailboxSilencesNobodyElse(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Guards everybody's mail at a server that takes only one on each connection.
+func TestServerOfOneMailAConnection(t *testing.T) {
+	t.Parallel()
+	p := &post{single: true}
+	c := serve(t, p, mail.STARTTLS, func(o *mail.Options) { o.To = append(o.To, "night@shop.example") })
+	if err := c.Send(t.Context(), message()); err != nil || len(p.got) != 3 {
+		t.Errorf("%d mails went out, %v", len(p.got), err)
 	}
 }
 
