@@ -385,12 +385,12 @@ func passing(ctx context.Context, err error) bool {
 // handover gives what a channel that is down can't send to those that stand in.
 // They get it first and the box is told after: they know what they have.
 func (d *Dispatcher) handover(ctx context.Context, name string, b Box, now time.Time) error {
-	if len(b.Handover(now)) == 0 {
+	if len(d.givable(b.Handover(now))) == 0 {
 		return nil
 	}
 	var items []Item
 	err := d.o.Store.ChangeBox(ctx, name, func(b *Box) bool {
-		items = b.Handover(now)
+		items = d.givable(b.Handover(now))
 		return len(items) > 0
 	})
 	if err != nil {
@@ -423,6 +423,14 @@ func (d *Dispatcher) handover(ctx context.Context, name string, b Box, now time.
 	}
 	d.o.Logger.WarnContext(ctx, "an alert channel does not work, others stand in", "channel", name, "messages", len(ids), "error", b.LastError)
 	return nil
+}
+
+// givable are the messages for which a channel that stands in is still configured. The
+// others nobody would have, so they are not to be noted as handed over.
+func (d *Dispatcher) givable(items []Item) []Item {
+	return slices.DeleteFunc(items, func(it Item) bool {
+		return !slices.ContainsFunc(it.Failover, func(f string) bool { return slices.Contains(d.names, f) })
+	})
 }
 
 // Test sends one message to each channel and says what happened, in the order of

@@ -110,6 +110,22 @@ func TestReplacedChannelComesBack(t *testing.T) {
 	w.want("mail", "failover critical late_money")
 }
 
+// Guards what waits for a channel that does not work when the one that stood in for it is removed, and then it as well:
+// it counts as told by nobody, so the third is told.
+func TestRemovedFailoverHasTakenNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, alerts.Rules{Routes: []alerts.Route{{Channels: []string{"mail"}, Failover: []string{"slack"}}}}, "mail", "slack")
+	w.channels["mail"].down()
+	w.raise("inc_1", "late_money", "critical")
+	w.quiet() // one failure: nobody stands in yet
+	w.want("slack")
+	w.replace(route("mail"), "mail")
+	w.pass(time.Hour)
+	w.replace(route("pager"), "pager")
+	w.pass(time.Hour)
+	w.want("pager", "failover critical late_money")
+}
+
 // Guards what no route would tell anybody of now: it stays where it is, and is sent when its channel is configured again.
 func TestReplacedChannelWithoutHeirs(t *testing.T) {
 	t.Parallel()
