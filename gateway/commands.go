@@ -127,7 +127,7 @@ func (s *Service) command(ctx context.Context, r Request, p *payment.Payment, op
 	if err != nil {
 		return Answer{}, withPayment(err, p)
 	}
-	if ordered.Operation(opID) == nil { // nothing had to be told to a provider
+	if ordered.Operation(opID) == nil { // nothing had to be told to a provider; a decision remembers it
 		return Answer{Payment: ordered}, nil
 	}
 	return s.ordered(ctx, ordered, opID, false)
@@ -245,13 +245,30 @@ func (s *Service) Cancel(ctx context.Context, r Request, id string) (Answer, err
 	if err != nil {
 		return Answer{}, err
 	}
-	if p.Status() == payment.StatusCanceled {
-		return Answer{Payment: p, Replayed: p.Operation(r.id("op")) != nil}, nil
+	opID := r.id("op")
+	op := p.Operation(opID)
+	d, decided := p.Facts.CanceledBy(opID)
+	switch {
+	case decided && d.Fingerprint != r.Fingerprint, op != nil && op.Fingerprint != r.Fingerprint && !op.Repeatable():
+		return Answer{}, reused()
+	case decided: // whatever became of the payment since
+		return Answer{Payment: p, Replayed: true}, nil
+	case p.Status() == payment.StatusCanceled:
+		return Answer{Payment: p, Replayed: op != nil}, nil
 	}
-	return s.command(ctx, r, p, r.id("op"), func(c *payment.Payment, cmd payment.Command) error {
+	known := false // a request with the same key was faster
+	a, err := s.command(ctx, r, p, opID, func(c *payment.Payment, cmd payment.Command) error {
+		if d, known = c.Facts.CanceledBy(opID); known {
+			if d.Fingerprint != r.Fingerprint {
+				return reused()
+			}
+			return nil
+		}
 		_, err := c.RequestCancel(cmd)
 		return err
 	})
+	a.Replayed = a.Replayed || known
+	return a, err
 }
 
 // Sync reads the providers now and returns what is true.

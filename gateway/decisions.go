@@ -185,7 +185,9 @@ func (s *Service) withdrawStep(ctx context.Context, step risk.Step) risk.Step {
 	step.At = s.now()
 	p, err := s.load(ctx, step.Payment)
 	var op *payment.Operation
+	atOnce := false // canceled, with nobody to be told
 	if err == nil {
+		_, atOnce = p.Facts.CanceledBy(stepOp(step))
 		if op = p.Operation(stepOp(step)); op != nil && !op.State.Settled() {
 			var after *payment.Payment
 			if after, _, err = s.stillMeant(ctx, p, *op); after != nil {
@@ -196,6 +198,8 @@ func (s *Service) withdrawStep(ctx context.Context, step risk.Step) risk.Step {
 	switch {
 	case err != nil && payment.CodeOf(err) != payment.CodeNotFound:
 		step.Note = "not taken back yet (" + string(payment.CodeOf(err)) + ")"
+	case atOnce:
+		step.State, step.Note = risk.StepDone, "done before it was reversed"
 	case op == nil || op.State == payment.OpFailed:
 		step.State, step.Note = risk.StepSkipped, "reversed before it was done"
 	case op.State == payment.OpDone:

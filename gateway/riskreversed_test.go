@@ -1,12 +1,15 @@
 package gateway_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/gateway/risk"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
 )
 
 // Guards a reversal against what was under way: what a provider was told before, and did not answer, is looked for and
@@ -92,5 +95,26 @@ func TestReversalForgetsOnce(t *testing.T) {
 	}
 	if n := len(w.decisions()); n != 2 {
 		t.Errorf("%d decisions: five declines after the reversal fired nothing", n)
+	}
+}
+
+// Guards the same where the provider needed not be told and nobody wrote down that the step was done: the payment knows.
+func TestReversalKnowsWhatWasCanceledAtOnce(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	p := w.mustCreate("a", of("eve", ""))
+	crashed := false
+	w.hook = func(point store.WritePoint, when faults.When) error {
+		crashed = crashed || point == store.PointPaymentReplace && when == faults.After && w.get(p.ID).Status() == payment.StatusCanceled
+		if crashed && when == faults.Before {
+			return fmt.Errorf("crashed: %w", store.ErrUnavailable)
+		}
+		return nil
+	}
+	set := w.ban(shop, "ban", gateway.BlockInput{Customer: "eve", Reason: "stolen", Cancel: true})
+	w.hook = nil
+	d := w.reverse(set.Decision.ID)
+	if len(d.Steps) != 1 || d.Steps[0].State != risk.StepDone || !crashed {
+		t.Errorf("%s: %+v", w.get(p.ID).Status(), d.Steps)
 	}
 }

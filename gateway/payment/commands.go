@@ -183,10 +183,23 @@ func (p *Payment) RequestCancel(c Command) (*Operation, error) {
 	}
 	live, ok := p.Facts.Live()
 	if !ok {
-		p.decide(Decision{ID: "canceled", Kind: DecisionCanceled, By: c.By, Reason: "canceled by the app", At: c.Now})
+		p.decide(Decision{
+			ID: "canceled", Kind: DecisionCanceled, Operation: c.ID, Fingerprint: c.Fingerprint, By: c.By, Reason: "canceled by the app", At: c.Now,
+		})
 		return nil, nil
 	}
 	return p.closeLive(live, "cancel", c)
+}
+
+// CanceledBy finds what a request decided that canceled the payment at once, with no
+// provider to be told.
+func (f Facts) CanceledBy(request string) (Decision, bool) {
+	for _, d := range f.Decisions {
+		if d.Kind == DecisionCanceled && request != "" && d.Operation == request {
+			return d, true
+		}
+	}
+	return Decision{}, false
 }
 
 // RequestSwitch closes the live attempt so that another one may open. It

@@ -221,12 +221,14 @@ type Decision struct {
 	ID        string
 	Kind      DecisionKind
 	N         int      `json:",omitzero"` // attempt concerned, 0 if none
-	Operation string   `json:",omitzero"` // operation concerned, if any
+	Operation string   `json:",omitzero"` // operation concerned, or the id of the request that needed none, if any
 	Amount    int64    `json:",omitzero"` // minor units, DecisionCaptureAsked only
 	Objects   []string `json:",omitempty"`
 	By        Actor
 	Reason    string    `json:",omitzero"`
 	At        time.Time // our clock: a decision is ours
+	// Fingerprint is of the request that was decided at once: no operation keeps it.
+	Fingerprint string `json:",omitzero"`
 }
 
 // Terms are what the app asked for. They never change once a provider object
