@@ -45,27 +45,105 @@ func (s *Service) NewKey(ctx context.Context, app string, operator bool, scopes 
 
 // IssueKey is NewKey for an operator's request. The same request again gives the key's
 // record, with replayed, and not the key itself: that was shown, or is lost, and then
-// another one is to be made and this one revoked.
+// another one is to be made and this one revoked. Of two that come at once, one gets the key.
 func (s *Service) IssueKey(ctx context.Context, r Request, app string, operator bool, scopes []string) (token string, made Key, replayed bool, err error) {
 	if !r.Caller.Operator {
 		return "", Key{}, false, payment.NewError(payment.CodeForbidden, "Making keys needs an operator key.")
 	}
-	known, err := s.ListKeys(ctx)
+	id := r.id("key")
+	if made, err = s.issued(ctx, id); !errors.Is(err, ErrNotFound) {
+		return replayedKey(made, err, r)
+	}
+	known, err := s.opts.Keys.ListKeys(ctx)
+	if err != nil {
+		return "", Key{}, false, storeError(err)
+	}
+	for _, k := range known {
+		if k.Request == id { // of an older program, which gave it out without a claim
+			return replayedKey(k, nil, r)
+		}
+	}
+	token, made, err = s.newKey(ctx, app, Key{
+		Operator: operator, Scopes: scopes, CreatedBy: r.Caller.Actor(), Request: claimMark + id, Fingerprint: r.Fingerprint,
+	})
 	if err != nil {
 		return "", Key{}, false, err
 	}
-	id := r.id("key")
-	for _, k := range known {
-		switch {
-		case k.Request != id:
-		case k.Fingerprint != r.Fingerprint:
-			return "", Key{}, false, reused()
-		default:
-			return "", k, true, nil
+	first, err := s.claimKey(ctx, id, made)
+	if err != nil {
+		return "", Key{}, false, err
+	}
+	// Of keys that were made for this request one is given out. The others are known to nobody, and end.
+	for _, k := range append(known, made) {
+		if k.Request == claimMark+id && k.Hash != first.Hash {
+			if _, err := s.opts.Keys.RevokeKey(ctx, k.Hash, r.Caller.Actor(), s.now()); err != nil {
+				return "", Key{}, false, storeError(err)
+			}
 		}
 	}
-	token, made, err = s.newKey(ctx, app, Key{Operator: operator, Scopes: scopes, CreatedBy: r.Caller.Actor(), Request: id, Fingerprint: r.Fingerprint})
-	return token, made, false, err
+	if first.Hash != made.Hash {
+		return replayedKey(first, nil, r)
+	}
+	return token, made, false, nil
+}
+
+// claimMark begins the id of a claim, and the request of a key that is given out under one.
+// The claim says which key a request made: of several that were made for it at once, the one
+// whose claim was stored first. It is kept like a key that opens nothing.
+const claimMark = "request/"
+
+// claimKey claims a request for a key that is stored, and returns the key that has it.
+func (s *Service) claimKey(ctx context.Context, id string, k Key) (Key, error) {
+	err := s.opts.Keys.InsertKey(ctx, Key{Hash: claimMark + id, Prefix: k.Hash, CreatedAt: k.CreatedAt, RevokedAt: k.CreatedAt})
+	if err == nil {
+		return k, nil
+	}
+	if !errors.Is(err, ErrExists) {
+		return Key{}, storeError(err)
+	}
+	return s.issued(ctx, id)
+}
+
+// issued is the key that a request was given; ErrNotFound if it has not claimed one.
+func (s *Service) issued(ctx context.Context, id string) (Key, error) {
+	claim, err := s.opts.Keys.GetKey(ctx, claimMark+id)
+	if errors.Is(err, ErrNotFound) {
+		return Key{}, ErrNotFound
+	}
+	var k Key
+	if err == nil {
+		k, err = s.opts.Keys.GetKey(ctx, claim.Prefix)
+	}
+	if err != nil {
+		return Key{}, storeError(err)
+	}
+	return k, nil
+}
+
+// hiddenKey says of each record whether it is no key that anybody ever had: a claim, or a key that
+// ended because its request was given another one.
+func hiddenKey(all []Key) func(Key) bool {
+	given := map[string]string{} // by request
+	for _, k := range all {
+		if strings.HasPrefix(k.Hash, claimMark) {
+			given[k.Hash] = k.Prefix
+		}
+	}
+	return func(k Key) bool {
+		hash, claimed := given[k.Request]
+		return strings.HasPrefix(k.Hash, claimMark) || claimed && hash != k.Hash && !k.RevokedAt.IsZero()
+	}
+}
+
+// replayedKey answers a request that made a key before.
+func replayedKey(k Key, err error, r Request) (string, Key, bool, error) {
+	switch {
+	case err != nil:
+		return "", Key{}, false, err
+	case k.Fingerprint != r.Fingerprint:
+		return "", Key{}, false, reused()
+	}
+	return "", k, true, nil
 }
 
 // newKey makes and stores a key that is as far described.
@@ -114,6 +192,7 @@ func (s *Service) ListKeys(ctx context.Context) ([]Key, error) {
 	if err != nil {
 		return nil, storeError(err)
 	}
+	keys = slices.DeleteFunc(keys, hiddenKey(keys))
 	slices.SortFunc(keys, func(a, b Key) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(a.Hash, b.Hash))
 	})
