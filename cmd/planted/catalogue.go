@@ -251,6 +251,10 @@ func feedBugs() []bug {
 `,
 		},
 		{
+			name: "old_read_fed_again", file: "webhooks/outbox/relay.go", pkg: inFolder, test: "TestStaleReadFeedsNothingTwice",
+			old: `			if holds[e.ID] {`, new: `			if false {`,
+		},
+		{
 			name: "feed_forgets_what_is_unmarked", file: "webhooks/outbox/relay.go", pkg: inFolder, test: "TestUnmarkedEventsAreNotFedTwice",
 			old: `			if known[e.ID] {
 				continue

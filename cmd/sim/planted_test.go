@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,19 +202,6 @@ func oneLess(req providers.RefundRequest) providers.RefundRequest {
 	return req
 }
 
-// twice leaves one event of each marking unmarked, so that it is fed again.
-type twice struct{ outbox.Marker }
-
-func (m twice) MarkFed(ctx context.Context, fed []payment.Fed) []error {
-	fed = slices.Clone(fed)
-	for i := range fed {
-		if len(fed[i].Events) > 1 {
-			fed[i].Events = fed[i].Events[1:]
-		}
-	}
-	return m.Marker.MarkFed(ctx, fed)
-}
-
 // unkeyed takes the idempotency keys off calls whose path ends so.
 func unkeyed(suffix string) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {
@@ -275,9 +261,6 @@ func bugs() []planted {
 		}},
 		{name: "feed_conflict_taken_for_done", mode: modeThree, within: 100, says: "I9", wiring: func() wiring {
 			return wiring{engine: func(e store.Engine) store.Engine { return lossy{e} }}
-		}},
-		{name: "marked_only_in_part", long: true, mode: modeAll, within: 100, says: "I9", wiring: func() wiring {
-			return wiring{marker: func(m outbox.Marker) outbox.Marker { return twice{m} }}
 		}},
 		{name: "another_amount_given_back", mode: modeAll, within: 100, says: "a refund of", wiring: func() wiring {
 			return wiring{provider: bend(bent{order: oneLess})}

@@ -56,7 +56,6 @@ type wiring struct {
 	receiver  func(http.Handler) http.Handler
 	engine    func(store.Engine) store.Engine
 	inbox     func(*inbox.Options)
-	marker    func(outbox.Marker) outbox.Marker
 	service   func(*gateway.Options)
 	reconcile func(*reconcile.Options)
 }
@@ -191,11 +190,7 @@ func (i *instance) boot() error {
 		return err
 	}
 	feed := store.NewFeed(e)
-	var marker outbox.Marker = i.service
-	if t.wiring.marker != nil {
-		marker = t.wiring.marker(marker)
-	}
-	relay, err := outbox.NewRelay(outbox.RelayOptions{Payments: payments, Marker: marker, Pages: feed, Clock: i.clock})
+	relay, err := outbox.NewRelay(outbox.RelayOptions{Payments: payments, Marker: i.service, Pages: feed, Clock: i.clock})
 	if err != nil {
 		return err
 	}
