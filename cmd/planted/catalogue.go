@@ -450,7 +450,7 @@ func storeBugs() []bug {
 		return leaseRecord{Token: r.Token}, true`, new: `		return leaseRecord{Token: r.Token}, true`,
 		},
 		{
-			name: "unknown_write_taken_for_done", file: "store/payments.go", mode: all, seeds: 60, says: "; twice true",
+			name: "unknown_write_taken_for_done", file: "store/payments.go", pkg: inStore, test: "TestPaymentOvertaken",
 			old: `		if stored.Version >= p.Version {
 			return ErrConflict
 		}
