@@ -60,7 +60,7 @@ func liveKeys(t *testing.T, s *gateway.Service) (live []gateway.Key) {
 		t.Fatal(err)
 	}
 	for _, k := range found {
-		if k.RevokedAt == (time.Time{}) {
+		if k.RevokedAt.IsZero() {
 			live = append(live, k)
 		}
 	}
