@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -84,15 +83,14 @@ func errBlocked(b risk.Block) error {
 	e := payment.NewError(payment.CodeConflict, "Nothing was done: this customer is blocked (%s).", b.ID)
 	e.DeclineCode = DeclineBlocked
 	if b.Effect == risk.EffectHold {
-		e = errHeld()
-		e.Message = strings.TrimSuffix(e.Message, ".") + " (" + b.ID + ")."
+		return errHeld(" (" + b.ID + ")")
 	}
 	return e
 }
 
-// errHeld answers a request that a hold stopped.
-func errHeld() *payment.Error {
-	e := payment.NewError(payment.CodeConflict, "Nothing was done: this customer is held until somebody has looked.")
+// errHeld answers a request that a hold stopped; which names it, if it is known.
+func errHeld(which string) *payment.Error {
+	e := payment.NewError(payment.CodeConflict, "Nothing was done: this customer is held until somebody has looked%s.", which)
 	e.DeclineCode = DeclineHeld
 	return e
 }

@@ -69,10 +69,7 @@ func (s *Service) Refund(ctx context.Context, r Request, id string, amount int64
 		return Answer{}, payment.Invalid("/reason", "must be requested_by_customer, duplicate, fraudulent or other")
 	}
 	refund := r.id("rfd")
-	op := p.Operation(refund)
-	if made, ok := p.Facts.RefundOf(refund); ok && (op == nil || op.Repeatable()) {
-		// A restored backup: the record lost the order, or knows only of a try that was turned away, and has learnt from
-		// the provider that it was carried out.
+	if made, ok := p.MadeBefore(refund); ok {
 		if amount != 0 && amount != made.Amount.Minor {
 			return Answer{}, reused()
 		}
@@ -198,7 +195,7 @@ func (s *Service) ordered(ctx context.Context, p *payment.Payment, opID string, 
 	case !op.Repeatable():
 		return Answer{Replayed: replayed}, failedForGood(driven, *op)
 	case op.Failure.Code == DeclineHeld: // the hold came after this request had looked for one
-		return Answer{}, withPayment(errHeld(), driven)
+		return Answer{}, withPayment(errHeld(""), driven)
 	case callErr != nil:
 		return Answer{}, providerError(callErr, driven)
 	case op.Kind == payment.OpClose && op.Code == payment.CodeConflict:

@@ -59,10 +59,10 @@ func (s *Service) ConfirmDecision(ctx context.Context, r Request, id, reason str
 	})
 }
 
-// ReverseDecision takes a decision back: its block is lifted, unless somebody else set it too, what it has not done yet
-// it will not do, and what the rules saw until now counts no more. Money given back and
-// payments canceled stay so: the steps say which. replayed says that this was a
-// repetition.
+// ReverseDecision takes a decision back: its block is lifted, unless somebody else set it
+// too, what it has not done yet it will not do, and what the rules saw until now counts no
+// more. Money given back and payments canceled stay so: the steps say which. replayed says
+// that this was a repetition.
 func (s *Service) ReverseDecision(ctx context.Context, r Request, id, reason string) (d risk.Decision, replayed bool, err error) {
 	return s.judge(ctx, r, id, reason, func(d *risk.Decision) error {
 		d.State, d.NextAt, d.Tries, d.Cleared = risk.Reversed, s.now(), 0, false

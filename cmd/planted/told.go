@@ -179,8 +179,10 @@ func guessBugs() []bug {
 func waitingBugs() []bug {
 	return []bug{
 		{
-			name: "restored_refund_made_again", file: "gateway/commands.go", pkg: inGateway, test: "TestRestoredBackupKnowsARefundThatWasTurnedAway",
-			old: `(op == nil || op.Repeatable())`, new: `op == nil`,
+			name: "restored_refund_made_again", file: "gateway/payment/commands.go", pkg: inGateway, test: "TestRestoredBackupKnowsARefundThatWasTurnedAway",
+			old: `op != nil && !op.Repeatable() {
+		return Refund{}, false`, new: `op != nil {
+		return Refund{}, false`,
 		},
 		{
 			name: "restored_try_not_looked_for", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestRestoredBackupKnowsARefundThatWasTurnedAway",

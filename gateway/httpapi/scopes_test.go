@@ -27,14 +27,16 @@ const (
 
 // needs is every route that there is, with what a key must carry for it.
 var needs = map[string]string{
-	"GET /healthz":                      anybody,
-	"GET /openapi.json":                 anybody,
-	"GET /openapi.yaml":                 anybody,
-	"GET /docs":                         anybody,
-	"GET /pay/:id":                      anybody, // the customer's token is the key there
-	"POST /pay/:id":                     anybody,
-	"GET /v1/return/:id":                anybody,
-	"POST /webhooks/:provider/:account": anybody, // the provider's signature is
+	"GET /healthz":       anybody,
+	"GET /openapi.json":  anybody,
+	"GET /openapi.yaml":  anybody,
+	"GET /docs":          anybody,
+	"GET /pay/:id":       anybody, // the customer's token is the key there
+	"POST /pay/:id":      anybody,
+	"GET /v1/return/:id": anybody,
+
+	// The provider's signature is the key there.
+	"POST /webhooks/:provider/:account":         anybody,
 	"POST /webhooks/:provider/:account/connect": anybody,
 
 	"POST /v1/payments":             write,

@@ -118,6 +118,17 @@ func (f Facts) RefundOf(operation string) (Refund, bool) {
 	return Refund{}, false
 }
 
+// MadeBefore finds the refund that was made for an operation which this record could order,
+// anew or for the first time. The record is a restored backup then: it lost the order, or
+// knows only of a try that was turned away, and has learnt from the provider that it was
+// carried out.
+func (p *Payment) MadeBefore(operation string) (Refund, bool) {
+	if op := p.Operation(operation); op != nil && !op.Repeatable() {
+		return Refund{}, false
+	}
+	return p.Facts.RefundOf(operation)
+}
+
 // RequestRefund orders a refund. amount is in minor units, 0 for all that is
 // refundable. One refund gives back one capture.
 func (p *Payment) RequestRefund(amount int64, reason string, c Command) error {
@@ -127,10 +138,8 @@ func (p *Payment) RequestRefund(amount int64, reason string, c Command) error {
 	if s := p.Status(); s == StatusConflicted {
 		return NewError(CodeConflict, "The payment is held as conflicted; an operator must resolve it first.")
 	}
-	if op := p.Operation(c.ID); op == nil || op.Repeatable() {
-		if _, made := p.Facts.RefundOf(c.ID); made {
-			return NewError(CodeConflict, "This refund was made already; read the payment.")
-		}
+	if _, made := p.MadeBefore(c.ID); made {
+		return NewError(CodeConflict, "This refund was made already; read the payment.")
 	}
 	refundable := p.Amounts().Refundable
 	if amount == 0 {
