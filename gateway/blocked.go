@@ -95,17 +95,22 @@ func errHeld(which string) *payment.Error {
 	return e
 }
 
-// gated says whether an operation takes money and has certainly not done so: only then
-// may a block still stop it. It was never sent, or every try was turned away. One that
-// may have taken effect must be settled.
-func gated(op *payment.Operation) bool {
-	return op != nil && op.State == payment.OpPending && !op.Unseen() && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize)
+// gated says whether an operation takes money, so that a block may still stop it.
+func gated(op *payment.Operation, now time.Time) bool {
+	return op != nil && !op.State.Settled() && !op.Leased(now) && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize)
+}
+
+// unmoved says that it has certainly not taken any: it was never sent, or every try was
+// turned away, or was looked for twice and not found. What comes late may stand in a
+// restored backup, and be done.
+func unmoved(op *payment.Operation, now time.Time) bool {
+	return op.LookUps >= 2 || op.State == payment.OpPending && !op.Unseen() && !op.LooksFirst(now)
 }
 
 // gate keeps a blocked customer's approval from being captured. A block ends the
 // operation like a decline; a hold puts it off, but ends what somebody asked for and was
-// promised nothing: they are told so, and must not find it done later. passed is false
-// where it must not run.
+// promised nothing: they are told so, and must not find it done later. What may have been
+// done passes to be looked for, and is not sent again. passed is false where it must not run.
 func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ *payment.Payment, passed bool, err error) {
 	if s.opts.Risk == nil {
 		return nil, true, nil
@@ -114,37 +119,38 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ 
 	if op != nil && op.By.Type == payment.ActorRisk && !op.State.Settled() {
 		return s.stillMeant(ctx, p, *op)
 	}
-	if !gated(op) || p.Overtaken(*op) { // what is due no more ends, though nobody has looked at the hold
+	if !gated(op, s.now()) || p.Overtaken(*op) { // what is due no more ends, though nobody has looked at the hold
 		return nil, true, nil
 	}
 	b, blocked, err := s.blocking(ctx, p)
 	if err != nil {
 		return nil, false, err
 	}
-	if !blocked {
+	if !blocked || op.MustLookUp && !unmoved(op, s.now()) {
 		return nil, true, nil
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: payment.ActorRisk, ID: b.Decision}, Reason: "not captured: the customer is " + word(b)}
 	p, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
-		op := c.Operation(opID)
-		if !gated(op) {
-			return nil
-		}
+		op, now := c.Operation(opID), s.now()
+		passed = false
 		switch {
+		case !gated(op, now):
+		case !unmoved(op, now):
+			op.MustLookUp, passed = true, true
 		case b.Effect == risk.EffectHold && op.Ordered() && !op.Answered:
-			c.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: DeclineHeld}}, nil, s.now())
-			return nil
+			c.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: DeclineHeld}}, nil, now)
 		case b.Effect == risk.EffectHold:
-			op.NextAt, op.TriedSince = s.now().Add(heldLook), time.Time{} // waiting for a person is not being stuck
-			return nil
+			op.State, op.Ambiguous = payment.OpPending, false
+			op.NextAt, op.TriedSince = now.Add(heldLook), time.Time{} // waiting for a person is not being stuck
+		default:
+			c.Settle(opID, payment.Outcome{
+				State: payment.OpFailed, Declined: true, Code: payment.CodeDeclined,
+				Failure: payment.Failure{Code: DeclineBlocked, DeclineCode: DeclineBlocked, Message: "The payment was declined."},
+			}, nil, now)
 		}
-		c.Settle(opID, payment.Outcome{
-			State: payment.OpFailed, Declined: true, Code: payment.CodeDeclined,
-			Failure: payment.Failure{Code: DeclineBlocked, DeclineCode: DeclineBlocked, Message: "The payment was declined."},
-		}, nil, s.now())
 		return nil
 	})
-	return p, false, err
+	return p, passed, err
 }
 
 // stillMeant keeps what a decision ordered from being sent after the decision was reversed.

@@ -246,7 +246,7 @@ func (s *Service) Cancel(ctx context.Context, r Request, id string) (Answer, err
 	op := p.Operation(opID)
 	d, decided := p.Facts.CanceledBy(opID)
 	switch {
-	case decided && d.Fingerprint != r.Fingerprint, op != nil && op.Fingerprint != r.Fingerprint && !op.Repeatable():
+	case decided && !d.SameRequest(r.Fingerprint), op != nil && op.Fingerprint != r.Fingerprint && !op.Repeatable():
 		return Answer{}, reused()
 	case decided: // whatever became of the payment since
 		return Answer{Payment: p, Replayed: true}, nil
@@ -256,7 +256,7 @@ func (s *Service) Cancel(ctx context.Context, r Request, id string) (Answer, err
 	known := false // a request with the same key was faster
 	a, err := s.command(ctx, r, p, opID, func(c *payment.Payment, cmd payment.Command) error {
 		if d, known = c.Facts.CanceledBy(opID); known {
-			if d.Fingerprint != r.Fingerprint {
+			if !d.SameRequest(r.Fingerprint) {
 				return reused()
 			}
 			return nil

@@ -129,7 +129,7 @@ func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, sr
 			p = after
 		}
 		// The very payment that passed the gate is the one that is started.
-		next, started, late, err := s.start(ctx, p, opID, owner)
+		next, started, err := s.start(ctx, p, opID, owner)
 		if errors.Is(err, ErrConflict) {
 			if p, err = s.load(ctx, p.ID); err != nil {
 				return nil, err
@@ -142,7 +142,7 @@ func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, sr
 		if !started {
 			return next, nil
 		}
-		return s.execute(ctx, next, run{opID, owner, awaited, late}, src)
+		return s.execute(ctx, next, run{opID, owner, awaited}, src)
 	}
 	return nil, tooManyRaces(p.ID)
 }
@@ -151,12 +151,11 @@ func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, sr
 type run struct {
 	op, owner string
 	awaited   bool // whoever ordered it waits for the answer
-	late      bool // nobody was at it when somebody should have been
 }
 
-// start leases one operation for owner, and says whether it was late. ErrConflict means
-// that the payment was changed since it was read.
-func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner string) (next *payment.Payment, started, late bool, err error) {
+// start leases one operation for owner. What our own record shows as done is not sent:
+// it ends. ErrConflict means that the payment was changed since it was read.
+func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner string) (next *payment.Payment, started bool, err error) {
 	next, err = s.save(ctx, p, workerSource, func(p *payment.Payment) error {
 		op := p.Operation(opID)
 		if op == nil {
@@ -174,11 +173,24 @@ func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner str
 			p.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: why}}, nil, now)
 			return nil
 		}
-		late = op.Late(now)
+		if ref, done := shown(p, *op, now); done {
+			p.Settle(opID, payment.Outcome{State: payment.OpDone, Ref: ref}, nil, now)
+			return nil
+		}
 		started = p.Start(opID, owner, s.opts.Lease, s.plan(p, *op, now), now)
 		return nil
 	})
-	return next, started, late, err
+	return next, started, err
+}
+
+// shown says whether our record shows already what a money operation was to do, and in which
+// object: a webhook or sweep was faster than its repetition, or it was done before the backup
+// from which this record comes was put back.
+func shown(p *payment.Payment, op payment.Operation, now time.Time) (string, bool) {
+	if op.State.Settled() || op.Leased(now) || !op.Moves() || op.Kind != payment.OpRefund && !op.Unseen() && !op.LooksFirst(now) {
+		return "", false
+	}
+	return effect(p.Facts, p, op)
 }
 
 // plan decides how to go on with an operation, given how long its provider
@@ -202,7 +214,7 @@ func (s *Service) plan(p *payment.Payment, op payment.Operation, now time.Time) 
 func (s *Service) execute(ctx context.Context, p *payment.Payment, r run, src payment.Source) (*payment.Payment, error) {
 	ctx = context.WithoutCancel(ctx)
 	op := *p.Operation(r.op)
-	out, obs, callErr := s.try(ctx, p, op, r.late)
+	out, obs, callErr := s.try(ctx, p, op)
 	if callErr != nil {
 		s.log.InfoContext(ctx, "provider call", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "outcome", out.State, "error", callErr)
 	}
@@ -263,8 +275,9 @@ func answers(op payment.Operation) bool {
 }
 
 // try makes the provider call of an operation, or looks up whether an earlier
-// one took effect. Before one that comes late it looks, once, whatever its key is worth.
-func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operation, late bool) (payment.Outcome, *payment.Observation, error) {
+// one took effect. What came late is not sent before a look, whatever its key is worth: where
+// the look fails, it is tried again.
+func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operation) (payment.Outcome, *payment.Observation, error) {
 	a, name, _ := attempt(p, op.N)
 	account, ok := s.opts.Providers.Account(name)
 	if !ok {
@@ -276,12 +289,18 @@ func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operat
 	if plan := s.plan(p, op, s.now()); plan == payment.PlanLookUp {
 		return s.lookUp(ctx, p, op, account, a)
 	}
-	if late {
-		// A look that fails or finds nothing stops no call: the key is what holds, where no backup was restored.
-		if out, obs, err := s.lookUp(ctx, p, op, account, a); err == nil && out.State == payment.OpDone {
-			return out, obs, nil
+	if op.LookFirst {
+		if out, obs, err := s.lookUp(ctx, p, op, account, a); err != nil || out.State == payment.OpDone {
+			return out, obs, err
 		}
 	}
+	out, obs, err := s.send(ctx, p, op, account, a)
+	out.Looked = op.LookFirst
+	return out, obs, err
+}
+
+// send makes the provider call of an operation.
+func (s *Service) send(ctx context.Context, p *payment.Payment, op payment.Operation, account *providers.Account, a providers.Attempt) (payment.Outcome, *payment.Observation, error) {
 	res, err := s.call(ctx, op, account, a)
 	if err != nil {
 		return s.failed(ctx, p, op, res, err)

@@ -211,6 +211,12 @@ func (f Facts) CanceledBy(request string) (Decision, bool) {
 	return Decision{}, false
 }
 
+// SameRequest says whether a request with the key of the one that decided this may be it.
+// A program of before fingerprints were kept here drops them from what it writes.
+func (d Decision) SameRequest(fingerprint string) bool {
+	return d.Fingerprint == "" || d.Fingerprint == fingerprint
+}
+
 // RequestSwitch closes the live attempt so that another one may open. It
 // returns nil where no attempt is live.
 func (p *Payment) RequestSwitch(c Command) (*Operation, error) {

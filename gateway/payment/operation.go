@@ -68,6 +68,7 @@ type Operation struct {
 	MustLookUp   bool      `json:",omitzero"` // the provider stored a failure under this key, or the key died before any try that is known: sending it proves nothing
 	Ambiguous    bool      `json:",omitzero"` // some try of this generation may have taken effect unseen
 	Withdrawn    bool      `json:",omitzero"` // whoever ordered it took it back after it was sent: it is looked for, and not sent again
+	LookFirst    bool      `json:",omitzero"` // it came late, and no look since has been answered: it is not sent before one
 	LeaseOwner   string    `json:",omitzero"`
 	LeaseUntil   time.Time `json:",omitzero"`
 
@@ -159,7 +160,7 @@ const LateAfter = 5 * time.Minute
 // turned away and the order done under another key since: then its own key, alive or not,
 // keeps nobody from doing it twice.
 func (o Operation) Late(now time.Time) bool {
-	if !o.moves() {
+	if !o.Moves() {
 		return false
 	}
 	since := o.since()
@@ -169,8 +170,11 @@ func (o Operation) Late(now time.Time) bool {
 	return !now.Before(since.Add(LateAfter))
 }
 
-// moves says whether it moves money or holds it.
-func (o Operation) moves() bool {
+// LooksFirst says that it is not to be sent before a look, if it is tried now.
+func (o Operation) LooksFirst(now time.Time) bool { return o.LookFirst || o.Late(now) }
+
+// Moves says whether it moves money or holds it.
+func (o Operation) Moves() bool {
 	return o.Kind == OpAuthorize || o.Kind == OpCapture || o.Kind == OpRefund
 }
 
@@ -192,7 +196,7 @@ const overdueAfter = time.Hour
 // overdue says that money was to move so long ago that the key may be dead, and that no try is known. Either nobody
 // worked since, or the record is a backup from before a try: the two look the same, and only a look-up tells.
 func (o Operation) overdue(now time.Time, keyLife time.Duration) bool {
-	return o.moves() && !now.Before(o.since().Add(max(keyLife, overdueAfter)))
+	return o.Moves() && !now.Before(o.since().Add(max(keyLife, overdueAfter)))
 }
 
 // Leased says whether somebody else may be executing it at this moment.

@@ -14,6 +14,7 @@ type Outcome struct {
 	Declined   bool // failed because the money was refused, not because the request was wrong
 	MustLookUp bool // the provider stored a failure under this key
 	LookedUp   bool // this try was a look-up that found nothing
+	Looked     bool // before it was sent, as it had come late, a look found nothing
 	RetryAfter time.Duration
 	Unheard    bool // nobody waits for the answer, and an event would tell of a failure: try again where nothing was done
 }
@@ -33,6 +34,7 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 	if op.Tries >= maxDeaths && op.LeaseOwner != "" && op.LeaseOwner != owner {
 		p.tellStuck(op, now) // the try before died, and perhaps all others: nothing else would tell
 	}
+	op.LookFirst = op.LooksFirst(now) // written before the look: who dies in it, or can't, leaves it to the next
 	op.LeaseOwner, op.LeaseUntil = owner, now.Add(lease)
 	if op.TriedSince.IsZero() {
 		op.TriedSince = now
@@ -82,6 +84,7 @@ func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time
 		op.Ref = out.Ref
 	}
 	op.MustLookUp = op.MustLookUp || out.MustLookUp
+	op.LookFirst = op.LookFirst && !out.Looked && !out.LookedUp
 	switch state := op.resulting(out); state {
 	case OpDone, OpFailed:
 		op.State, op.DoneAt = state, now
@@ -103,7 +106,7 @@ func (p *Payment) Withdraw(id string, now time.Time) {
 	if op == nil || op.State.Settled() {
 		return
 	}
-	unsent := op.State == OpPending && !op.Unseen()
+	unsent := op.State == OpPending && !op.Unseen() && !op.LooksFirst(now)
 	if unsent || op.LookUps >= 2 && !op.Leased(now) {
 		p.Settle(id, Outcome{State: OpFailed, Code: CodeConflict, Failure: Failure{Code: "reversed"}}, nil, now)
 		return
