@@ -21,8 +21,9 @@ demo: build ## build, then run the whole thing on this machine: sandbox provider
 build: ## build bin/trifecta
 	$(GO) build -trimpath -o $(BIN) ./cmd/trifecta
 
-test: ## run all tests with the race detector, in random order (TESTFLAGS=… to change)
-	$(GO) test $(TESTFLAGS) ./...
+test: ## run all tests with the race detector, in random order (TESTFLAGS=… to change); those of the simulator, which is one goroutine, without it
+	$(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v '/cmd/sim$$')
+	$(GO) test $(filter-out -race,$(TESTFLAGS)) ./cmd/sim
 
 test-process: ## over 150 kill -9, paused processes, broken networks, stalled providers, a flood, stops under load, with real processes (2 to 3 minutes)
 	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 10m -run 'Kill|Flood|SecondProcess|Stopped|Paused|Network|Stalled|Relay' ./cmd/e2e ./cmd/trifecta
