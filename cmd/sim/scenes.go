@@ -25,6 +25,7 @@ type scene struct {
 const (
 	good = "4242424242424242"
 	poor = "4000000000009995"
+	day  = 24 * time.Hour
 )
 
 func paid() []step {
@@ -45,7 +46,7 @@ func scenes() []scene {
 			}}, waits(time.Hour),
 			does("stripe", "disputes/{id}/resolve", func(s *script) string { return s.seen("stripe", "charge.dispute.created") }, map[string]string{"outcome": outcome}))
 	}
-	return []scene{
+	return append([]scene{
 		{name: "card paid", main: true, steps: paid()},
 		{name: "declined, then paid", steps: []step{create("stripe", ""), pays(poor, http.StatusPaymentRequired), pays(good, http.StatusOK), returns(), becomes(payment.StatusSucceeded)}},
 		{name: "abandoned, expires", steps: []step{create("stripe", "", func(in *gateway.CreateInput) { in.ExpiresIn = 1800 }), becomes(payment.StatusExpired)}},
@@ -75,7 +76,7 @@ func scenes() []scene {
 		{name: "a stranger's money", strangers: true, steps: append(paid(), stranger(), waits(2*time.Hour)), wiring: func() wiring {
 			return wiring{reconcile: func(o *reconcile.Options) { o.KeepRuns = time.Hour }}
 		}},
-	}
+	}, elsewhereScenes()...)
 }
 
 // lostAnswer cuts the connection after the first call of a path took effect.

@@ -34,7 +34,7 @@ type order struct {
 
 // ask is one request under one idempotency key.
 type ask struct {
-	kind   string // create | capture | cancel | refund
+	kind   string // create | capture | part | cancel | refund
 	key    string
 	amount int64
 	tries  int
@@ -80,7 +80,7 @@ func (s *shop) basket(n int) gateway.CreateInput {
 func (s *shop) newAsk(o *order, kind string, amount int64) *ask {
 	a := &ask{kind: kind, amount: amount, key: fmt.Sprintf("%s-%d-%d", kind, o.n, len(o.asks))}
 	switch kind {
-	case "capture":
+	case "capture", "part":
 		o.Captures++
 		o.Holds = append(o.Holds, named(amount)...)
 	case "refund":
@@ -169,7 +169,7 @@ func (s *shop) send(o *order, a *ask) {
 		t.count("refused_" + string(code))
 		t.trace("shop %s try %d: refused %s", a.key, a.tries, code)
 		switch a.kind {
-		case "capture":
+		case "capture", "part":
 			o.Captures--
 			o.Holds = without(o.Holds, a.amount)
 		case "refund":
@@ -198,7 +198,11 @@ func (s *shop) repeatRefunds() {
 func (s *shop) do(i *instance, o *order, a *ask) (gateway.Answer, error) {
 	ctx := context.Background()
 	r := gateway.Request{Caller: caller(o.App), Path: "/v1/payments", Key: a.key}
-	if a.kind != "create" {
+	switch a.kind {
+	case "create":
+	case "part":
+		r.Path += "/" + o.id + "/capture"
+	default:
 		r.Path += "/" + o.id + "/" + a.kind
 	}
 	var err error
@@ -211,8 +215,8 @@ func (s *shop) do(i *instance, o *order, a *ask) (gateway.Answer, error) {
 	switch a.kind {
 	case "create":
 		return i.service.Create(ctx, r, o.in)
-	case "capture":
-		return i.service.Capture(ctx, r, o.id, a.amount, true)
+	case "capture", "part": // of which more may follow
+		return i.service.Capture(ctx, r, o.id, a.amount, a.kind == "capture")
 	case "cancel":
 		return i.service.Cancel(ctx, r, o.id)
 	case "refund":
