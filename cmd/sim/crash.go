@@ -100,7 +100,7 @@ func (r *runner) tell(sc scene, mode string, deaths ...death) (told, error) {
 }
 
 func (r *runner) telling(sc scene, mode string, s *script) (out told, err error) {
-	p := plan{mode: mode, instances: 1, apps: 1, faulty: 30 * 24 * time.Hour, rate: map[string]float64{}, sweep: 30 * time.Minute, settle: 5 * time.Hour}
+	p := plan{mode: mode, instances: 1, apps: 1, faulty: 30 * 24 * time.Hour, rate: map[string]float64{}, sweep: 30 * time.Minute, settle: 40 * time.Hour}
 	if sc.busy {
 		p.rate[faultInterlace] = 1
 	}

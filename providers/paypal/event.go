@@ -44,7 +44,7 @@ var relevant = []string{
 	approved, "CHECKOUT.ORDER.COMPLETED", "CHECKOUT.ORDER.SAVED", "CHECKOUT.ORDER.VOIDED",
 	"CHECKOUT.ORDER.DECLINED", "CHECKOUT.ORDER.PROCESSED", "CHECKOUT.PAYMENT-APPROVAL.REVERSED",
 	"PAYMENT.AUTHORIZATION.CREATED", "PAYMENT.AUTHORIZATION.VOIDED",
-	"PAYMENT.CAPTURE.COMPLETED", "PAYMENT.CAPTURE.PENDING", "PAYMENT.CAPTURE.DECLINED", "PAYMENT.CAPTURE.DENIED",
+	completed, "PAYMENT.CAPTURE.PENDING", "PAYMENT.CAPTURE.DECLINED", "PAYMENT.CAPTURE.DENIED",
 	"PAYMENT.CAPTURE.REFUNDED", "PAYMENT.CAPTURE.REVERSED", "PAYMENT.REFUND.PENDING", "PAYMENT.REFUND.FAILED",
 	"CUSTOMER.DISPUTE.CREATED", "CUSTOMER.DISPUTE.UPDATED", "CUSTOMER.DISPUTE.RESOLVED", "RISK.DISPUTE.CREATED",
 }
@@ -52,6 +52,9 @@ var relevant = []string{
 // approved is the event of a customer who agreed. An order itself does not say when that
 // was, nor that it was a second time: until it is completed it has no update_time.
 const approved = "CHECKOUT.ORDER.APPROVED"
+
+// completed is the event of a capture whose money has arrived.
+const completed = "PAYMENT.CAPTURE.COMPLETED"
 
 // readEvent reads a delivery whose signature holds.
 func (a *Adapter) readEvent(transmission string, sent time.Time, body []byte) (providers.Event, error) {

@@ -193,13 +193,32 @@ func (a *Adapter) sweepEvents(ctx context.Context, from, to time.Time, cursor st
 		if !ok {
 			continue
 		}
-		page.Items = append(page.Items, providers.SweepItem{Object: object, Hint: hint, Created: firstTime(e.CreateTime), Approved: e.EventType == approved})
+		item := providers.SweepItem{Object: object, Hint: hint, Created: firstTime(e.CreateTime), Approved: e.EventType == approved}
+		if e.EventType == completed {
+			arrived(&item, e.Resource)
+		}
+		page.Items = append(page.Items, item)
 	}
 	next := queryOf(linkOf(list.Links, "next"))
 	if len(next) > 0 && next.Encode() != query.Encode() {
 		page.Next = next.Encode()
 	}
 	return page, nil
+}
+
+// arrived says of a capture's event that its money moved. One that was pending for days
+// stands in transaction search at the time of its making, which nobody reads again: if no
+// payment knows it, only this tells.
+func arrived(item *providers.SweepItem, raw json.RawMessage) {
+	var c struct {
+		Amount *money `json:"amount"`
+	}
+	if json.Unmarshal(raw, &c) != nil {
+		return
+	}
+	if amount, err := c.Amount.parse(); err == nil {
+		item.Amount, item.Paid = amount, true
+	}
 }
 
 // trusted: a list read from the live service is complete up to the moment of reading.

@@ -204,7 +204,8 @@ func TestSweepItemCodes(t *testing.T) {
 	transactionItem(transaction{}) // no amount: no panic
 }
 
-// TestSweepEvents: events nobody delivered are on the list, over several pages.
+// TestSweepEvents: events nobody delivered are on the list, over several pages. That of a completed capture says that
+// money moved, as nothing else may: no other does.
 func TestSweepEvents(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -216,17 +217,23 @@ func TestSweepEvents(t *testing.T) {
 		}
 	}
 	items, pages, trusted := walk(t, l.adapter, listEvents, startWall.Add(-time.Hour), l.world.Now().Add(time.Hour))
-	disputes := map[string]bool{}
+	disputes, paid := map[string]bool{}, 0
 	for _, it := range items {
 		if it.Object.Kind == "dispute" {
 			disputes[it.Object.ID] = true
+		}
+		if it.Paid {
+			paid++
+			if it.Object.Kind != "capture" || it.Object.ID != p.attempt.Refs.Capture || it.Amount.Minor != 1999 || it.Amount.Currency != "usd" {
+				t.Errorf("paid: %+v", it)
+			}
 		}
 		if it.Hint.PaymentID != p.attempt.PaymentID || it.Created.IsZero() {
 			t.Errorf("%+v", it)
 		}
 	}
-	if len(disputes) != 115 || pages < 2 {
-		t.Errorf("%d disputes on %d pages", len(disputes), pages)
+	if len(disputes) != 115 || pages < 2 || paid != 1 {
+		t.Errorf("%d disputes on %d pages, %d paid captures", len(disputes), pages, paid)
 	}
 	if !trusted.Equal(l.world.Now()) {
 		t.Errorf("trusted to %v, the list was read at %v", trusted, l.world.Now())
