@@ -30,6 +30,10 @@ func (d death) String() string { return fmt.Sprintf("%s write %d", d.when, d.n) 
 
 // wrote counts a write and says whether the process dies at it.
 func (s *script) wrote(p store.WritePoint, when faults.When) bool {
+	if when == faults.After && !housekeeping(p) && s.backup.kills() {
+		s.died++
+		return true
+	}
 	if !s.mortal {
 		return false
 	}
@@ -140,6 +144,9 @@ func (r *runner) telling(sc scene, mode string, s *script) (out told, err error)
 		t.drain()
 	}
 	s.mortal = false
+	if s.backup != nil {
+		s.backup.back = false // who judges doesn't die
+	}
 	t.check.end()
 	return out, nil
 }

@@ -10,7 +10,8 @@ import (
 
 // A backup put back loses what only the record knew, and never a cent: from any moment, and
 // also after the providers forgot our keys, nothing is paid, captured or refunded a second
-// time, and all money is found again or told as an orphan.
+// time, and all money is found again or told as an orphan; also where the process dies at one
+// of its first writes on what was put back.
 func TestRestorePoints(t *testing.T) {
 	t.Parallel()
 	all := os.Getenv(everyCrash) != ""
@@ -36,6 +37,9 @@ func gaps() []time.Duration {
 	return []time.Duration{10 * time.Minute, 30 * time.Hour, 9 * 24 * time.Hour}
 }
 
+// firstWrites are the writes on what was put back after which the process dies.
+const firstWrites = 10
+
 func restoreScene(t *testing.T, sc scene, mode string, all bool, backups *atomic.Int64) {
 	t.Helper()
 	r := runnerOf(t, wiring{})
@@ -52,12 +56,17 @@ func restoreScene(t *testing.T, sc scene, mode string, all bool, backups *atomic
 		if all && sc.main {
 			after = gaps()
 		}
-		for _, gap := range after {
-			out, err := r.telling(sc, mode, &script{backup: &backup{at: m.n, after: gap}})
-			if err != nil || len(out.failed) > 0 {
-				t.Errorf("backup before write %d (%s), put back after %s: %q %v", m.n, m.point, gap, out.failed, err)
+		for g, gap := range after {
+			for _, dies := range []int{0, 1 + i%firstWrites} {
+				if sampled := dies > 0 == (n/stride%2 > 0); !all && !sampled || dies > 0 && g > 0 {
+					continue // in a sample, every other backup
+				}
+				out, err := r.telling(sc, mode, &script{backup: &backup{at: m.n, after: gap, dies: dies}})
+				if err != nil || len(out.failed) > 0 {
+					t.Errorf("backup before write %d (%s), put back after %s, death after %d writes: %q %v", m.n, m.point, gap, dies, out.failed, err)
+				}
+				backups.Add(1)
 			}
-			backups.Add(1)
 		}
 	}
 }
