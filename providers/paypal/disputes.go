@@ -1,6 +1,7 @@
 package paypal
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,10 +49,15 @@ func (m *mapper) dispute(d disputeBody) {
 
 // inTime puts a case's movements in the order of their times. They have no ids, so that a
 // fee is known by its place: one that PayPal listed elsewhere the next time would be counted
-// once more. PayPal promises no order.
+// once more. PayPal promises no order. All movements of one settlement bear the same time;
+// what they say orders them then, as PayPal's documents do: the buyer's, then the seller's,
+// the fee at last. Two that say the same remain two.
 func inTime(moves []movement) []movement {
 	out := slices.Clone(moves)
-	slices.SortStableFunc(out, func(x, y movement) int { return parseTime(x.Initiated).Compare(parseTime(y.Initiated)) })
+	slices.SortStableFunc(out, func(x, y movement) int {
+		return cmp.Or(parseTime(x.Initiated).Compare(parseTime(y.Initiated)),
+			strings.Compare(x.Party, y.Party), strings.Compare(x.Reason, y.Reason), strings.Compare(x.Type, y.Type), x.Amount.compare(y.Amount))
+	})
 	return out
 }
 

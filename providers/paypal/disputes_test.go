@@ -2,6 +2,7 @@ package paypal
 
 import (
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,6 +108,46 @@ func TestDisputeFeesInAnyOrder(t *testing.T) {
 	}
 	if want := map[string]int64{"PP-D-1:2": 2000, "PP-D-1:3": 800, "PP-D-1:4": 800}; !maps.Equal(keys, want) {
 		t.Errorf("fees %v, want %v", keys, want)
+	}
+}
+
+// Promise (I3, I6): the movements of one settlement bear one time; in whichever order PayPal
+// lists them, a fee among them is counted once, by the place it has in PayPal's documents,
+// and two equal ones are two.
+func TestDisputeFeesOfOneMoment(t *testing.T) {
+	t.Parallel()
+	move := func(party, way, reason, value string) string {
+		return `{"affected_party":"` + party + `","type":"` + way + `","reason":"` + reason + `","initiated_time":"2026-03-01T11:57:00Z","amount":{"currency_code":"USD","value":"` + value + `"}}`
+	}
+	got, took, fee := move("BUYER", "CREDIT", "DISPUTE_SETTLEMENT", "10.00"), move("SELLER", "DEBIT", "DISPUTE_SETTLEMENT", "9.16"), move("SELLER", "DEBIT", "DISPUTE_SETTLEMENT_FEE", "0.49")
+	dearer := move("SELLER", "DEBIT", "DISPUTE_SETTLEMENT_FEE", "0.50")
+	for _, c := range []struct {
+		lists [][]string
+		want  map[string]int64
+	}{
+		{[][]string{{got, took, fee}, {fee, took, got}, {took, fee, got}, {fee, got, took}}, map[string]int64{"PP-D-1:3": 49}},
+		{[][]string{{got, fee, took, fee}, {fee, fee, took, got}}, map[string]int64{"PP-D-1:3": 49, "PP-D-1:4": 49}},
+		{[][]string{{fee, dearer}, {dearer, fee}}, map[string]int64{"PP-D-1:1": 49, "PP-D-1:2": 50}},
+	} {
+		facts := payment.Facts{Terms: payment.Terms{Amount: payment.Money{Minor: 1999, Currency: "usd"}}}
+		for _, moves := range c.lists {
+			s := newStub(t).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "", `{"captures":[`+captureJSON(capID, "COMPLETED", "")+`]}`))
+			s.on("GET /v1/customer/disputes", 200, `{"items":[{"dispute_id":"PP-D-1"}]}`)
+			s.on("GET /v1/customer/disputes/PP-D-1", 200, `{"dispute_id":"PP-D-1","status":"RESOLVED","dispute_life_cycle_stage":"CHARGEBACK","dispute_amount":{"currency_code":"USD","value":"10.00"},
+ "dispute_outcome":{"outcome_code":"RESOLVED_BUYER_FAVOUR"},"create_time":"2026-03-01T11:56:30.000Z","update_time":"2026-03-01T11:58:00.000Z","disputed_transactions":[{"seller_transaction_id":"`+capID+`"}],"money_movements":[`+strings.Join(moves, ",")+`]}`)
+			obs, err := s.adapter().Fetch(t.Context(), attemptOf(false))
+			if err != nil {
+				t.Fatal(err)
+			}
+			facts = facts.Observe(obs)
+		}
+		keys := map[string]int64{}
+		for _, f := range facts.Fees {
+			keys[f.Key.ID] = f.Fee.Minor
+		}
+		if !maps.Equal(keys, c.want) {
+			t.Errorf("fees %v, want %v", keys, c.want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package paypal
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -70,4 +71,16 @@ func supports(m payment.Money) error {
 
 func negative(m payment.Money) payment.Money {
 	return payment.Money{Minor: -m.Minor, Currency: m.Currency}
+}
+
+// compare orders amounts by what they say, a missing one first.
+func (m *money) compare(o *money) int {
+	var x, y money
+	if m != nil {
+		x = *m
+	}
+	if o != nil {
+		y = *o
+	}
+	return cmp.Or(strings.Compare(x.CurrencyCode, y.CurrencyCode), strings.Compare(x.Value, y.Value))
 }
