@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -199,7 +200,7 @@ func (f Facts) effectiveAuthorizations() []Authorization {
 func (f Facts) leftOf(a Authorization) int64 {
 	left := a.Amount.Minor
 	for _, c := range f.Captures {
-		if c.Auth != a.Key.ID || c.Key.Account != a.Key.Account || c.State == CaptureDeclined || c.Amount.Currency != a.Amount.Currency {
+		if !f.takenFrom(c, a) || c.Key.Account != a.Key.Account || c.State == CaptureDeclined || c.Amount.Currency != a.Amount.Currency {
 			continue
 		}
 		if c.Final {
@@ -210,7 +211,10 @@ func (f Facts) leftOf(a Authorization) int64 {
 	return max(0, left)
 }
 
-// currentAuthorizations are those not replaced by a renewal.
+// currentAuthorizations are those not replaced by a renewal. Of an order that is the
+// youngest that was not denied, whatever it says it renews: a reading that did not see them
+// all can't name the one before, and two counted beside each other would hold the money
+// twice.
 func (f Facts) currentAuthorizations() []Authorization {
 	replaced := map[string]bool{}
 	for _, a := range f.Authorizations {
@@ -220,11 +224,59 @@ func (f Facts) currentAuthorizations() []Authorization {
 	}
 	var out []Authorization
 	for _, a := range f.Authorizations {
-		if !replaced[a.Key.ID] {
+		current := !replaced[a.Key.ID]
+		if family := f.family(a); len(family) > 0 {
+			current = family[len(family)-1].Key == a.Key
+		}
+		if current {
 			out = append(out, a)
 		}
 	}
 	return out
+}
+
+// orderOf is the order that an authorization belongs to; ok is false where it belongs to
+// none.
+func (f Facts) orderOf(a Authorization) (order AttemptFact, ok bool) {
+	for _, x := range f.Attempts {
+		if x.Kind == KindOrder && x.N == a.N && x.Key.Provider == a.Key.Provider && x.Key.Account == a.Key.Account {
+			return x, true
+		}
+	}
+	return AttemptFact{}, false
+}
+
+// family are an authorization of an order, what it renews and what renews it, the oldest
+// first. One that was denied renews nothing, and is of no family.
+func (f Facts) family(a Authorization) []Authorization {
+	if _, ok := f.orderOf(a); !ok || a.State == AuthDenied {
+		return nil
+	}
+	var out []Authorization
+	for _, b := range f.Authorizations {
+		if b.N == a.N && b.Key.Provider == a.Key.Provider && b.Key.Account == a.Key.Account && b.State != AuthDenied {
+			out = append(out, b)
+		}
+	}
+	slices.SortFunc(out, func(x, y Authorization) int {
+		return cmp.Or(x.Created.Compare(y.Created), strings.Compare(x.Key.ID, y.Key.ID))
+	})
+	return out
+}
+
+// takenFrom says whether a capture was made of this authorization: of the one that it
+// names, or, where it names none of an order's, of the youngest there was.
+func (f Facts) takenFrom(c Capture, a Authorization) bool {
+	if c.Auth != "" || c.N != a.N || c.Key.Provider != a.Key.Provider || c.Key.Account != a.Key.Account {
+		return c.Auth == a.Key.ID
+	}
+	var source ObjectKey
+	for _, b := range f.family(a) {
+		if !b.Created.After(c.Created) {
+			source = b.Key
+		}
+	}
+	return source == a.Key
 }
 
 func (f Facts) capturable() int64 {

@@ -154,7 +154,8 @@ func (f Facts) remainder(rest []Capture) string {
 // authorizedIn is how much of attempt n may be captured at most: what is in force, and
 // what was taken from an authorization before it was renewed, but together no more than
 // the largest of them. One that is renewed for the whole after a part was taken holds that
-// part twice; the customer agreed to it once.
+// part twice; the customer agreed to it once. An order's first authorization holds the
+// order's total, so that it counts even where only its renewal was ever seen.
 func (f Facts) authorizedIn(n int) int64 {
 	var sum int64
 	for _, a := range f.currentAuthorizations() {
@@ -162,6 +163,16 @@ func (f Facts) authorizedIn(n int) int64 {
 			continue
 		}
 		held, largest := a.Amount.Minor, a.Amount.Minor
+		if order, ok := f.orderOf(a); ok {
+			if a.State == AuthDenied {
+				continue // beside the one that holds the money
+			}
+			if order.Total.Currency == a.Amount.Currency {
+				largest = max(largest, order.Total.Minor)
+			}
+			sum += min(held+f.takenBeside(a), largest)
+			continue
+		}
 		for _, before := range f.renewedBy(a) {
 			held += min(f.takenOf(before), before.Amount.Minor)
 			largest = max(largest, before.Amount.Minor)
@@ -185,6 +196,17 @@ func (f Facts) renewedBy(a Authorization) []Authorization {
 		out = append(out, a)
 	}
 	return out
+}
+
+// takenBeside is what was captured in an order, but not of this authorization, in minor
+// units.
+func (f Facts) takenBeside(a Authorization) (taken int64) {
+	for _, c := range f.Captures {
+		if c.N == a.N && c.Key.Account == a.Key.Account && c.State == CaptureCompleted && !f.takenFrom(c, a) {
+			taken += c.Amount.Minor
+		}
+	}
+	return taken
 }
 
 // takenOf is what was captured of an authorization, in minor units.

@@ -68,6 +68,10 @@ type Refs struct {
 	Subscription    string `json:",omitzero"`
 }
 
+// KindOrder is the kind of an attempt that is authorized once: whatever is authorized below
+// it later renews what was before.
+const KindOrder = "order"
+
 // AttemptFact is what a provider reports of one checkout: a Checkout Session,
 // an order, or an off-session charge. It merges by greatest (as_of, rank,
 // digest); CompleteAsOf and WholeAsOf merge by maximum.

@@ -11,7 +11,7 @@ import (
 func (m *mapper) attempt() {
 	o, at := m.s.order, m.s.attempt
 	fact := payment.AttemptFact{
-		Key: m.a.key(at.Root.ID), N: at.N, Kind: "order", State: m.state(), Refs: m.refs(),
+		Key: m.a.key(at.Root.ID), N: at.N, Kind: payment.KindOrder, State: m.state(), Refs: m.refs(),
 		PayerID: o.Payer.PayerID, PayerEmail: o.Payer.EmailAddress,
 		Stamp: payment.Stamp{Created: parseTime(o.CreateTime), AsOf: m.sighting()},
 	}

@@ -206,13 +206,14 @@ func renewals(all []authorizationBody) map[string]string {
 	return out
 }
 
-// agreed is the most that captures may take of this attempt in all: what its largest
-// authorization holds. Without the order the one that was renewed may be out of sight, and
-// a renewal for the rest holds less: then it is at least what was asked for.
+// agreed is the most that captures may take of this attempt in all: the order's total,
+// which its first authorization holds, or what its largest one does. That first one may be
+// out of sight, and a renewal for the rest holds less. Without the order it is at least what
+// was asked for.
 func (m *mapper) agreed() int64 {
-	var most int64
-	if m.s.rootless {
-		most = m.s.attempt.Asked.Minor
+	most := m.s.attempt.Asked.Minor
+	if m.s.order.ID != "" {
+		most = m.ordered()
 	}
 	for _, x := range m.s.parts.Authorizations {
 		if x.Status != "DENIED" {
@@ -220,6 +221,17 @@ func (m *mapper) agreed() int64 {
 		}
 	}
 	return most
+}
+
+// ordered is what the order is for in all, in minor units; one whose amount is missing is
+// refused elsewhere.
+func (m *mapper) ordered() (sum int64) {
+	for _, u := range m.s.order.PurchaseUnits {
+		if u.Amount != nil {
+			sum = min(sum+m.money("order", m.s.order.ID, &u.Amount.money).Minor, payment.MaxReported)
+		}
+	}
+	return sum
 }
 
 // takenOf is what captures took of an authorization itself, or are about to take: those that

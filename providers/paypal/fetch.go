@@ -129,7 +129,7 @@ func (a *Adapter) expired(at providers.Attempt, got *answer) payment.Observation
 	return payment.Observation{
 		Provider: Provider, Account: a.opts.Account, N: at.N, Complete: true, AsOf: read,
 		Facts: payment.Facts{Attempts: []payment.AttemptFact{{
-			Key: a.key(at.Root.ID), N: at.N, Kind: "order", State: payment.AttemptExpired, Total: at.Asked, Refs: refs,
+			Key: a.key(at.Root.ID), N: at.N, Kind: payment.KindOrder, State: payment.AttemptExpired, Total: at.Asked, Refs: refs,
 			Stamp: payment.Stamp{Created: created, AsOf: read},
 		}}},
 	}

@@ -393,6 +393,11 @@ func TestRenewedTwice(t *testing.T) {
 	if got := facts.Amounts(nil); got.Authorized != 1999 || got.Capturable != 1499 {
 		t.Errorf("nobody says what renews what: %+v", got)
 	}
+	for _, x := range obs.Facts.Authorizations {
+		if want := map[string]string{"A2": "A1", "A3": "A2"}[x.Key.ID]; x.Replaces != want {
+			t.Errorf("%s renews %q, want %q", x.Key.ID, x.Replaces, want)
+		}
+	}
 	s.on("POST /v2/payments/authorizations/A1/void", 204, "")
 	if _, err := s.adapter().Void(t.Context(), providers.CaptureRequest{Attempt: attemptOf(true), Target: "A3"}, "v"); err != nil || s.count("POST /v2/payments/authorizations/A1/void") != 1 {
 		t.Errorf("void: %v, calls %v", err, s.seen)

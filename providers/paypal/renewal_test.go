@@ -67,6 +67,7 @@ func TestRenewedHoldsWhatWasAgreed(t *testing.T) {
 		"renewed for the rest":                    {"15.00", capture("C1", first, "11:05:00", "4.99"), 1500},
 		"for the rest, taken by nobody says whom": {"15.00", capture("C1", "", "11:05:00", "4.99"), 1500},
 		"for a small rest":                        {"7.99", capture("C1", first, "11:05:00", "12.00"), 799},
+		"for a small rest, nobody says of which":  {"7.99", capture("C1", "", "11:05:00", "12.00"), 799},
 		"for less than the rest":                  {"5.00", capture("C1", first, "11:05:00", "4.99"), 500},
 		"for the full amount":                     {"19.99", capture("C1", first, "11:05:00", "4.99"), 1500},
 		"for the full amount, two parts":          {"19.99", capture("C1", first, "11:05:00", "4.99") + "," + capture("C2", second, "11:15:00", "5.00"), 1000},
@@ -84,9 +85,88 @@ func TestRenewedHoldsWhatWasAgreed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		facts := payment.Facts{Terms: payment.Terms{Amount: payment.Money{Minor: 1999, Currency: "usd"}, Manual: true}}.Observe(obs)
-		if got := facts.Amounts(nil).Capturable; got != c.left {
-			t.Errorf("%s: capturable %d, want %d", name, got, c.left)
+		facts := manualFacts(obs).Observe(obs)
+		if got := facts.Amounts(nil).Capturable; got != c.left || len(facts.Conflicts()) > 0 {
+			t.Errorf("%s: capturable %d, want %d; conflicts %v", name, got, c.left, facts.Conflicts())
+		}
+	}
+}
+
+// manualFacts are those of a payment of 19.99 that the app captures, before anything was
+// read of the attempt that obs is of.
+func manualFacts(obs payment.Observation) payment.Facts {
+	return payment.Facts{
+		Terms:  payment.Terms{Amount: payment.Money{Minor: 1999, Currency: "usd"}, Manual: true},
+		Opened: []payment.Attempt{{N: obs.N, Provider: obs.Provider, Account: obs.Account}},
+	}
+}
+
+// Promise (I1, I3): a hold that was renewed for the rest is captured to the end, and is no
+// conflict, where the order shows the renewal alone: what the order is for was held before.
+func TestRenewedHoldOutOfSight(t *testing.T) {
+	t.Parallel()
+	renewed := strings.Replace(authJSON("A2", "CREATED", ""), "19.99", "7.99", 1)
+	renewed = strings.Replace(renewed, `"create_time":"2026-03-01T11:55:00Z"`, `"create_time":"2026-03-01T11:58:00Z"`, 1)
+	for name, of := range map[string]string{"it says of which": `,"supplementary_data":{"related_ids":{"authorization_id":"` + authID + `"}}`, "it does not": ""} {
+		s := newStub(t).on("GET /v2/payments/authorizations/A2", 200, renewed).on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "AUTHORIZE",
+			`{"authorizations":[`+renewed+`],"captures":[`+strings.Replace(captureJSON(capID, "COMPLETED", of), "19.99", "12.00", 1)+`]}`))
+		obs, err := s.adapter().Fetch(t.Context(), attemptOf(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts := manualFacts(obs).Observe(obs)
+		if got := facts.Amounts(nil); got.Capturable != 799 || facts.Status() != payment.StatusAuthorized {
+			t.Errorf("%s: %s, %+v, conflicts %v", name, facts.Status(), got, facts.Conflicts())
+		}
+	}
+}
+
+// Promise (I1): the money is held once, however often the hold was renewed and whatever a
+// reading without the order says of the last renewal.
+func TestRenewalsReadWithoutTheOrder(t *testing.T) {
+	t.Parallel()
+	auth := func(id, of, day string) string {
+		return `{"id":"` + id + `","status":"CREATED","amount":{"currency_code":"USD","value":"19.99"},"expiration_time":"2026-03-30T11:55:00Z","create_time":"2026-02-` + day + `T11:55:00Z"` + of + `}`
+	}
+	const names = `,"supplementary_data":{"related_ids":{"authorization_id":"A1"}}`
+	for name, c := range map[string]struct {
+		of   string
+		auth []string
+	}{
+		"the last one names the first":  {names, []string{"A1", "A2", "A3"}},
+		"the last one names none":       {"", []string{"A1", "A2", "A3"}},
+		"the only renewal names none":   {"", []string{"A1", "A3"}},
+		"the only renewal names it":     {names, []string{"A1", "A3"}},
+		"the last one was not yet seen": {names, []string{"A1", "A2"}},
+	} {
+		bodies := map[string]string{"A1": auth("A1", "", "10"), "A2": auth("A2", c.of, "15"), "A3": auth("A3", c.of, "20")}
+		var listed []string
+		s := newStub(t)
+		for id, body := range bodies {
+			s.on("GET /v2/payments/authorizations/"+id, 200, body)
+		}
+		for _, id := range c.auth {
+			listed = append(listed, bodies[id])
+		}
+		s.on("GET /v2/checkout/orders/"+orderID, 200, orderJSON("COMPLETED", "AUTHORIZE", `{"authorizations":[`+strings.Join(listed, ",")+`]}`))
+		whole, err := s.adapter().Fetch(t.Context(), attemptOf(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := attemptOf(true)
+		at.Refs = payment.Refs{Authorization: "A3"}
+		s.on("GET /v2/checkout/orders/"+orderID, 404, issueJSON("INVALID_RESOURCE_ID"))
+		rootless, err := s.adapter(func(o *Options) { o.Now = func() time.Time { return startWall.Add(time.Hour) } }).Fetch(t.Context(), at)
+		if err != nil || !rootless.Rootless {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for i := range rootless.Facts.Authorizations { // the newer reading
+			rootless.Facts.Authorizations[i].AsOf = whole.AsOf.Add(time.Hour)
+		}
+		for _, facts := range []payment.Facts{manualFacts(whole).Observe(whole).Observe(rootless), manualFacts(whole).Observe(rootless).Observe(whole)} {
+			if got := facts.Amounts(nil); got.Authorized != 1999 || got.Capturable != 1999 || facts.Status() != payment.StatusAuthorized {
+				t.Errorf("%s: %s, %+v", name, facts.Status(), got)
+			}
 		}
 	}
 }
