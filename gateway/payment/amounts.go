@@ -136,6 +136,11 @@ func (f Facts) feeSums() (fee, net []Money) {
 		for _, m := range f.unbooked() {
 			nets[m.Currency] -= m.Minor
 		}
+		for _, d := range f.Disputes {
+			if back := d.returned(); back > 0 {
+				fees[d.Amount.Currency] -= back
+			}
+		}
 	}
 	return sortedMoney(fees), sortedMoney(nets)
 }
@@ -151,7 +156,7 @@ func (f Facts) unbooked() []Money {
 	var out []Money
 	for _, d := range f.Disputes {
 		if booked[d.Key.ID] == 0 {
-			out = append(out, Money{Minor: d.taken(), Currency: d.Amount.Currency})
+			out = append(out, Money{Minor: d.taken() - d.returned(), Currency: d.Amount.Currency})
 		}
 	}
 	for _, r := range f.unexplained() {

@@ -33,9 +33,12 @@ type Dispute struct {
 	Amount   Money
 	Stage    string // inquiry | chargeback | pre_arbitration | arbitration
 	Status   DisputeStatus
-	Reason   string        `json:",omitzero"`
-	DueBy    time.Time     `json:",omitzero"` // zero: no answer is possible or needed
-	Withheld int64         `json:",omitzero"` // minor units the provider holds back or has taken for good
+	Reason   string    `json:",omitzero"`
+	DueBy    time.Time `json:",omitzero"` // zero: no answer is possible or needed
+	Withheld int64     `json:",omitzero"` // minor units the provider holds back or has taken for good
+	// Returned is what the provider gave back of its own fee when it took the money: the
+	// customer has that much more than left the account.
+	Returned int64         `json:",omitzero"`
 	Case     string        `json:",omitzero"` // the provider's kind of case: chargeback, inquiry, compliance, internal ...; empty if it does not say
 	Network  string        `json:",omitzero"` // the card network's own reason code, such as 10.4
 	Outcome  string        `json:",omitzero"` // the provider's word for how it ended; empty while undecided
@@ -50,17 +53,20 @@ type Dispute struct {
 	Stamp
 }
 
-// taken is what a dispute keeps from the merchant, in minor units. As long as somebody
-// only asks that is nothing, but an inquiry can end against the merchant, too: PayPal's
-// does when an offer to pay back is accepted (PayPal OpenAPI customer disputes v1:
-// INQUIRY_OFFER_PARTIAL_REFUND, PARTIAL_REFUND_OFFER_ACCEPTED). One that ended in a way that
-// nobody knows may have, too.
+// taken is what a dispute keeps of the payment, in minor units: what the customer has of it,
+// and can't be given back once more. As long as somebody only asks that is nothing, but an
+// inquiry can end against the merchant, too: PayPal's does when an offer to pay back is
+// accepted (PayPal OpenAPI customer disputes v1: INQUIRY_OFFER_PARTIAL_REFUND,
+// PARTIAL_REFUND_OFFER_ACCEPTED). One that ended in a way that nobody knows may have, too.
 func (d Dispute) taken() int64 {
 	if d.Stage == StageInquiry && d.Status != DisputeLost && !d.Unclear {
 		return 0
 	}
-	return d.Withheld
+	return d.Withheld + d.Returned
 }
+
+// returned is the part of what a dispute keeps that never left the account.
+func (d Dispute) returned() int64 { return min(d.Returned, d.taken()) }
 
 // EvidenceState is what the provider says of our answer to a dispute.
 type EvidenceState struct {

@@ -184,7 +184,10 @@ func compareDisputes(a, b Dispute) int {
 		return c
 	}
 	// The money follows the decision: what is seen later of it, without another date, gives back.
-	return cmp.Compare(b.Withheld, a.Withheld)
+	if c := cmp.Compare(b.Withheld, a.Withheld); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Returned, b.Returned) // a reading from before anyone looked for it tells of none
 }
 
 func compareWarnings(a, b FraudWarning) int {

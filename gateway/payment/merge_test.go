@@ -79,7 +79,7 @@ func drawFacts(t *rapid.T) Facts {
 	f.Disputes = drawSet(t, "disputes", func(t *rapid.T) Dispute {
 		return Dispute{
 			Key: drawKey(t, "d"), Capture: "c1", Status: rapid.SampledFrom(disputeStates).Draw(t, "status"), Amount: drawMoney(t),
-			Withheld: rapid.Int64Range(0, 1).Draw(t, "withheld"), Stamp: drawStamp(t),
+			Withheld: rapid.Int64Range(0, 1).Draw(t, "withheld"), Returned: rapid.Int64Range(0, 1).Draw(t, "returned"), Stamp: drawStamp(t),
 			Evidence: EvidenceState{Given: rapid.Bool().Draw(t, "given"), Submitted: rapid.Int64Range(0, 1).Draw(t, "submitted")},
 			Outcome:  rapid.SampledFrom([]string{"", "won"}).Draw(t, "outcome"),
 		}
@@ -219,6 +219,12 @@ func TestMergeWinners(t *testing.T) {
 	for _, two := range [][2]Dispute{{lost, refunded}, {refunded, lost}} {
 		got := Facts{Disputes: two[:1]}.Merge(Facts{Disputes: two[1:]}).Disputes
 		wantDiff(t, "what is seen later of a decision's money gives back", got, []Dispute{refunded})
+	}
+	told := lost
+	told.Returned = 20
+	for _, two := range [][2]Dispute{{lost, told}, {told, lost}} { // in whatever order their digests are
+		got := Facts{Disputes: two[:1]}.Merge(Facts{Disputes: two[1:]}).Disputes
+		wantDiff(t, "a reading that looked for what came back of the fee says more", got, []Dispute{told})
 	}
 	clearly := Dispute{Key: stripeKey("d1"), Status: DisputeNeedsResponse, Stamp: stamp(1, 1)}
 	for minor := range int64(20) { // in whatever order their digests are

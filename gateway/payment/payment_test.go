@@ -406,6 +406,10 @@ func TestNetAfterDisputes(t *testing.T) {
 		return Facts{Fees: []Fee{{Key: stripeKey(key), Object: object, Fee: usd(fee), Net: usd(net)}}}
 	}
 	sold := booked("t1", "c1", 30, 970)
+	backed := func(f Facts, minor int64) Facts {
+		f.Disputes[0].Returned = minor
+		return f
+	}
 	dispute := func(status DisputeStatus, withheld int64) Facts {
 		return Facts{Disputes: []Dispute{{Key: stripeKey("d1"), Capture: "c1", Amount: usd(600), Stage: "chargeback", Status: status, Withheld: withheld}}}
 	}
@@ -418,6 +422,7 @@ func TestNetAfterDisputes(t *testing.T) {
 		"lost, with its fee":                {with(sold, dispute(DisputeLost, 600), booked("d1:1", "d1", 20, -20)), []Money{usd(350)}},
 		"lost, and booked":                  {with(sold, dispute(DisputeLost, 600), booked("t2", "d1", 15, -615)), []Money{usd(355)}},
 		"won":                               {with(sold, dispute(DisputeWon, 0)), []Money{usd(970)}},
+		"lost, a part of the fee came back": {with(sold, backed(dispute(DisputeLost, 580), 20)), []Money{usd(390)}},
 		"won, and booked":                   {with(sold, dispute(DisputeWon, 0), booked("t2", "d1", 15, -615), booked("t3", "d1", 0, 600)), []Money{usd(955)}},
 		"reversed":                          {with(sold, reversal("v1", "c1", 400)), []Money{usd(570)}},
 		"reversed by a dispute":             {with(sold, dispute(DisputeLost, 600), reversal("v1", "c1", 600)), []Money{usd(370)}},

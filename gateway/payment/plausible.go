@@ -29,7 +29,7 @@ func (o Observation) Check() error {
 		c.object("reversal", r.Key, r.Amount.Minor)
 	}
 	for _, d := range o.Facts.Disputes {
-		c.object("dispute", d.Key, d.Amount.Minor, d.Withheld)
+		c.object("dispute", d.Key, d.Amount.Minor, d.Withheld, d.Returned)
 	}
 	for _, w := range o.Facts.Warnings {
 		c.object("warning", w.Key)

@@ -367,7 +367,7 @@ func StateMachineDoc() string {
 	fmt.Fprintf(&b, "| refunds | %s, then provider time |\n", join(refundStates))
 	fmt.Fprintf(&b, "| attempts | provider time, then %s, then time of approval |\n", join(attemptStates))
 	fmt.Fprintf(&b, "| authorizations | provider time, then %s, then less left to capture |\n", join(authStates))
-	fmt.Fprintf(&b, "| disputes | provider time, then %s, then more answers submitted, then less withheld |\n", join(disputeStates))
+	fmt.Fprintf(&b, "| disputes | provider time, then %s, then more answers submitted, then less withheld, then more of its fee returned |\n", join(disputeStates))
 	return b.String()
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
@@ -23,7 +22,9 @@ func (m *mapper) dispute(d disputeBody) {
 		fact.DueBy = parseTime(d.SellerDue)
 	}
 	fact.Withheld = m.withheld(d, fact)
-	fact.Withheld -= m.refundedInstead(d, fact)
+	given := m.given(d, fact)
+	refunds := m.refundedInstead(d, fact, given)
+	fact.Withheld, fact.Returned = m.kept(fact, given, refunds)
 	fact.Case, fact.Network, fact.Outcome = codeOf(d.Channel), codeOf(d.External), codeOf(d.Outcome.Code)
 	// What may be done comes as links: none, not allowed (PayPal OpenAPI customer
 	// disputes v1: HATEOAS links).
@@ -34,16 +35,24 @@ func (m *mapper) dispute(d disputeBody) {
 	fact.Evidence.Submitted = d.given()
 	fact.Evidence.Given = fact.Evidence.Submitted > 0
 	m.out.Disputes = append(m.out.Disputes, fact)
+	m.disputeFees(d, refunds)
+}
+
+// disputeFees adds what a case cost beside the money it is about.
+func (m *mapper) disputeFees(d disputeBody, refunds []settlingRefund) {
 	for i, move := range inTime(d.Movements) {
-		if move.Party != "SELLER" || !strings.HasSuffix(move.Reason, "_FEE") {
+		if move.Party != seller || !strings.HasSuffix(move.Reason, "_FEE") {
 			continue
 		}
 		cost := m.money("fee of dispute", d.ID, move.Amount)
-		if move.Type == "CREDIT" {
+		if move.Type == credit {
 			cost = negative(cost)
 		}
 		id := fmt.Sprintf("%s:%d", d.ID, i+1)
 		m.out.Fees = append(m.out.Fees, payment.Fee{Key: m.a.key(id), Object: d.ID, Fee: cost, Net: negative(cost)})
+		if m.inRefund(d, move, refunds) {
+			m.out.Fees = append(m.out.Fees, payment.Fee{Key: m.a.key(id + ":refund"), Object: d.ID, Fee: negative(cost), Net: cost})
+		}
 	}
 }
 
@@ -140,20 +149,13 @@ func resolved(d disputeBody) (status payment.DisputeStatus, known bool) {
 func (m *mapper) withheld(d disputeBody, fact payment.Dispute) int64 {
 	var sum int64
 	told, converted := false, false
-	for _, move := range d.Movements {
-		if move.Party != "SELLER" || move.Reason != "DISPUTE_SETTLEMENT" {
-			continue
-		}
-		amount := m.money("movement of dispute", d.ID, move.Amount)
-		if amount.Currency != fact.Amount.Currency {
+	for _, move := range m.settlements(d) {
+		if move.amount.Currency != fact.Amount.Currency {
 			converted = true // the disputed amount says it better than half of the movements
 			continue
 		}
 		told = true
-		if move.Type == "CREDIT" {
-			amount = negative(amount)
-		}
-		sum = max(-payment.MaxReported, min(sum+amount.Minor, payment.MaxReported+1))
+		sum = max(-payment.MaxReported, min(sum+move.amount.Minor, payment.MaxReported+1))
 	}
 	if told && !converted {
 		return max(0, sum)
@@ -173,41 +175,4 @@ func (m *mapper) withheld(d disputeBody, fact payment.Dispute) int64 {
 	default:
 		return fact.Amount.Minor
 	}
-}
-
-// sameMoney is how far a case's movement of money and the refund that made it may be apart.
-const sameMoney = time.Hour
-
-// refundedInstead is the part of what a case keeps that refunds of its capture gave back:
-// a seller who refunds a disputed payment, or whose offer to do so is accepted, ends the
-// case in the buyer's favour (PayPal docs: use the Resolution Center; PayPal OpenAPI
-// customer disputes v1: amount_refunded is what "either the merchant or PayPal refunds"),
-// and the capture shows that same money as a refund. Counted in both it would be lost
-// twice. Refunds from before the case don't count, nor do larger ones. Where PayPal lists
-// the case's movements, a refund counts only if it is one of them.
-func (m *mapper) refundedInstead(d disputeBody, fact payment.Dispute) int64 {
-	var sum int64
-	listed := false
-	moved := func(r payment.Refund) bool {
-		same := false
-		for _, move := range d.Movements {
-			if move.Party != "SELLER" || move.Reason != "DISPUTE_SETTLEMENT" {
-				continue
-			}
-			listed = true
-			apart := parseTime(move.Initiated).Sub(r.Created).Abs()
-			same = same || move.Type == "DEBIT" && m.money("movement of dispute", d.ID, move.Amount) == r.Amount && apart <= sameMoney
-		}
-		return same || !listed
-	}
-	for _, r := range m.out.Refunds {
-		gone := r.State == payment.RefundSucceeded || r.State == payment.RefundPending
-		if !gone || r.Capture != fact.Capture || r.Amount.Currency != fact.Amount.Currency || r.Created.Before(fact.Created) {
-			continue
-		}
-		if r.Amount.Minor <= fact.Withheld-sum && moved(r) {
-			sum += r.Amount.Minor
-		}
-	}
-	return sum
 }

@@ -73,6 +73,6 @@ func Sound(t testing.TB, obs payment.Observation) {
 		judge("reversal", x.Key.ID, x.Amount.Minor)
 	}
 	for _, x := range facts.Disputes {
-		judge("dispute", x.Key.ID, x.Amount.Minor, x.Withheld)
+		judge("dispute", x.Key.ID, x.Amount.Minor, x.Withheld, x.Returned)
 	}
 }
