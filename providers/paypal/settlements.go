@@ -35,9 +35,11 @@ type settlingRefund struct {
 }
 
 // settlements are a case's movements of its own money, without fees. Where the buyer's side
-// of one is not listed, its gross is the amount itself.
+// of one is not listed, or in the currency that the buyer paid with, its gross is the amount
+// itself.
 func (m *mapper) settlements(d disputeBody) []settled {
 	var out []settled
+	disputed := m.money("dispute", d.ID, d.Amount)
 	for _, move := range d.Movements {
 		if move.Party != seller || move.Reason != settlement {
 			continue
@@ -49,7 +51,7 @@ func (m *mapper) settlements(d disputeBody) []settled {
 		s.gross = s.amount
 		for _, other := range d.Movements {
 			got, ok := other.received()
-			if ok && (got.Minor > 0) == (s.amount.Minor > 0) && parseTime(other.Initiated).Equal(s.at) {
+			if ok && got.Currency == disputed.Currency && (got.Minor > 0) == (s.amount.Minor > 0) && parseTime(other.Initiated).Equal(s.at) {
 				s.gross = got
 			}
 		}

@@ -1,6 +1,7 @@
 package paypal
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -43,6 +44,7 @@ func TestSettledNetOfFees(t *testing.T) {
 		"no refund, nobody tells the gross":      {"", net, "", 0, 1880, 119, 168, -49},
 		"PayPal keeps its fee":                   {all, buyers("19.99") + gross, "", 0, 1999, 0, 119, -119},
 		"refunded, PayPal keeps its fee":         {all, buyers("19.99") + gross, refund("19.99", "0.00", "19.99"), 1999, 0, 0, 119, -119},
+		"refunded, the buyer's side in euros":    {all, strings.Replace(buyers("18.00"), "USD", "EUR", 1) + gross, refund("19.99", "0.00", "19.99"), 1999, 0, 0, 119, -119},
 		"PayPal paid a part of it":               {all, buyers("19.99") + move("SELLER", "DEBIT", set, "10.00"), "", 0, 1000, 999, 119, 880},
 		"a part refunded, and a part taken":      {"", buyers("4.00") + move("SELLER", "DEBIT", set, "3.86") + "," + two("6.00", "5.79"), refund("4.00", "0.14", "3.86"), 400, 600, 999, 84, 915},
 		"the refund is another one":              {"", two("6.00", "5.79"), refund("4.00", "0.14", "3.86"), 400, 600, 999, 84, 915},
