@@ -66,7 +66,8 @@ type Disputes interface {
 	ListDisputes(ctx context.Context, f DisputeFilter) ([]DisputeRecord, string, error)
 	// DisputesDue lists ids of records whose CheckAt has come, soonest first.
 	DisputesDue(ctx context.Context, now time.Time, limit int) ([]string, error)
-	// PutEvidence and PutFile store what never changes: the id is made of the content.
+	// PutEvidence and PutFile store what never changes, but for what is erased of it: the id is
+	// made of the content.
 	PutEvidence(ctx context.Context, e Evidence) error
 	GetEvidence(ctx context.Context, id string) (Evidence, error)
 	PutFile(ctx context.Context, id string, data []byte) error

@@ -250,7 +250,7 @@ func (s *Service) policyOrder(ctx context.Context, p *payment.Payment, r Dispute
 		}
 		var err error
 		if evidence, err = s.draftEvidence(ctx, src.Actor, r.ID, base, EvidenceInput{Texts: texts}); err != nil {
-			return err
+			return s.policyRefused(ctx, r, err)
 		}
 		if err := s.checkEvidence(r.Dispute, evidence, true); err != nil {
 			return s.policyRefused(ctx, r, err)

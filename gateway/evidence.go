@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 )
 
 // Evidence is what stands for a dispute, whole: texts by kind and documents. It
-// never changes: another draft is another Evidence.
+// never changes, but for what is erased of it: another draft is another Evidence.
 type Evidence struct {
 	ID      string
 	Dispute string
@@ -156,10 +157,16 @@ func (s *Service) draftEvidence(ctx context.Context, by payment.Actor, dispute, 
 			}
 		}
 		out.Files = slices.Clone(old.Files)
+		for i := range out.Files {
+			out.Files[i].Name = strings.ReplaceAll(out.Files[i].Name, payment.Erased, "document")
+		}
 	}
 	for kind, text := range in.Texts {
 		if !slices.Contains(payment.EvidenceTexts(), kind) {
 			return Evidence{}, payment.Invalid("/"+strings.ReplaceAll(kind, ".", "/"), "is not a known kind of evidence")
+		}
+		if strings.Contains(text, payment.Erased) {
+			return Evidence{}, payment.Invalid("/"+strings.ReplaceAll(kind, ".", "/"), "must not say %s: a bank must not read that something was erased", payment.Erased)
 		}
 		out.Texts[kind] = text
 		if text == "" {
@@ -171,12 +178,42 @@ func (s *Service) draftEvidence(ctx context.Context, by payment.Actor, dispute, 
 		out.Files = append(out.Files, EvidenceFile{ID: fileID(dispute, f.Data), Name: f.Name, Type: f.Type, Media: media(f.Data), Size: int64(len(f.Data))})
 	}
 	slices.SortFunc(out.Files, func(a, b EvidenceFile) int { return strings.Compare(a.Type, b.Type) })
-	content, err := json.Marshal([]any{out.Texts, out.Files}) // maps marshal in the order of their keys
+	var err error
+	out.ID, err = s.evidenceID(ctx, out)
+	return out, err
+}
+
+// evidenceID is the id of evidence: made of its content, and of how often the same was erased
+// before. An id under which only the rest of it is left is not used again, or a bank would be
+// handed that rest.
+func (s *Service) evidenceID(ctx context.Context, e Evidence) (string, error) {
+	content, err := json.Marshal([]any{e.Texts, e.Files}) // maps marshal in the order of their keys
 	if err != nil {
-		return Evidence{}, fmt.Errorf("gateway: evidence: %w", err)
+		return "", fmt.Errorf("gateway: evidence: %w", err)
 	}
-	out.ID = payment.DeriveID("evd", dispute, digestOf(content))
-	return out, nil
+	id := payment.DeriveID("evd", e.Dispute, digestOf(content))
+	for n := 1; ; n++ {
+		old, err := s.opts.Disputes.GetEvidence(ctx, id)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return id, nil
+		case err != nil:
+			return "", storeError(err)
+		case maps.Equal(old.Texts, e.Texts) && slices.Equal(old.Files, e.Files):
+			return id, nil
+		}
+		id = payment.DeriveID("evd", e.Dispute, digestOf(content), fmt.Sprint(n))
+	}
+}
+
+// erased says that something of the evidence was erased since it was handed in.
+func (e Evidence) erased() bool {
+	for _, text := range e.Texts {
+		if strings.Contains(text, payment.Erased) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(e.Files, func(f EvidenceFile) bool { return strings.Contains(f.Name, payment.Erased) })
 }
 
 func digestOf(b []byte) string {
@@ -261,6 +298,10 @@ func (s *Service) callDispute(ctx context.Context, op payment.Operation, account
 	e, err := s.opts.Disputes.GetEvidence(ctx, op.Evidence)
 	if err != nil {
 		return providers.Result{}, unsentEvidence(op, err)
+	}
+	if e.erased() { // between the order and now: it is given once, so not in part
+		why := payment.NewError(payment.CodeConflict, "Nothing was handed in: something of this evidence was erased meanwhile. Give it again.")
+		return providers.Result{}, &providers.Error{Class: providers.Refused, Op: string(op.Kind), Code: "evidence_erased", Cause: why}
 	}
 	full := providers.EvidenceRequest{DisputeRequest: req, Texts: e.Texts, Submit: op.Kind == payment.OpSubmitEvidence}
 	for _, f := range e.Files {

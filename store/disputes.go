@@ -46,7 +46,8 @@ func DisputeCollection() Collection {
 }
 
 // EvidenceCollection declares the texts of evidence, EvidenceFileCollection the
-// chunks of its files. Both are read by id only, and never change.
+// chunks of its files. Both are read by id only, and never change, but for what is
+// erased of them.
 func EvidenceCollection() Collection {
 	return Collection{Name: evidenceName, Sealed: []string{"evidence.Texts"}}
 }
@@ -204,7 +205,8 @@ type evidenceRecord struct {
 	Evidence gateway.Evidence `json:"evidence"`
 }
 
-// PutEvidence stores evidence; the same id is the same content.
+// PutEvidence stores evidence; the same id is the same content, or what was left of it
+// when it was erased, which stays as it is.
 func (s *Disputes) PutEvidence(ctx context.Context, e gateway.Evidence) error {
 	body, err := json.Marshal(evidenceRecord{Schema: 1, Evidence: e})
 	if err != nil {
