@@ -44,8 +44,8 @@ func (s *Service) Decision(ctx context.Context, c Caller, id string) (risk.Decis
 	return d, nil
 }
 
-// ConfirmDecision lets a decision act that only said what it would do. One that has
-// acted already is marked as looked at. replayed says that this was a repetition.
+// ConfirmDecision lets a decision act that only said what it would do. What one has set that
+// acted already is the operators' from then on. replayed says that this was a repetition.
 func (s *Service) ConfirmDecision(ctx context.Context, r Request, id, reason string) (d risk.Decision, replayed bool, err error) {
 	return s.judge(ctx, r, id, reason, func(d *risk.Decision) error {
 		switch d.State {
@@ -54,6 +54,7 @@ func (s *Service) ConfirmDecision(ctx context.Context, r Request, id, reason str
 		case risk.Reversed:
 			return payment.NewError(payment.CodeConflict, "This decision was reversed.")
 		case risk.Pending, risk.Applied, risk.Failed:
+			d.Confirmed, d.NextAt = true, s.now()
 		}
 		return nil
 	})
@@ -65,7 +66,10 @@ func (s *Service) ConfirmDecision(ctx context.Context, r Request, id, reason str
 // that this was a repetition.
 func (s *Service) ReverseDecision(ctx context.Context, r Request, id, reason string) (d risk.Decision, replayed bool, err error) {
 	return s.judge(ctx, r, id, reason, func(d *risk.Decision) error {
-		d.State, d.NextAt, d.Tries, d.Cleared = risk.Reversed, s.now(), 0, false
+		if d.State != risk.Reversed {
+			d.Acted = !d.Waiting()
+		}
+		d.State, d.NextAt, d.Tries, d.Cleared, d.Confirmed = risk.Reversed, s.now(), 0, false, false
 		return nil
 	})
 }
@@ -122,15 +126,8 @@ func (s *Service) visited(ctx context.Context, d risk.Decision) risk.Decision {
 
 // takeBack ends what a reversed decision still does.
 func (s *Service) takeBack(ctx context.Context, d risk.Decision) (risk.Decision, error) {
-	now := s.now()
-	_, refs := d.Barred()
-	for _, ref := range refs {
-		_, err := s.opts.Risk.Store.ChangeBlock(ctx, emptyBlock(d, ref), func(b risk.Block) (risk.Block, bool) {
-			return b.Withdraw(d.ID, d.ByReason, d.By, now)
-		})
-		if err != nil {
-			return d, storeError(err)
-		}
+	if err := s.unblock(ctx, d); err != nil {
+		return d, err
 	}
 	if !d.Cleared { // once: what was seen after the reversal counts
 		if err := s.forget(ctx, d.App, d.Mode, d.Subject, d.ByAt); err != nil {
@@ -158,6 +155,40 @@ func (s *Service) takeBack(ctx context.Context, d risk.Decision) (risk.Decision,
 			c.NextAt = s.now().Add(payment.Backoff(c.Tries))
 		}
 	})
+}
+
+// unblock takes back what a decision set. Where another process may be just about to set it, the
+// block says that it must not: that process may die before it looks at the decision again.
+func (s *Service) unblock(ctx context.Context, d risk.Decision) error {
+	now := s.now()
+	effect, refs := d.Barred()
+	for _, ref := range refs {
+		_, err := s.opts.Risk.Store.ChangeBlock(ctx, emptyBlock(d, ref), func(b risk.Block) (risk.Block, bool) {
+			next, changed := b.Withdraw(d.ID, d.ByReason, d.By, now)
+			if !changed && d.Acted {
+				return b.Void(effect, d.ID, d.ByReason, d.By, now)
+			}
+			return next, changed
+		})
+		if err != nil {
+			return storeError(err)
+		}
+	}
+	return nil
+}
+
+// guard makes what a decision set the operators', who confirmed it after it acted.
+func (s *Service) guard(ctx context.Context, d risk.Decision) error {
+	_, refs := d.Barred()
+	for _, ref := range refs {
+		_, err := s.opts.Risk.Store.ChangeBlock(ctx, emptyBlock(d, ref), func(b risk.Block) (risk.Block, bool) {
+			return b.Confirm(d.ID, d.ByReason, d.By, s.now())
+		})
+		if err != nil {
+			return storeError(err)
+		}
+	}
+	return nil
 }
 
 // takenBackAVisit bounds how many steps one visit takes back.

@@ -40,23 +40,31 @@ func (s *Service) visit(ctx context.Context, id string) (risk.Decision, error) {
 			return d, err
 		}
 	}
+	if d.State == risk.Pending {
+		if err := s.block(ctx, d); err != nil {
+			return d, err
+		}
+	}
+	if d.Confirmed {
+		if err := s.guard(ctx, d); err != nil {
+			return d, err
+		}
+	}
 	if d.State != risk.Pending {
 		return s.changeDecision(ctx, id, func(c *risk.Decision) {
 			c.Told, c.FailTold = true, c.FailTold || d.State == risk.Failed
-			if c.State == d.State { // else somebody has just confirmed or reversed it
+			c.Confirmed = c.Confirmed && !d.Confirmed
+			if c.State == d.State && !c.Confirmed { // else somebody has just confirmed or reversed it
 				c.NextAt = time.Time{}
 			}
 		})
-	}
-	if err := s.block(ctx, d); err != nil {
-		return d, err
 	}
 	planned, err := s.planSteps(ctx, d)
 	if err != nil {
 		return d, err
 	}
 	d, err = s.changeDecision(ctx, id, func(c *risk.Decision) {
-		c.Told = true
+		c.Told, c.Confirmed = true, c.Confirmed && !d.Confirmed
 		if c.State == risk.Reversed {
 			c.NextAt = s.now() // the block may have come after it was lifted
 		}
@@ -377,6 +385,9 @@ func (s *Service) carryOut(ctx context.Context, d risk.Decision) (risk.Decision,
 		switch open := c.Unsettled(); {
 		case len(results) == 0 && open == 0 && c.Left == 0:
 			c.State, c.NextAt, c.Tries = risk.Applied, time.Time{}, 0
+			if c.Confirmed { // meanwhile: the block must say so
+				c.NextAt = s.now()
+			}
 			if slices.ContainsFunc(c.Steps, func(x risk.Step) bool { return x.State == risk.StepFailed }) {
 				c.State, c.NextAt = risk.Failed, s.now() // people must hear of it
 			}

@@ -118,3 +118,60 @@ func TestReversalKnowsWhatWasCanceledAtOnce(t *testing.T) {
 		t.Errorf("%s: %+v", w.get(p.ID).Status(), d.Steps)
 	}
 }
+
+// Guards a reversal against a process that was just setting the block, and died before it could look again: what comes
+// after the reversal blocks nobody, however late.
+func TestReversalStopsABlockUnderWay(t *testing.T) {
+	t.Parallel()
+	w := withRules(t, banning(risk.ActBlock, risk.ActCancel))
+	open := w.mustCreate("open", of("eve", "stripe"))
+	w.declines(open.ID, 5)
+	reversed := false
+	w.hook = func(p store.WritePoint, when faults.When) error {
+		if reversed || p != store.PointRiskBlockInsert || when != faults.Before {
+			return nil
+		}
+		reversed = true
+		w.mu.Lock()
+		w.hook = func(p store.WritePoint, when faults.When) error { // whatever it writes next is its last
+			if when == faults.Before && p != store.PointRiskBlockInsert && p != store.PointRiskBlockChange {
+				panic(crash{})
+			}
+			return nil
+		}
+		dies := w.hook
+		w.hook = nil
+		w.mu.Unlock()
+		w.reverse(w.decisions()[0].ID)
+		w.mu.Lock()
+		w.hook = dies
+		w.mu.Unlock()
+		return nil
+	}
+	if !w.crashed(func() { _ = w.work(1) }) || !reversed {
+		t.Fatal("nobody was setting the block")
+	}
+	if err := w.work(40); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.create("again", of("eve", "stripe")); err != nil {
+		t.Errorf("a reversed decision blocks: %v", err)
+	}
+}
+
+// Guards the list of blocks: a dry run that was found to be nothing never was a block, and is none in the list.
+func TestReversedDryRunIsNoBlock(t *testing.T) {
+	t.Parallel()
+	rule := banning(risk.ActBlock)
+	rule.DryRun = true
+	w := withRules(t, rule)
+	open := w.mustCreate("open", of("eve", "stripe"))
+	w.declines(open.ID, 5)
+	if err := w.work(2); err != nil {
+		t.Fatal(err)
+	}
+	w.reverse(w.decisions()[0].ID)
+	if list, _, err := w.rules.ListBlocks(t.Context(), gateway.BlockFilter{Limit: 10}); err != nil || len(list) != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}

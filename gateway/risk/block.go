@@ -44,7 +44,7 @@ type Block struct {
 type BlockEntry struct {
 	At     time.Time
 	By     payment.Actor
-	What   string // set | lifted | withdrawn: one cause was taken back, others stand
+	What   string // set | confirmed | lifted | withdrawn: one cause was taken back, others stand, or it had not come yet
 	Effect Effect `json:",omitempty"`
 	Reason string
 	Ref    string // the decision or request it came from: the same again changes nothing
@@ -117,17 +117,8 @@ func (b Block) of(causes []Cause) Block {
 	}
 	slices.SortStableFunc(causes, Cause.before)
 	lead := causes[0]
-	if len(causes) > maxCauses { // beside the one that is shown, what lasts longest
-		slices.SortStableFunc(causes[1:], func(c, o Cause) int {
-			switch {
-			case outlives(c.ExpiresAt, o.ExpiresAt):
-				return -1
-			case outlives(o.ExpiresAt, c.ExpiresAt):
-				return 1
-			}
-			return 0
-		})
-		causes = causes[:maxCauses]
+	if len(causes) > maxCauses {
+		causes = strongest(causes)
 	}
 	b.Causes, b.Active = causes, true
 	b.Effect, b.Reason, b.Decision, b.ExpiresAt, b.Guarded = lead.Effect, lead.Reason, lead.Decision, lead.ExpiresAt, false
@@ -138,6 +129,30 @@ func (b Block) of(causes []Cause) Block {
 		}
 	}
 	return b
+}
+
+// strongest are as many causes as are kept: the one that is shown, what lasts longest, what
+// operators set, so that nobody pushes theirs out, and of the rest what lasts longest.
+func strongest(causes []Cause) []Cause {
+	slices.SortStableFunc(causes[1:], func(c, o Cause) int {
+		switch {
+		case outlives(c.ExpiresAt, o.ExpiresAt):
+			return -1
+		case outlives(o.ExpiresAt, c.ExpiresAt):
+			return 1
+		}
+		return 0
+	})
+	slices.SortStableFunc(causes[2:], func(c, o Cause) int {
+		switch {
+		case c.Operator && !o.Operator:
+			return -1
+		case o.Operator && !c.Operator:
+			return 1
+		}
+		return 0
+	})
+	return causes[:maxCauses]
 }
 
 // before says which of two causes is shown: a block goes before a hold, an operator's word
@@ -164,13 +179,14 @@ func (c Cause) before(o Cause) int {
 func outlives(a, b time.Time) bool { return !b.IsZero() && (a.IsZero() || a.After(b)) }
 
 // Set puts the block in force. ref names the cause: the same cause again changes
-// nothing, also after somebody lifted it. Nobody shortens or weakens what somebody else
+// nothing, also after somebody lifted it or took it back before it came, but that an
+// operator who confirmed it makes it theirs. Nobody shortens or weakens what somebody else
 // set: all causes stand beside each other until their time is over, they are taken back,
 // or the block is lifted. What others add to an operator's block is the operators' to
 // lift, as the rest of it is.
 func (b Block) Set(effect Effect, reason, decision string, expires time.Time, by payment.Actor, ref string, now time.Time) (Block, bool) {
-	if slices.ContainsFunc(b.Log, func(e BlockEntry) bool { return e.What == "set" && e.Ref == ref }) {
-		return b, false
+	if b.knows(ref) {
+		return b.Confirm(decision, reason, by, now)
 	}
 	operator := by.Type == payment.ActorOperator
 	cause := Cause{Effect: effect, Reason: reason, Decision: decision, ExpiresAt: expires, Operator: operator, Guarded: operator, At: now}
@@ -182,6 +198,37 @@ func (b Block) Set(effect Effect, reason, decision string, expires time.Time, by
 	}
 	b = b.of(append([]Cause{cause}, b.standing(now)...))
 	return b.log(BlockEntry{At: now, By: by, What: "set", Effect: effect, Reason: reason, Ref: ref}, now), true
+}
+
+// knows says whether a cause was here before, or was taken back before it came.
+func (b Block) knows(ref string) bool {
+	return slices.ContainsFunc(b.Log, func(e BlockEntry) bool { return e.Ref == ref }) ||
+		slices.ContainsFunc(b.causes(), func(c Cause) bool { return c.Decision == ref })
+}
+
+// Confirm makes what a decision set an operator's, as if they had set it: theirs to lift. What
+// does not stand any more it does not set.
+func (b Block) Confirm(decision, reason string, by payment.Actor, now time.Time) (Block, bool) {
+	causes := b.standing(now)
+	at := slices.IndexFunc(causes, func(c Cause) bool { return c.Decision == decision })
+	if !b.Active || by.Type != payment.ActorOperator || at < 0 || causes[at].Operator {
+		return b, false
+	}
+	causes[at].Operator, causes[at].Guarded = true, true
+	e := BlockEntry{At: now, By: by, What: "confirmed", Effect: causes[at].Effect, Reason: reason, Ref: decision}
+	return b.of(causes).log(e, now), true
+}
+
+// Void says that a decision was taken back before it set anything here: whoever is just
+// carrying it out must not set it afterwards.
+func (b Block) Void(effect Effect, decision, reason string, by payment.Actor, now time.Time) (Block, bool) {
+	if b.knows(decision) {
+		return b, false
+	}
+	if b.CreatedAt.IsZero() { // it shows what it would have been
+		b.CreatedAt, b.Effect, b.Reason, b.Decision = now, effect, reason, decision
+	}
+	return b.log(BlockEntry{At: now, By: by, What: "withdrawn", Reason: reason, Ref: decision}, now), true
 }
 
 // Withdraw takes back what one decision set. What others set stays in force; where nobody

@@ -95,3 +95,85 @@ func TestCausesOfOldAndMany(t *testing.T) {
 		t.Errorf("%d causes: %+v", len(b.Causes), b)
 	}
 }
+
+// Guards the end of a reversed decision: whoever was just setting its block, and comes after the reversal, sets nothing,
+// whether others block the same subject, did so once, or nobody ever did.
+func TestVoidDecisionSetsNothing(t *testing.T) {
+	t.Parallel()
+	lifted, _ := set(risk.Block{ID: "blk"}, risk.EffectHold, "rde_0", never, anyApp, 0).Lift("settled", anyApp, "", at(1))
+	for name, b := range map[string]risk.Block{
+		"nobody": {ID: "blk"}, "others": set(risk.Block{ID: "blk"}, risk.EffectHold, "rde_0", never, anyApp, 0), "once": lifted,
+	} {
+		was := b.In(at(9))
+		void, changed := b.Void(risk.EffectBlock, "rde_1", "a mistake", somebody, at(2))
+		if !changed || void.In(at(9)) != was || void.Effect == "" || void.CreatedAt.IsZero() {
+			t.Errorf("%s: %v, %+v", name, changed, void)
+		}
+		if again, changed := void.Void(risk.EffectBlock, "rde_1", "a mistake", somebody, at(3)); changed {
+			t.Errorf("%s: void twice: %+v", name, again)
+		}
+		if late, changed := void.Set(risk.EffectBlock, "stolen", "rde_1", never, anyRule, "rde_1", at(4)); changed || late.In(at(9)) != was {
+			t.Errorf("%s: set after it was taken back: %+v", name, late)
+		}
+		if next := set(void, risk.EffectBlock, "rde_2", never, anyRule, 5); next.Decision != "rde_2" || !next.In(at(9)) {
+			t.Errorf("%s: the next decision: %+v", name, next)
+		}
+	}
+}
+
+// Guards what an operator confirmed: it is theirs to lift like what they set, once, and only what still stands; the rest
+// of the block stays as it is.
+func TestConfirmedCauseIsTheOperators(t *testing.T) {
+	t.Parallel()
+	b := set(set(risk.Block{ID: "blk"}, risk.EffectBlock, "rde_app", never, anyApp, 0), risk.EffectBlock, "rde_rule", at(60), anyRule, 1)
+	c, changed := b.Confirm("rde_rule", "police", somebody, at(2))
+	if !changed || !c.Operators(at(3)) || c.Operators(at(99)) || c.Decision != "rde_rule" {
+		t.Errorf("confirmed: %v, %+v", changed, c)
+	}
+	if again, changed := c.Confirm("rde_rule", "police", somebody, at(3)); changed {
+		t.Errorf("twice: %+v", again)
+	}
+	if c, changed = b.Set(risk.EffectBlock, "stolen", "rde_rule", at(60), somebody, "rde_rule", at(2)); !changed || !c.Operators(at(3)) || len(c.Causes) != 2 {
+		t.Errorf("set again by who confirmed it: %v, %+v", changed, c)
+	}
+	lifted, _ := b.Lift("settled", anyApp, "", at(2))
+	withdrawn, _ := b.Withdraw("rde_rule", "a mistake", somebody, at(2))
+	for name, gone := range map[string]risk.Block{"lifted": lifted, "withdrawn": withdrawn, "over": b.At(at(61)), "never": {ID: "blk"}} {
+		if got, changed := gone.Confirm("rde_rule", "police", somebody, at(62)); changed {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if got, changed := b.Confirm("rde_rule", "police", anyApp, at(2)); changed {
+		t.Errorf("by an app: %+v", got)
+	}
+}
+
+// Guards the bound on causes: what an app adds pushes nothing out that an operator set, and what lasts longest stays
+// whoever set it.
+func TestManyCausesLeaveTheOperators(t *testing.T) {
+	t.Parallel()
+	b := set(set(risk.Block{ID: "blk"}, risk.EffectBlock, "rde_long", at(500), somebody, 0), risk.EffectBlock, "rde_short", at(100), somebody, 0)
+	b = set(b, risk.EffectBlock, "rde_last", at(9999), anyApp, 1)
+	for i := range 45 {
+		b = set(b, risk.EffectBlock, fmt.Sprint("rde_", i), at(1000+i), anyApp, 1)
+	}
+	kept := map[string]bool{}
+	for _, c := range b.Causes {
+		kept[c.Decision] = true
+	}
+	if !kept["rde_long"] || !kept["rde_short"] || !kept["rde_last"] || len(b.Causes) != 20 {
+		t.Errorf("kept %v", kept)
+	}
+}
+
+// Guards a cause that stands longer than the log remembers: set again, it is still one.
+func TestCauseOutlivesItsLog(t *testing.T) {
+	t.Parallel()
+	b := set(risk.Block{ID: "blk"}, risk.EffectBlock, "rde_op", never, somebody, 0)
+	for i := range 60 {
+		b = set(b, risk.EffectHold, fmt.Sprint("rde_", i), at(2+i), anyRule, 1+i)
+	}
+	if again, changed := b.Set(risk.EffectBlock, "x", "rde_op", never, somebody, "rde_op", at(99)); changed {
+		t.Errorf("%+v", again.Causes)
+	}
+}

@@ -48,6 +48,8 @@ type Decision struct {
 	Told      bool // the alert is raised and the payments' histories say so
 	FailTold  bool // people were told that it failed
 	Cleared   bool `json:",omitempty"` // reversed, and what the rules saw until then counts no more
+	Acted     bool `json:",omitempty"` // reversed when it was being carried out, or had been
+	Confirmed bool `json:",omitempty"` // by an operator after it acted, and what it set does not say so yet
 	Planned   bool // Steps holds everything that was to do when it was last looked
 	Steps     []Step
 	Left      int // payments that did not fit into Steps yet
