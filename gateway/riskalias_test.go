@@ -79,3 +79,43 @@ func TestBlockSaysHowFarItLooked(t *testing.T) {
 		t.Errorf("%s: %q", d.State, d.Note)
 	}
 }
+
+// Guards a customer whom only a declined try names: who is held or blocked by that address is so on the very payment that
+// showed it. Another address that was tried there is nobody's: it may be a victim's.
+func TestBlockByADeclinedTrysAddress(t *testing.T) {
+	t.Parallel()
+	for action, want := range map[risk.Action]string{risk.ActHold: gateway.DeclineHeld, risk.ActBlock: gateway.DeclineBlocked} {
+		w := withRules(t, banning(action))
+		p := w.mustCreate("a", input(""))
+		if _, err := w.choose(p.ID, "stripe"); err != nil {
+			t.Fatal(err)
+		}
+		var facts payment.Facts
+		for i := range 5 {
+			address := "eve@example.com"
+			if i == 4 {
+				address = "victim@example.com"
+			}
+			facts.Declines = append(facts.Declines, payment.Decline{
+				Key: payment.ObjectKey{Provider: "stripe", Account: "stripe-eu", ID: fmt.Sprint("ch_no", i)}, N: 1, Code: "card_declined",
+				EmailHash: payment.EmailHash(address), Stamp: payment.Stamp{Created: w.now(), AsOf: w.now()},
+			})
+		}
+		if _, err := w.svc.Apply(t.Context(), p.ID, payment.Observation{Provider: "stripe", Account: "stripe-eu", Facts: facts}, payment.Source{}); err != nil {
+			t.Fatal(err)
+		}
+		w.ban(shop, "victim", gateway.BlockInput{Email: "victim@example.com", Reason: "theirs"})
+		if _, err := w.choose(p.ID, "stripe"); err != nil {
+			t.Errorf("stopped by a victim's address: %v", err)
+		}
+		if err := w.work(2); err != nil {
+			t.Fatal(err)
+		}
+		opened := w.paypal.counted("create_checkout")
+		_, err := w.choose(p.ID, "paypal")
+		wantStopped(t, err, want)
+		if w.paypal.counted("create_checkout") != opened {
+			t.Error("a new checkout was opened")
+		}
+	}
+}

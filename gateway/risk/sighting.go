@@ -58,7 +58,9 @@ func Primary(p *payment.Payment) Ref {
 	return Ref{KindPayment, p.ID}
 }
 
-// Identities are all names under which whoever pays this may be blocked.
+// Identities are all names under which whoever pays this may be blocked. Of the addresses that
+// only declined tries gave, it is the one that stands for the customer: the others may be a
+// victim's.
 func Identities(p *payment.Payment) []Ref {
 	var out []Ref
 	add := func(kind Kind, value string) {
@@ -73,6 +75,8 @@ func Identities(p *payment.Payment) []Ref {
 		add(KindPayer, x.PayerID)
 		add(KindCard, x.Card.Fingerprint)
 	}
+	primary := Primary(p)
+	add(primary.Kind, primary.Value)
 	add(KindPayment, p.ID)
 	return out
 }
