@@ -42,11 +42,10 @@ func (in BlockInput) subject() (risk.Ref, error) {
 	add(risk.KindEmail, strings.ToLower(in.EmailHash))
 	var f faults
 	if in.Email != "" {
-		hash := payment.EmailHash(in.Email)
-		if hash == "" {
+		if !plainAddress(strings.TrimSpace(in.Email)) { // it would block nobody
 			f.add("/email", "must be one plain e-mail address")
 		}
-		refs = append(refs, risk.Ref{Kind: risk.KindEmail, Value: hash})
+		refs = append(refs, risk.Ref{Kind: risk.KindEmail, Value: payment.EmailHash(in.Email)})
 	}
 	if h := in.EmailHash; h != "" && (len(h) != 64 || strings.Trim(strings.ToLower(h), "0123456789abcdef") != "") {
 		f.add("/email_hash", "must be 64 hexadecimal digits")

@@ -133,7 +133,7 @@ func (in CreateInput) checkTexts(f *faults) {
 	text("/customer/name", in.Customer.Name, 200)
 	text("/customer/email", in.Customer.Email, 254)
 	if in.Customer.Email != "" {
-		if a, err := mail.ParseAddress(in.Customer.Email); err != nil || a.Address != in.Customer.Email {
+		if !plainAddress(in.Customer.Email) {
 			f.add("/customer/email", "must be one plain e-mail address")
 		}
 	}
@@ -156,6 +156,12 @@ func (in CreateInput) checkTexts(f *faults) {
 		}
 		text(pointer, v, maxMetadataValue)
 	}
+}
+
+// plainAddress says that a text is one e-mail address, without a name or anything else.
+func plainAddress(text string) bool {
+	a, err := mail.ParseAddress(text)
+	return err == nil && a.Address == text
 }
 
 func (in CreateInput) checkItems(f *faults) {

@@ -309,6 +309,9 @@ func TestBlockNeedsAReasonAndOneName(t *testing.T) {
 		{Reason: "x"},
 		{Reason: "x", EmailHash: "abc"},
 		{Reason: "x", Email: "nobody"},
+		{Reason: "x", Email: "Ann <ann@example.com>"},
+		{Reason: "x", Email: "ann@example.com, bob@example.com"},
+		{Reason: "x", Email: "<ann@example.com>"},
 		{Reason: "x", Customer: "eve", Payer: "P"},
 		{Reason: "x", Customer: "e\nve"},
 	} {
