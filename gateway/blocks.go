@@ -220,5 +220,5 @@ func (s *Service) LiftBlock(ctx context.Context, c Caller, id, reason string) (r
 	case err != nil:
 		return risk.Block{}, storeError(err)
 	}
-	return b, s.forget(ctx, b.App, b.Mode, b.Subject, now)
+	return b, s.forget(ctx, b.App, b.Mode, b.Subject, func(old risk.Subject) (risk.Subject, bool) { return old.Clear(now) })
 }

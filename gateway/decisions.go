@@ -130,7 +130,13 @@ func (s *Service) takeBack(ctx context.Context, d risk.Decision) (risk.Decision,
 		return d, err
 	}
 	if !d.Cleared { // once: what was seen after the reversal counts
-		if err := s.forget(ctx, d.App, d.Mode, d.Subject, d.ByAt); err != nil {
+		err := s.forget(ctx, d.App, d.Mode, d.Subject, func(old risk.Subject) (risk.Subject, bool) {
+			if s.now().Sub(d.ByAt) > justNow {
+				return old.ClearLate(d.ByAt, d.At)
+			}
+			return old.Clear(d.ByAt)
+		})
+		if err != nil {
 			return d, err
 		}
 	}
@@ -241,8 +247,12 @@ func (s *Service) withdrawStep(ctx context.Context, step risk.Step) risk.Step {
 	return step
 }
 
+// justNow is how long after a reversal all that is known counts as known then: a provider's clock
+// may be ahead of ours, so its times can't tell.
+const justNow = 5 * time.Second
+
 // forget makes the rules count anew for a subject that somebody looked at.
-func (s *Service) forget(ctx context.Context, app string, mode payment.Mode, ref risk.Ref, now time.Time) error {
+func (s *Service) forget(ctx context.Context, app string, mode payment.Mode, ref risk.Ref, clearing func(risk.Subject) (risk.Subject, bool)) error {
 	for _, a := range s.opts.Apps {
 		if app != risk.AnyApp && (a.Name != app || a.Mode != mode) {
 			continue
@@ -251,7 +261,7 @@ func (s *Service) forget(ctx context.Context, app string, mode payment.Mode, ref
 		if _, err := s.opts.Risk.Store.Subject(ctx, empty.ID); errors.Is(err, ErrNotFound) {
 			continue
 		}
-		_, err := s.opts.Risk.Store.ChangeSubject(ctx, empty, func(old risk.Subject) (risk.Subject, bool) { return old.Clear(now) })
+		_, err := s.opts.Risk.Store.ChangeSubject(ctx, empty, clearing)
 		if err != nil {
 			return storeError(err)
 		}

@@ -175,3 +175,51 @@ func TestReversedDryRunIsNoBlock(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
+
+// Guards the rules' memory where the process dies that reversed a decision, before it wrote down that they forgot or
+// before they did: what they see until another one comes is not forgotten with the rest.
+func TestReversalDoneLateForgetsNothingMore(t *testing.T) {
+	t.Parallel()
+	for _, point := range []store.WritePoint{store.PointRiskSubjectChange, store.PointRiskDecisionChange} {
+		w := withRules(t, banning(risk.ActBlock))
+		first, second := w.mustCreate("a", of("eve", "stripe")), w.mustCreate("b", of("eve", "stripe"))
+		w.declines(first.ID, 5)
+		if err := w.work(2); err != nil {
+			t.Fatal(err)
+		}
+		judged := false
+		w.hook = func(p store.WritePoint, when faults.When) error {
+			if judged && p == point && when == faults.Before {
+				panic(crash{})
+			}
+			judged = judged || p == store.PointRiskDecisionChange && when == faults.After
+			return nil
+		}
+		if !w.crashed(func() { w.reverse(w.decisions()[0].ID) }) {
+			t.Fatal("it did not die")
+		}
+		w.pass(30 * time.Second)
+		var facts payment.Facts
+		for i := range 5 {
+			facts.Declines = append(facts.Declines, payment.Decline{
+				Key: payment.ObjectKey{Provider: "stripe", Account: "stripe-eu", ID: fmt.Sprint("ch_late", i)}, N: 1, Code: "card_declined",
+				Stamp: payment.Stamp{Created: w.now(), AsOf: w.now()},
+			})
+		}
+		apply := func(n int) {
+			t.Helper()
+			obs := payment.Observation{Provider: "stripe", Account: "stripe-eu", Facts: payment.Facts{Declines: facts.Declines[:n]}}
+			if _, err := w.svc.Apply(t.Context(), second.ID, obs, payment.Source{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := w.svc.Risk().Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		apply(4) // the same step takes the decision back, after them
+		apply(5)
+		if n := len(w.decisions()); n != 2 {
+			t.Errorf("died at %s: %d decisions: five declines after the reversal fired nothing", point, n)
+		}
+	}
+}

@@ -193,6 +193,33 @@ func TestClearedSightingsCountNoMore(t *testing.T) {
 	}
 }
 
+// Guards what is seen after somebody found the rest to be nothing: it counts, also where that is said again or done late,
+// as after a crash; a provider's clock that is ahead of ours brings nothing back and silences no rule.
+func TestClearedAgainForgetsNothingMore(t *testing.T) {
+	t.Parallel()
+	p := velocity(3, 600)
+	s, _ := take(subject(), p, declined("1", 11), declined("2", 12)) // their clock is ahead
+	s, _ = s.Clear(at(10))
+	s, _ = take(s, p, declined("3", 13), declined("4", 14))
+	s, changed := s.Clear(at(10))
+	if _, d := take(s, p, declined("5", 15)); changed || len(d) != 1 || len(d[0].Evidence) != 3 {
+		t.Errorf("said again: %v, %d decisions by three declines after it", changed, len(d))
+	}
+	if s, changed = s.Clear(at(12)); !changed {
+		t.Error("cleared anew, and nothing changed")
+	}
+	if _, d := take(s, p, declined("5", 15), declined("6", 16)); len(d) != 0 {
+		t.Errorf("cleared anew: %v", d)
+	}
+
+	s, first := take(subject(), p, declined("1", 9), declined("2", 10), declined("3", 12))
+	s, _ = take(s, p, declined("4", 13), declined("5", 14))
+	s, _ = s.ClearLate(at(10), first[0].At)
+	if _, d := take(s, p, declined("6", 15)); len(d) != 1 || len(d[0].Evidence) != 3 {
+		t.Errorf("cleared late: %d decisions", len(d))
+	}
+}
+
 // Guards trusted customers: no rule does anything to them by itself.
 func TestTrustedCustomersAreOnlyTold(t *testing.T) {
 	t.Parallel()

@@ -24,8 +24,10 @@ type Subject struct {
 	Trusted   bool
 	TrustedAt time.Time // time of the sighting that said so
 	ClearedAt time.Time // what was seen up to here doesn't count any more: somebody found it to be nothing
-	Sightings []Sighting
-	Fired     []Fired
+	// ClearedFor is when they found so last. ClearedAt may be later: it is the provider's time.
+	ClearedFor time.Time `json:",omitzero"`
+	Sightings  []Sighting
+	Fired      []Fired
 	// Outbox holds decisions until each is stored as a record of its own.
 	Outbox []Decision
 }
@@ -110,18 +112,30 @@ func (s Subject) Relayed(ids []string) (Subject, bool) {
 	return s, len(s.Outbox) != before
 }
 
-// Clear makes every rule forget what it saw until now: somebody decided that it was
-// nothing. What comes later counts anew.
+// Clear makes every rule forget what it saw until now: somebody has just decided that it was
+// nothing. What comes later counts anew, also where the same is said again.
 func (s Subject) Clear(now time.Time) (Subject, bool) {
+	seen := now
 	for _, x := range s.Sightings {
-		if x.At.After(now) { // the provider's clock may be ahead of ours
-			now = x.At
+		if x.At.After(seen) { // the provider's clock may be ahead of ours
+			seen = x.At
 		}
 	}
-	if !s.ClearedAt.Before(now) {
+	return s.ClearLate(now, seen)
+}
+
+// ClearLate is Clear for what was said a while ago, as after a crash: what came since counts. seen
+// is the latest that had certainly been seen then, in the provider's time.
+func (s Subject) ClearLate(said, seen time.Time) (Subject, bool) {
+	if !s.ClearedFor.Before(said) {
 		return s, false
 	}
-	s.ClearedAt = now
+	s.ClearedFor = said
+	for _, to := range []time.Time{said, seen} {
+		if to.After(s.ClearedAt) {
+			s.ClearedAt = to
+		}
+	}
 	return s, true
 }
 
