@@ -75,8 +75,17 @@ func (p program) runMigrate(ctx context.Context, o migrateOptions) error {
 		return p.prepareStore(ctx, to, o.dryRun)
 	}
 	from := config.NewSecret(o.from)
-	if house.StoreName(from) == house.StoreName(to) {
-		return fmt.Errorf("both stores are %s", house.StoreName(to))
+	// Both are known again by their names: the target remembers from where it is filled.
+	source, err := house.StoreIdentity(from)
+	if err != nil {
+		return fmt.Errorf("the store to copy: %w", err)
+	}
+	target, err := house.StoreIdentity(to)
+	if err != nil {
+		return fmt.Errorf("the store to copy into: %w", err)
+	}
+	if source == target {
+		return fmt.Errorf("both stores are %s", target)
 	}
 	return p.copyStore(ctx, from, to, o.dryRun)
 }

@@ -515,6 +515,10 @@ func TestMigrateRefusals(t *testing.T) {
 		{[]string{"--to", url}, "--to needs --from"},
 		{[]string{"--from", old, "--to", url, "--config", c.file}, "not both"},
 		{[]string{"--from", old, "--config", c.file}, "both stores are"},
+		// The names of these are withheld. They are two stores, and one of them may have been copied from before.
+		{[]string{"--from", "mongodb://u:pw@h1/shop?x=a@b", "--to", "mongodb://u:pw@h2/shop?x=a@b"}, "the store to copy: "},
+		{[]string{"--from", "mongodb://u:pw@h1/shop?x=a@b", "--to", url}, "%40"},
+		{[]string{"--from", old, "--to", "mongodb://u:pw@h2/shop?x=a@b"}, "the store to copy into: "},
 		{[]string{"--from", "postgres://x", "--to", url}, "must be sqlite:FILE or mongodb://"},
 		{[]string{"--from", old + ".nope", "--to", url}, "no such file"},
 	} {

@@ -37,48 +37,76 @@ func OpenStore(ctx context.Context, address config.Secret, readOnly bool) (store
 	return nil, fmt.Errorf("open the store: %w: it must be sqlite:FILE or mongodb://HOSTS/DATABASE", store.ErrInvalid)
 }
 
-// StoreName is a store's URL without anything secret, for messages and for
-// knowing it again: the absolute path, or hosts and database.
+// StoreName is a store's URL without anything secret, for messages: the absolute path,
+// or hosts and database.
 func StoreName(address config.Secret) string {
+	if name, ok := storeName(address); ok {
+		return name
+	}
+	prefix, _, ok := strings.Cut(address.Reveal(), "://")
+	if !ok {
+		return withheld
+	}
+	return prefix + "://" + withheld
+}
+
+// StoreIdentity is StoreName for knowing a store again. Where the name is withheld, all
+// stores would look the same: that is an error, which says what to write.
+func StoreIdentity(address config.Secret) (string, error) {
+	name, ok := storeName(address)
+	if !ok {
+		return "", fmt.Errorf("%w: nothing tells the address from a password in it, so the store can't be known again by it: %s", store.ErrInvalid, StoreName(address))
+	}
+	return name, nil
+}
+
+// withheld stands where no part of an address is certain to hold no password.
+const withheld = "… (withheld: name host and database, and write ?, @, / and : in the password, and @ in options, as %3F, %40, %2F and %3A)"
+
+// storeName is false where the name is withheld.
+func storeName(address config.Secret) (string, bool) {
 	scheme, where := config.Config{Store: address}.StoreURL()
 	if scheme == "sqlite" {
 		path, err := filepath.Abs(where.Reveal())
 		if err != nil { // no working directory: the path as it was given
 			path = where.Reveal()
 		}
-		return "sqlite:" + path
+		return "sqlite:" + path, true
 	}
 	prefix, rest, ok := strings.Cut(where.Reveal(), "://")
 	if !ok {
-		return withheld
+		return "", false
 	}
-	return prefix + "://" + serverName(rest)
+	name, ok := serverName(rest)
+	return prefix + "://" + name, ok
 }
 
-// withheld stands where no part of an address is certain to hold no password.
-const withheld = "… (withheld: write ?, @, / and : in the password, and @ in options, as %3F, %40, %2F and %3A)"
-
 // serverName is hosts and database of a URL without its scheme. Passwords come with raw
-// question marks and at signs, and without the host that should follow them, so nothing is
-// shown that could be a piece of one: what stands before the last @ is the user's, unless
-// that @ may as well be in the options.
-func serverName(rest string) string {
+// question marks and at signs, and without the host that should follow them: what stands
+// before the last @ is the user's, unless that @ may as well be in the options, and what is
+// followed by no database may be a password. What then reads like host, port and database
+// is shown: nothing tells user:12345/db from a host with a port, nor the end of a raw
+// user:p@ss/db from a host.
+func serverName(rest string) (string, bool) {
 	at, query := strings.LastIndex(rest, "@"), strings.Index(rest, "?")
 	if query >= 0 && query < at && strings.Contains(rest[query:at], "=") {
-		return withheld
+		return "", false
 	}
 	name, _, _ := strings.Cut(rest[at+1:], "?")
-	hosts, _, _ := strings.Cut(name, "/")
+	hosts, _, ok := strings.Cut(name, "/")
+	if !ok && strings.ContainsAny(rest, "@:") {
+		return "", false
+	}
 	for host := range strings.SplitSeq(hosts, ",") {
 		if bracket := strings.LastIndex(host, "]"); bracket >= 0 { // the colons of IPv6
 			host = host[bracket+1:]
 		}
 		_, port, ok := strings.Cut(host, ":")
 		if n, err := strconv.Atoi(port); ok && (err != nil || n < 1 || n > 65535) {
-			return withheld
+			return "", false
 		}
 	}
-	return name
+	return name, true
 }
 
 // OneProcess says whether the store is open in this process alone.
