@@ -11,21 +11,25 @@ import (
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 )
 
-// An erasure overwrites the address by which it found a payment, and then forgets it. If it leaves something, such as a name
-// in metadata, the next one, which shall take that too, would find no payment of this address any more, nothing of a name
-// that it does not know, and would say that all is done. So an incomplete erasure keeps what the next one needs to go on:
-// which payments it left, and a digest by which the same address is known again. Neither says who the customer was.
+// An erasure overwrites the address and the names by which it looks for a customer. If it leaves something, such as a name
+// in metadata or in an operator's reason, the next one would learn no name from the payments any more, find nothing, and say
+// that all is done. So an incomplete erasure keeps what the next one needs to go on: those addresses and names that it still
+// found standing, which it makes no more known than they are there, and a digest of the address it was ordered by, which may
+// be gone everywhere else. All of it is sealed, and dropped when a later one is done.
 
-// maxLeft bounds the payments that an incomplete erasure names.
-const maxLeft = 500
+// maxLeft bounds the places that an erasure names.
+const maxLeft = 50
 
-// erasureRest is what an incomplete erasure keeps.
+// erasureRest is what an incomplete erasure keeps, beside Emails and Names.
 type erasureRest struct {
 	// AddressDigest recognises the address that was asked for, if somebody names it again. It is made with the erasure's id,
 	// so that two of them don't show that they were of one address, and it is sealed.
-	AddressDigest string   `json:",omitempty"`
-	LeftIn        []string `json:",omitempty"` // payments that still hold the customer
-	LeftMore      bool     `json:",omitempty"` // there are more of these
+	AddressDigest string `json:",omitempty"`
+	// LeftIn are the places that still hold the customer, or can't be read: collection/id. Without Knows ids of payments.
+	LeftIn   []string `json:",omitempty"`
+	LeftMore bool     `json:",omitempty"` // there are more of these
+	// Knows: what still stands there is in Emails and Names. Older programs forgot it.
+	Knows bool `json:",omitempty"`
 	// FinishedBy is a later erasure that found nothing left; then the rest is empty.
 	FinishedBy string `json:",omitempty"`
 }
@@ -35,6 +39,11 @@ type earlierErasure struct {
 	ID, Ref string
 	// Address: it was of the same address, not only of the same ref.
 	Address bool
+
+	// Of one whose program forgot what it found: in which collections that was, in which payments, whether in more than
+	// these, and whether their texts were erased already.
+	Forgot, LeftIn  []string `json:",omitempty"`
+	LeftMore, Texts bool     `json:",omitempty"`
 }
 
 // addressDigest is empty for no address.
@@ -47,9 +56,9 @@ func addressDigest(erasure, email string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// recall notes the earlier erasures of the same customer, and what they left.
+// recall notes the earlier erasures of the same customer, and what they look for.
 func (r *Eraser) recall(ctx context.Context, e *Erasure) error {
-	e.Earlier, e.Doubts, e.DoubtAll = nil, nil, false
+	e.Earlier = nil
 	for after := ""; ; {
 		docs, next, err := r.engine.Query(ctx, erasuresName, Query{
 			Index: "by_asked", Where: []Filter{Where("scope", Eq, "all")}, SortBy: "asked", Limit: MaxLimit, After: after,
@@ -77,15 +86,33 @@ func (e *Erasure) follow(was Erasure) {
 	if !address && (e.Ref == "" || was.Ref != e.Ref) {
 		return
 	}
-	e.Earlier = append(e.Earlier, earlierErasure{ID: was.ID, Ref: was.Ref, Address: address})
-	e.DoubtAll = e.DoubtAll || was.LeftMore
-	for _, id := range was.LeftIn {
-		switch {
-		case slices.Contains(e.Doubts, id):
-		case len(e.Doubts) < maxLeft:
-			e.Doubts = append(e.Doubts, id)
-		default:
-			e.DoubtAll = true
+	noted := earlierErasure{ID: was.ID, Ref: was.Ref, Address: address}
+	if was.State == ErasureIncomplete && !was.Knows {
+		noted.LeftIn, noted.LeftMore, noted.Texts = was.LeftIn, was.LeftMore || len(was.LeftIn) == 0, was.Texts
+		for coll, c := range was.Counts {
+			if c.Left > 0 {
+				noted.Forgot = append(noted.Forgot, coll)
+			}
+		}
+	}
+	e.Earlier = append(e.Earlier, noted)
+	e.inherit(was)
+}
+
+// inherit looks for what an earlier erasure looks for, without a bound: what is passed over here is never found again.
+func (e *Erasure) inherit(was Erasure) {
+	add := func(list *[]string, text string) {
+		if !slices.Contains(*list, text) {
+			*list = append(*list, text)
+		}
+	}
+	for _, name := range was.Names {
+		add(&e.Names, name)
+	}
+	for _, email := range was.Emails {
+		add(&e.Emails, email)
+		if strings.EqualFold(email, was.Email) || hmac.Equal([]byte(was.AddressDigest), []byte(addressDigest(was.ID, email))) {
+			add(&e.Asked, email)
 		}
 	}
 }
@@ -98,32 +125,83 @@ func (e *Erasure) tookByAddress(p *payment.Payment) bool {
 	})
 }
 
-// doubts says whether a payment still has the texts in which an earlier erasure found the customer. What it looked for is
-// forgotten, so that no proof can say that they are harmless.
-func (e *Erasure) doubts(p *payment.Payment) bool {
-	if p == nil || len(e.Doubts) == 0 && !e.DoubtAll || p.App != e.App || p.Mode != e.Mode {
-		return false
-	}
-	if _, texts := p.Erased(); texts || !hasTexts(p) {
-		return false
-	}
-	return slices.Contains(e.Doubts, p.ID) ||
-		e.DoubtAll && slices.ContainsFunc(e.Earlier, func(was earlierErasure) bool { return p.ErasedBy(was.ID) })
+// before says whether a record's owner was the customer of an earlier erasure: this one ends that one, so it has to have
+// proven what that one would have.
+func (e *Erasure) before(p *payment.Payment) bool {
+	return p.App == e.App && p.Mode == e.Mode && slices.ContainsFunc(e.Earlier, func(was earlierErasure) bool {
+		return p.ErasedBy(was.ID) || was.Ref != "" && p.Request.Customer.Ref == was.Ref
+	})
 }
 
-func hasTexts(p *payment.Payment) bool {
-	return p.Request.Description != "" || len(p.Request.Metadata) > 0
+// doubts says whether a record may be one in which an earlier erasure found the customer and forgot as what, so that no
+// proof can say that it is harmless. Only texts that are erased since then end it.
+func (e *Erasure) doubts(coll string, p *payment.Payment) bool {
+	if p == nil || p.App != e.App || p.Mode != e.Mode {
+		return false
+	}
+	return slices.ContainsFunc(e.Earlier, func(was earlierErasure) bool {
+		switch took := p.ErasedBy(was.ID); {
+		case !slices.Contains(was.Forgot, coll):
+			return false
+		case coll != paymentsName:
+			return took
+		case !slices.Contains(was.LeftIn, p.ID) && !(took && was.LeftMore):
+			return false
+		}
+		_, erased := p.Erased()
+		return was.Texts || !erased && (p.Request.Description != "" || len(p.Request.Metadata) > 0)
+	})
 }
 
-// leave notes a payment that still holds the customer. A batch that is proven again names none twice.
-func (e *Erasure) leave(id string) {
+// leave notes a record that still holds the customer, or can't be read. A batch that is proven again names none twice; an
+// id that is personal itself is not repeated.
+func (e *Erasure) leave(coll, id string, n needles) {
+	place := coll + "/" + id
+	if n.text(id).any() {
+		place = coll + "/" + payment.Erased
+	}
 	switch {
-	case slices.Contains(e.LeftIn, id):
+	case slices.Contains(e.LeftIn, place):
 	case len(e.LeftIn) < maxLeft:
-		e.LeftIn = append(e.LeftIn, id)
+		e.LeftIn = append(e.LeftIn, place)
 	default:
 		e.LeftMore = true
 	}
+}
+
+// stand notes which of the addresses and names a record of the customer's holds.
+func (e *Erasure) stand(u unit) {
+	for _, text := range slices.Concat(e.Emails, e.Names) {
+		if !slices.Contains(e.Still, text) && u.mention(newNeedles(nil, nil, []string{text})).any() {
+			e.Still = append(e.Still, text)
+		}
+	}
+}
+
+// forget drops what was looked for. While something is left, those addresses and names stay that still stand; and all of
+// them if a record can't be read, since it may hold any.
+func (e *Erasure) forget() {
+	unread := int64(0)
+	for _, c := range e.Counts {
+		unread += c.Unreadable
+	}
+	kept := func(list []string) (out []string) {
+		for _, text := range list {
+			if e.State == ErasureIncomplete && (unread > 0 || slices.Contains(e.Still, text)) {
+				out = append(out, text)
+			}
+		}
+		return out
+	}
+	e.Email, e.Emails, e.Names = "", kept(e.Emails), kept(e.Names)
+	e.Asked, e.Still, e.Earlier = nil, nil, nil
+}
+
+// withoutNeedles is an erasure without what it looks for: that stands there until it is done, and is nothing that another
+// one has left.
+func (e Erasure) withoutNeedles() Erasure {
+	e.Email, e.Emails, e.Names, e.Asked, e.Still, e.LeftIn = "", nil, nil, nil, nil, nil
+	return e
 }
 
 // finish lets go of what incomplete erasures kept, once a later one found nothing left.
@@ -138,6 +216,7 @@ func (s *Erasures) finish(ctx context.Context, earlier []earlierErasure, by stri
 				return d, ErrUnchanged
 			}
 			e.erasureRest = erasureRest{FinishedBy: by}
+			e.Emails, e.Names = nil, nil
 			return erasureDoc(e)
 		})
 		if err != nil {

@@ -77,22 +77,23 @@ func TestErasureGoesOnWhereAnEarlierOneLeftSomething(t *testing.T) {
 			}
 			for n := range 2 {
 				got := eraseAs(t, e, fmt.Sprint("ers_", n), order(false))
-				if got.State != store.ErasureIncomplete || got.Left() != 1 || got.Found != 1 || !slices.Equal(got.LeftIn, []string{"pay_001"}) || got.Email != "" || got.Names != nil {
+				if got.State != store.ErasureIncomplete || got.Left() != 1 || got.Found != 1 || !slices.Equal(got.LeftIn, []string{"payments/pay_001"}) ||
+					got.Email != "" || got.Emails != nil || !slices.Equal(got.Names, []string{annName}) {
 					t.Fatalf("order %d without metadata: %+v", n, got)
 				}
 			}
-			if found := standing(t, e, annEmail); len(found) > 0 || len(standing(t, e, annName)) != 1 {
-				t.Errorf("the address stands in %q", found)
+			if found := standing(t, e, annEmail); len(found) > 0 || len(standing(t, e, annName)) != 3 {
+				t.Errorf("the address stands in %q, the name in %q", found, standing(t, e, annName))
 			}
 			d, err := raw.Get(t.Context(), "erasures", "ers_0")
-			if err != nil || strings.Contains(string(d.Body), `"AddressDigest":"`) {
-				t.Errorf("the digest is not sealed: %s, %v", d.Body, err)
+			if err != nil || strings.Contains(string(d.Body), `"AddressDigest":"`) || strings.Contains(string(d.Body), annName) {
+				t.Errorf("what it keeps is not sealed: %s, %v", d.Body, err)
 			}
 			if got := eraseAs(t, e, "ers_bob", store.Erasure{Email: "rob@post.example", Texts: true}); got.State != store.ErasureDone || got.Found != 0 {
 				t.Errorf("another address: %+v", got)
 			}
 			got := eraseAs(t, e, "ers_2", order(true))
-			if got.State != store.ErasureDone || got.Found != 1 || got.Earlier != nil || got.Doubts != nil || noteOf(t, e, "pay_001") != payment.Erased {
+			if got.State != store.ErasureDone || got.Found != 1 || got.Earlier != nil || got.Names != nil || noteOf(t, e, "pay_001") != payment.Erased {
 				t.Errorf("with metadata: %+v, the note is %q", got, noteOf(t, e, "pay_001"))
 			}
 			if found := standing(t, e, annName); len(found) > 0 || noteOf(t, e, "pay_002") != "for Bob Canary" {
@@ -100,7 +101,7 @@ func TestErasureGoesOnWhereAnEarlierOneLeftSomething(t *testing.T) {
 			}
 			for n := range 2 {
 				was, err := store.NewErasures(e).Get(t.Context(), fmt.Sprint("ers_", n))
-				if err != nil || was.State != store.ErasureIncomplete || was.FinishedBy != "ers_2" || was.AddressDigest != "" || was.LeftIn != nil {
+				if err != nil || was.State != store.ErasureIncomplete || was.FinishedBy != "ers_2" || was.AddressDigest != "" || was.LeftIn != nil || was.Names != nil {
 					t.Errorf("the earlier one afterwards: %+v, %v", was, err)
 				}
 			}

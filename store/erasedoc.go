@@ -52,6 +52,13 @@ func unitsOf(coll string, d Doc) []unit {
 			return units
 		}
 	}
+	if coll == erasuresName {
+		if e, err := erasureOf(d); err == nil {
+			if bare, err := erasureDoc(e.withoutNeedles()); err == nil {
+				d.Body = bare.Body
+			}
+		}
+	}
 	whole := unit{mention: func(n needles) mention { return n.doc(d) }}
 	whole.about, whole.tenant = aboutOf(coll, d)
 	return []unit{whole}

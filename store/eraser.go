@@ -212,7 +212,7 @@ func (e *Erasure) count(coll string, fn func(*EraseCount)) {
 func (e *Erasure) enter(phase string) {
 	e.Phase, e.After, e.Collection = phase, "", Keepings()[0].Collection
 	if phase == phaseProve {
-		e.erasureRest = erasureRest{}
+		e.erasureRest, e.Still = erasureRest{}, nil
 		for coll, c := range e.Counts {
 			e.Counts[coll] = EraseCount{Erased: c.Erased}
 		}
@@ -266,7 +266,7 @@ func (r *Eraser) sweep(ctx context.Context, e *Erasure) error {
 	if err != nil {
 		return err
 	}
-	n := newNeedles(e.Email, e.Emails, e.Names)
+	n := newNeedles(append([]string{e.Email}, e.Asked...), e.Emails, e.Names)
 	for _, d := range docs {
 		erased, err := r.eraseDoc(ctx, e, k, d, n, who)
 		if err != nil {
@@ -339,7 +339,7 @@ func (r *Eraser) prove(ctx context.Context, e *Erasure) error {
 	if err != nil {
 		return err
 	}
-	n := newNeedles(e.Email, e.Emails, e.Names)
+	n := newNeedles(append([]string{e.Email}, e.Asked...), e.Emails, e.Names)
 	for _, d := range docs {
 		if d.ID == e.ID && coll == erasuresName {
 			continue // what it looks for stands in it until it is done
@@ -365,10 +365,9 @@ func (r *Eraser) conclude(e *Erasure) {
 	}
 	e.State, e.DueAt, e.DoneAt = ErasureDone, time.Time{}, r.clock()
 	if e.Left() > 0 {
-		e.State, e.AddressDigest = ErasureIncomplete, addressDigest(e.ID, e.Email)
+		e.State, e.AddressDigest, e.Knows = ErasureIncomplete, addressDigest(e.ID, e.Email), true
 	}
-	e.Email, e.Emails, e.Names = "", nil, nil
-	e.Earlier, e.Doubts, e.DoubtAll = nil, nil, false
+	e.forget()
 	e.Phase, e.Collection, e.After = "", "", ""
 }
 
@@ -378,18 +377,21 @@ func (e *Erasure) judge(c *EraseCount, coll string, d Doc, n needles, who map[st
 	if json.Unmarshal(d.Body, &r) == nil && r.Unreadable != "" {
 		c.Scanned++
 		c.Unreadable++
+		e.leave(coll, d.ID, n)
 		return
 	}
 	for _, u := range unitsOf(coll, d) {
 		c.Scanned++
 		m := u.mention(n)
 		switch owner := u.owner(who); {
-		case coll == paymentsName && (m.any() && e.theirs(m, owner) || e.doubts(owner)):
+		case m.any() && e.theirs(m, owner):
 			c.Left++
-			e.leave(d.ID)
+			e.stand(u)
+			e.leave(coll, d.ID, n)
+		case e.doubts(coll, owner):
+			c.Left++
+			e.leave(coll, d.ID, n)
 		case !m.any():
-		case e.theirs(m, owner):
-			c.Left++
 		default:
 			c.Elsewhere++
 		}
@@ -403,7 +405,7 @@ func (e *Erasure) theirs(m mention, owner *payment.Payment) bool {
 	if owner == nil {
 		return m.email
 	}
-	if e.mine(owner) {
+	if e.mine(owner) || e.before(owner) {
 		return true
 	}
 	ours := owner.App == e.App && owner.Mode == e.Mode

@@ -27,7 +27,7 @@ func ErasureCollection() Collection {
 	return Collection{Name: erasuresName, Indexes: []Index{
 		{Name: "by_asked", Fields: []string{"scope", "asked"}},
 		{Name: "by_due", Fields: []string{"scope", "due"}},
-	}, Sealed: []string{"erasure.Email", "erasure.Emails", "erasure.Names", "erasure.AddressDigest"}}
+	}, Sealed: []string{"erasure.Email", "erasure.Emails", "erasure.Names", "erasure.Asked", "erasure.Still", "erasure.AddressDigest"}}
 }
 
 // States of an erasure.
@@ -87,17 +87,17 @@ type Erasure struct {
 	Collection string
 	After      string
 	DueAt      time.Time // zero: nothing is left to do
-	// What to look for: the address asked for, and those and the names that the customer's payments held. Empty when
-	// done.
+	// What to look for: the address asked for, those and the names that the customer's payments held, and what earlier ones
+	// look for. Empty when done; when incomplete, what still stands.
 	Emails, Names []string
+	// Asked: of Emails, those that earlier ones were ordered by.
+	Asked []string `json:",omitempty"`
+	Still []string `json:",omitempty"` // of Emails and Names, what this proof found so far
 
 	// What is left for a later erasure of the same customer, while this one is incomplete.
 	erasureRest
-	// What earlier ones left for this one; empty when done.
+	// Earlier ones, which this one finishes; empty when it rests.
 	Earlier []earlierErasure `json:",omitempty"`
-	Doubts  []string         `json:",omitempty"` // payments that still held the customer
-	// DoubtAll: there were more of them than are listed, so that any that an earlier one took may be one.
-	DoubtAll bool `json:",omitempty"`
 }
 
 // Left is how many records still hold the customer, or can't be read.

@@ -15,10 +15,9 @@ type needles struct {
 	asked, emails, names [][]byte
 }
 
-// newNeedles looks for the address that was asked for, "" if none, and for those and the names that the customer's
-// payments held.
-func newNeedles(asked string, emails, names []string) needles {
-	return needles{asked: spellings([]string{asked}), emails: spellings(emails), names: spellings(names)}
+// newNeedles looks for the addresses that were asked for, and for those and the names that the customer's payments held.
+func newNeedles(asked, emails, names []string) needles {
+	return needles{asked: spellings(asked), emails: spellings(emails), names: spellings(names)}
 }
 
 func spellings(texts []string) [][]byte {
