@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -25,6 +26,7 @@ type erasure struct {
 	Pending     int64          `json:"pending"`
 	Waiting     []string       `json:"waiting"`
 	Left        int64          `json:"left"`
+	LeftIn      []string       `json:"left_in"`
 	Collections []erasureCount `json:"collections"`
 }
 
@@ -103,7 +105,7 @@ func (p program) eraseHere(ctx context.Context, h *house.House, order erasureOrd
 	if err != nil {
 		return err
 	}
-	out := erasure{ID: e.ID, State: e.State, Found: e.Found, Pending: e.Pending, Waiting: e.Waiting, Left: e.Left()}
+	out := erasure{ID: e.ID, State: e.State, Found: e.Found, Pending: e.Pending, Waiting: e.Waiting, Left: e.Left(), LeftIn: e.LeftIn}
 	for _, k := range store.Keepings() {
 		if c, ok := e.Counts[k.Collection]; ok {
 			out.Collections = append(out.Collections, erasureCount{k.Collection, c.Scanned, c.Erased, c.Left, c.Elsewhere, c.Unreadable})
@@ -153,7 +155,18 @@ func (p program) printErasure(e erasure) error {
 	case e.Pending > 0:
 		return fmt.Errorf("%d payments or webhooks are not over yet (%v); they are erased once they are", e.Pending, e.Waiting)
 	case e.Left > 0:
-		return fmt.Errorf("%d records still hold the customer or can't be read: erase by --ref and by --email, and with --metadata", e.Left)
+		return stillHeld(e)
 	}
 	return nil
+}
+
+// stillHeld says where the customer is left, and what helps.
+func stillHeld(e erasure) error {
+	more := ""
+	if int64(len(e.LeftIn)) < e.Left {
+		more = " and perhaps more" // several of them may stand in one page of a feed
+	}
+	return fmt.Errorf("%d records still hold the customer or can't be read: %s%s\n"+
+		"Erase by --ref and by --email, and with --metadata. What is left then is a text that no erasure rewrites, such as the reason of a decision:\n"+
+		"docs/privacy.md, \"What is left\", says how to rewrite it. Then run this command again", e.Left, strings.Join(e.LeftIn, ", "), more)
 }

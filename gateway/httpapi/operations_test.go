@@ -72,7 +72,7 @@ func (p *ports) GetErasure(context.Context, string) (httpapi.Erasure, error) {
 }
 
 func (p *ports) ListErasures(context.Context, int, string) ([]httpapi.Erasure, string, error) {
-	return nil, "", p.err
+	return []httpapi.Erasure{{ID: "ers_1", App: "shop", State: "incomplete", Left: 1, LeftIn: []string{"payments/pay_1"}}}, "", p.err
 }
 
 func (p *ports) ListDiscrepancies(_ context.Context, c gateway.Caller, f httpapi.DiscrepancyFilter) ([]httpapi.Discrepancy, string, error) {
@@ -200,6 +200,20 @@ func TestErasureFingerprint(t *testing.T) {
 	one := order("k", "eve@example.com")
 	if one == "" || one != order("k", "eve@example.com") || one == order("k", "bob@example.com") || one == order("other", "eve@example.com") {
 		t.Errorf("fingerprints: %s", one)
+	}
+}
+
+// Promise: whoever asks what came of an erasure is told where the customer still stands.
+func TestErasureSaysWhereTheCustomerStands(t *testing.T) {
+	t.Parallel()
+	w, _ := newPortsWorld(t)
+	a := w.do(call{method: "GET", path: "/v1/erasures", key: opKey}).want(http.StatusOK, "")
+	if a.text("data", 0, "left_in", 0) != "payments/pay_1" {
+		t.Errorf("%s", a.raw)
+	}
+	a = w.do(call{method: "POST", path: "/v1/erasures", key: opKey, idem: "k", body: `{"app":"shop","ref":"eve","reason":"asked"}`}).want(http.StatusAccepted, "")
+	if !strings.Contains(string(a.raw), `"left_in":[]`) {
+		t.Errorf("%s", a.raw)
 	}
 }
 

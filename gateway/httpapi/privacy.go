@@ -63,6 +63,7 @@ type Erasure struct {
 	State                  string // running | pending | done | incomplete
 	Found, Pending, Left   int64
 	Waiting                []string
+	LeftIn                 []string // collection/id of records that are Left, the first of them
 	Collections            []ErasureCount
 	OrderedAt, CompletedAt time.Time
 }
@@ -232,6 +233,7 @@ type erasureWire struct {
 	Pending     int64              `json:"pending"`
 	Waiting     []string           `json:"waiting"`
 	Left        int64              `json:"left"`
+	LeftIn      []string           `json:"left_in"`
 	Collections []erasureCountWire `json:"collections"`
 	OrderedAt   time.Time          `json:"ordered_at"`
 	CompletedAt *time.Time         `json:"completed_at"`
@@ -250,7 +252,7 @@ func erasureOf(e Erasure) erasureWire {
 	w := erasureWire{
 		ID: e.ID, Object: "erasure", App: e.App, Ref: opt(e.Ref), Metadata: e.Texts, Reason: e.Reason,
 		OrderedBy: actorWire{Type: e.By.Type, ID: opt(e.By.ID)}, State: e.State, Found: e.Found, Pending: e.Pending,
-		Waiting: append([]string{}, e.Waiting...), Left: e.Left, Collections: []erasureCountWire{},
+		Waiting: append([]string{}, e.Waiting...), Left: e.Left, LeftIn: append([]string{}, e.LeftIn...), Collections: []erasureCountWire{},
 		OrderedAt: e.OrderedAt.UTC(), CompletedAt: optTime(e.CompletedAt),
 	}
 	for _, c := range e.Collections {

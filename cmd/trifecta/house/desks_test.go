@@ -162,6 +162,16 @@ func TestErasuresOfOneKey(t *testing.T) {
 	}
 }
 
+// Guards whoever reads what came of an erasure over the API: it names the records that the proof found.
+func TestErasureDeskSaysWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	e := store.Erasure{ID: "ers_1", State: store.ErasureIncomplete}
+	e.LeftIn = []string{"payments/pay_1"}
+	if got := wireErasure(e); len(got.LeftIn) != 1 || got.LeftIn[0] != "payments/pay_1" {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Guards what people do about an alert against late repetitions: the same request again changes nothing, whatever has
 // become of the alert since, and with another body it is refused.
 func TestAlertChangedOncePerKey(t *testing.T) {

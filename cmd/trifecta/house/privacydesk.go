@@ -91,7 +91,7 @@ func (h *House) OrderErasure(ctx context.Context, order store.Erasure) (e store.
 func wireErasure(e store.Erasure) httpapi.Erasure {
 	out := httpapi.Erasure{
 		ID: e.ID, App: e.App, Ref: e.Ref, Reason: e.Reason, Texts: e.Texts, By: e.By, State: e.State, Found: e.Found, Pending: e.Pending,
-		Left: e.Left(), Waiting: e.Waiting, OrderedAt: e.At, CompletedAt: e.DoneAt,
+		Left: e.Left(), LeftIn: e.LeftIn, Waiting: e.Waiting, OrderedAt: e.At, CompletedAt: e.DoneAt,
 	}
 	for _, k := range store.Keepings() {
 		if c, ok := e.Counts[k.Collection]; ok {
