@@ -153,6 +153,41 @@ func TestReplacedChannelWithoutHeirs(t *testing.T) {
 	}
 }
 
+// Guards what was escalated to a channel that is replaced: it goes, as an escalation, to those who are escalated to now,
+// also when that one is replaced in turn; and only where nothing is escalated any more to those who were told long ago.
+func TestEscalationReachesTheReplacedChannelsHeirs(t *testing.T) {
+	t.Parallel()
+	rules := func(to ...string) alerts.Rules {
+		r := route("mail")
+		if len(to) > 0 {
+			r.Escalations = []alerts.Escalation{{After: 15 * time.Minute, MinSeverity: "critical", Channels: to}}
+		}
+		return r
+	}
+	w := newWorld(t, rules("pager"), "mail", "pager")
+	w.channels["pager"].down()
+	w.raise("inc_1", "late_money", "critical")
+	w.pass(16 * time.Minute)
+	for _, next := range []string{"phone", "radio"} {
+		w.replace(rules(next), "mail", next)
+		if next == "phone" {
+			w.channels[next].down()
+		}
+		w.pass(10 * time.Minute)
+		w.set("inc_1", "acked", time.Time{}) // what waits goes on: it tells who does not know that yet
+	}
+	w.want("radio", "escalated critical late_money")
+	w.want("mail", "new critical late_money")
+
+	w = newWorld(t, rules("pager"), "mail", "pager")
+	w.channels["pager"].down()
+	w.raise("inc_1", "late_money", "critical")
+	w.pass(16 * time.Minute)
+	w.replace(rules(), "mail")
+	w.pass(10 * time.Minute)
+	w.want("mail", "new critical late_money", "escalated critical late_money")
+}
+
 // Guards replicas behind a slow channel, that takes half a minute for each message: however many wait, each process
 // sends only what no other is sending.
 func TestSlowChannelIsToldOnce(t *testing.T) {

@@ -145,7 +145,7 @@ func (r Rules) shares(items []Item) (of map[string][]share, heirless []string) {
 		}
 		var nobodys []Tally
 		for _, t := range parts {
-			heirs := r.heirs(t.Kind, t.Severity)
+			heirs := r.heirs(t.Kind, t.Severity, it.Reason)
 			for _, h := range heirs {
 				add(h, t)
 			}
@@ -167,9 +167,10 @@ func (r Rules) shares(items []Item) (of map[string][]share, heirless []string) {
 	return of, heirless
 }
 
-// heirs are the channels that are told of such alerts now, by a route or else by an
-// escalation.
-func (r Rules) heirs(kind, severity string) []Notice {
+// heirs are the channels that are told of such alerts now: by a route or else by an
+// escalation. What nobody has seen to is the other way round: those of the routes were told
+// of it long ago.
+func (r Rules) heirs(kind, severity, reason string) []Notice {
 	a := gateway.AlertRecord{Kind: kind, Severity: severity}
 	if kind == otherKinds {
 		r.Routes = slices.Clone(r.Routes)
@@ -177,16 +178,26 @@ func (r Rules) heirs(kind, severity string) []Notice {
 			r.Routes[i].Kinds = nil // it may be any
 		}
 	}
-	heirs := r.targets(a)
+	routed, escalated := r.targets(a), r.escalated(severity)
+	if len(routed) == 0 || reason == ReasonEscalated && len(escalated) > 0 {
+		return escalated
+	}
+	return routed
+}
+
+// escalated are the channels of all escalations of such alerts, each once.
+func (r Rules) escalated(severity string) (out []Notice) {
 	for _, e := range r.Escalations {
-		if len(heirs) > 0 || rank(severity) < rankOr0(e.MinSeverity) {
+		if rank(severity) < rankOr0(e.MinSeverity) {
 			continue
 		}
 		for _, channel := range e.Channels {
-			heirs = append(heirs, Notice{Channel: channel})
+			if !slices.ContainsFunc(out, func(n Notice) bool { return n.Channel == channel }) {
+				out = append(out, Notice{Channel: channel})
+			}
 		}
 	}
-	return heirs
+	return out
 }
 
 // inherit takes a message that waited for a channel which is configured no more. Its id says
@@ -198,5 +209,9 @@ func (b *Box) inherit(from string, s share, r Rules, now time.Time) {
 		b.TakeDigest(id, *s.Digest, r, now)
 		return
 	}
-	b.Take(Notice{ID: id, Alert: s.Alert, Kind: s.Kind, Severity: s.Severity, Reason: ReasonFailover, Channel: b.Channel, Failover: s.failover, At: s.At}, r, now)
+	reason := ReasonFailover
+	if s.Reason == ReasonEscalated { // it stays one, for whoever reads it and should it be handed on again
+		reason = s.Reason
+	}
+	b.Take(Notice{ID: id, Alert: s.Alert, Kind: s.Kind, Severity: s.Severity, Reason: reason, Channel: b.Channel, Failover: s.failover, At: s.At}, r, now)
 }
