@@ -16,7 +16,7 @@ import (
 	"github.com/trifecta-pay/trifecta/store/faults"
 )
 
-// Guards the stored forms of alerts and of channels' queues, and that a record from before it could be told still reads.
+// Guards the stored forms of alerts and of channels' queues, and that those from before they had all of it still read.
 func TestAlertStoredForms(t *testing.T) {
 	t.Parallel()
 	e := newMem(t)
@@ -32,7 +32,7 @@ func TestAlertStoredForms(t *testing.T) {
 	var box alerts.Box
 	item := alerts.Item{Digest: &alerts.Digest{}}
 	fill(t, reflect.ValueOf(item.Digest).Elem(), "digest")
-	for _, f := range []any{&box.Digest, &box.Kept, &box.Windows, &box.Recent, &box.DownSince, &box.NextTry, &box.LastError, &box.Owner, &box.Sending, &box.Until, &item.ID, &item.Failover} {
+	for _, f := range []any{&box.Digest, &box.Kept, &box.Windows, &box.Recent, &box.DownSince, &box.NextTry, &box.LastError, &box.Owner, &box.Sending, &box.Until, &item.ID, &item.Failover, &item.Done, &item.Unknown} {
 		fill(t, reflect.ValueOf(f).Elem(), "b")
 	}
 	box.Channel, box.Failures, item.Alert, item.Kind, item.Severity, item.Reason, item.At, item.NextTry, item.Tries, item.HandedOver = "ops", 3, "inc", "k", "critical", "new", now, now, 2, true
@@ -47,6 +47,14 @@ func TestAlertStoredForms(t *testing.T) {
 	got, err := s.Box(t.Context(), "ops")
 	if diff := cmp.Diff(box, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	before := `{"schema":1,"box":{"Channel":"old","Items":[{"ID":"ntc_1","Alert":"inc_old","Kind":"late_money","Severity":"critical","Reason":"new","At":"2026-05-04T12:00:00Z","Tries":1,` +
+		`"NextTry":"0001-01-01T00:00:00Z","Failover":null,"HandedOver":false}],"Failures":1}}`
+	if err := e.Insert(named(t), "alert_boxes", store.Doc{ID: "box/old", Body: []byte(before)}); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.Box(t.Context(), "old"); err != nil || len(b.Items) != 1 || b.Items[0].ID != "ntc_1" || b.Items[0].Done != nil || b.Items[0].Unknown != 0 {
+		t.Errorf("a queue from before it noted who has what: %v, %+v", err, b)
 	}
 	old := `{"schema":1,"alert":{"ID":"inc_old","App":"shop","Mode":"test","Payment":"pay_1","Kind":"late_money","Severity":"critical","State":"open","Message":"m","Count":2,` +
 		`"FirstSeen":"2026-05-04T12:00:00Z","LastSeen":"2026-05-04T12:00:00Z","SnoozedUntil":"0001-01-01T00:00:00Z"}}`

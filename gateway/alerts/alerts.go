@@ -31,8 +31,11 @@ type Channel interface {
 
 // Failure is why a channel did not take a message.
 type Failure struct {
-	// Permanent: this message was refused; others may pass.
+	// Permanent: it is about this message, or about who is left to get it; others may pass.
 	Permanent bool
+	// Unknown: it may have been taken, the answer did not come. Whoever has it gets it again
+	// with each try, so there are few.
+	Unknown bool
 	// RetryAfter is what the channel asked for, zero if nothing.
 	RetryAfter time.Duration
 	Cause      error
@@ -42,21 +45,6 @@ func (f Failure) Error() string { return f.Cause.Error() }
 
 // Unwrap gives the cause.
 func (f Failure) Unwrap() error { return f.Cause }
-
-// Partial says that some of a channel's people have the message, and others don't. It
-// counts as sent: to send it again would tell those who have it once more, each time.
-type Partial struct {
-	Missed, Of int // people
-	// Cause says who and why, without addresses.
-	Cause error
-}
-
-func (p Partial) Error() string {
-	return fmt.Sprintf("%d of %d recipients did not get it: %v", p.Missed, p.Of, p.Cause)
-}
-
-// Unwrap gives the cause.
-func (p Partial) Unwrap() error { return p.Cause }
 
 // Store keeps alerts and boxes. A function given to ChangeBox may run more than
 // once; without the second result nothing is written.
@@ -83,9 +71,7 @@ type Options struct {
 	// PublicURL is where the links in messages lead.
 	PublicURL string
 	Logger    *slog.Logger
-	// Sent observes each try by channel and result: sent, failed, gave_up,
-	// and refused for each of a channel's people who did not get what others did.
-	// Default: nobody.
+	// Sent observes each try by channel and result. Default: nobody.
 	Sent func(channel, result string)
 }
 
@@ -111,7 +97,10 @@ const (
 	perSend  = 10  // messages sent in one step
 	idle     = time.Second
 	postpone = time.Minute // until an alert is looked at again that can't be queued
-	sendTime = 30 * time.Second
+	// sendTime bounds one try. A mail server may think for long before it answers, and an
+	// answer that is not waited for means the same mail again. It is within claimFor.
+	sendTime = time.Minute
+	slowStep = 2 * sendTime // a step that takes longer is left to the next one: a worker has to be seen working
 )
 
 // New checks that rules and channels fit together.
@@ -299,8 +288,8 @@ func (d *Dispatcher) send(ctx context.Context, name string) (did int, next time.
 	if err := d.handover(ctx, name, b, now); err != nil {
 		return 0, now.Add(idle), err
 	}
-	for range perSend {
-		// Each claim counts from when it is made: a slow channel may take half a minute for each message,
+	for began := now; did < perSend && d.o.Clock().Sub(began) < slowStep; {
+		// Each claim counts from when it is made: a slow channel may take sendTime for each message,
 		// and a claim that has ended before it began is no claim for other processes.
 		now = d.o.Clock()
 		if at := b.Next(); did == 0 && (at.IsZero() || at.After(now)) {
@@ -334,6 +323,7 @@ func (d *Dispatcher) try(ctx context.Context, name string, it Item) error {
 	switch {
 	case serr == nil:
 		limited, cancel := context.WithTimeout(ctx, sendTime)
+		m.Done = it.Done
 		serr = d.o.Channels[name].Send(limited, m)
 		cancel()
 	case passing(ctx, serr):
@@ -342,14 +332,10 @@ func (d *Dispatcher) try(ctx context.Context, name string, it Item) error {
 		serr = Failure{Permanent: true, Cause: fmt.Errorf("the alert of message %s: %w", it.ID, serr)}
 	}
 	if part, ok := errors.AsType[Partial](serr); ok {
-		for range part.Missed {
-			d.o.Sent(name, "refused")
-		}
-		d.o.Logger.WarnContext(ctx, "an alert reached only some of the people of its channel", "channel", name, "message", it.ID, "error", Clean(part.Error(), 300))
-		serr = nil
+		return d.partly(ctx, name, it, part)
 	}
 	if serr == nil {
-		d.o.Sent(name, "sent")
+		d.o.Sent(name, ResultSent)
 		err := d.o.Store.ChangeBox(ctx, name, func(b *Box) bool { b.Sent(d.o.Owner, it.ID); return true })
 		if err != nil {
 			return fmt.Errorf("alerts: note that %s was sent: %w", it.ID, err)
@@ -365,10 +351,10 @@ func (d *Dispatcher) try(ctx context.Context, name string, it Item) error {
 		gaveUp = b.Failed(d.o.Owner, it.ID, f, d.o.Clock())
 		return true
 	})
-	d.o.Sent(name, "failed")
+	d.o.Sent(name, ResultFailed)
 	d.o.Logger.WarnContext(ctx, "an alert could not be sent, it stays queued", "channel", name, "message", it.ID, "try", it.Tries, "error", Clean(serr.Error(), 300))
 	if gaveUp {
-		d.o.Sent(name, "gave_up")
+		d.o.Sent(name, ResultGaveUp)
 		d.o.Logger.ErrorContext(ctx, "an alert could not be told for a week and is given up; its record stays", "channel", name, "message", it.ID, "alert", it.Alert)
 	}
 	if err != nil {

@@ -67,6 +67,11 @@ type Item struct {
 	// HandedOver says that the failover channels have it too.
 	HandedOver bool
 	Digest     *Digest `json:",omitempty"`
+	// Done marks those of the channel's people who need it no more, in the channel's own
+	// words. A version that does not know it tells them once more.
+	Done []string `json:",omitempty"`
+	// Unknown counts the tries that may have told somebody.
+	Unknown int `json:",omitempty"`
 }
 
 // Digest is what was held back.
@@ -103,7 +108,7 @@ func (b *Box) Take(n Notice, r Rules, now time.Time) (digest bool) {
 	b.remember(n.ID)
 	b.fold()
 	_, quiet := r.Quiet.until(now)
-	if n.Hold || quiet && n.Severity != Critical || len(b.Items) >= maxItems || !b.admit(n.Kind, r, now) {
+	if n.Hold || quiet && n.Severity != Critical || b.untold() >= maxItems || !b.admit(n.Kind, r, now) {
 		b.hold(Digest{Tallies: []Tally{{Kind: n.Kind, Severity: n.Severity, Count: 1, First: n.At, Last: n.At, Samples: []string{n.Alert}}}, Failover: n.Failover}, r, now)
 		return true
 	}
@@ -247,7 +252,7 @@ func (b *Box) fold() {
 	for {
 		var old []int
 		for i, it := range b.Items {
-			if it.Digest != nil && it.Tries > 0 && it.ID != b.Sending && (it.HandedOver || len(it.Failover) == 0) {
+			if it.Digest != nil && it.Tries > 0 && it.ID != b.Sending && (it.HandedOver || len(it.Failover) == 0 || len(it.Done) > 0) {
 				old = append(old, i)
 			}
 		}
@@ -262,7 +267,9 @@ func (b *Box) fold() {
 		// It is as new as what is newest in it: that has not been tried for a week yet.
 		second.ID = payment.DeriveID("dig", first.ID, second.ID)
 		second.Digest, second.Severity, second.Tries = &d, d.severity(), max(first.Tries, second.Tries)
-		if !first.HandedOver || !second.HandedOver { // part of it nobody else has, and nobody is to
+		second.Unknown = max(first.Unknown, second.Unknown)
+		second.Done = slices.DeleteFunc(slices.Clone(second.Done), func(mark string) bool { return !slices.Contains(first.Done, mark) }) // who has both
+		if !first.HandedOver || !second.HandedOver {                                                                                     // part of it nobody else has, and nobody is to
 			second.HandedOver, second.Failover = false, nil
 		}
 		b.Items = slices.Delete(b.Items, old[0], old[0]+1)
@@ -297,7 +304,7 @@ func (b *Box) Claim(owner string, now time.Time) (it Item, ok bool) {
 	}
 	// While the channel is down its digest goes on collecting: a day makes one, not
 	// fifty. What is not due yet waits, also when there is something kept to send.
-	if (len(b.Items) == 0 || !b.Down()) && b.waiting() < 2*maxDigests && (b.digestDue(now) || len(b.Kept.Tallies) > 0) {
+	if (len(b.Items) == 0 || !b.Down() || b.NextTry.IsZero()) && b.waiting() < 2*maxDigests && (b.digestDue(now) || len(b.Kept.Tallies) > 0) {
 		b.close(now, true)
 	}
 	i := slices.IndexFunc(b.Items, func(it Item) bool { return !now.Before(it.NextTry) })
@@ -317,8 +324,9 @@ func (b *Box) Sent(owner, id string) {
 }
 
 // Failed notes a failure. One of the channel stops all its messages until the
-// next try; one of the message itself only delays that. gaveUp says that the
-// message was tried for so long that it is dropped.
+// next try; one of the message itself only delays that, and so does one of which
+// nobody knows whether it is one. gaveUp says that the message was tried for so
+// long that it is dropped.
 func (b *Box) Failed(owner, id string, f Failure, now time.Time) (gaveUp bool) {
 	b.release(owner, id)
 	i := slices.IndexFunc(b.Items, func(it Item) bool { return it.ID == id })
@@ -330,16 +338,22 @@ func (b *Box) Failed(owner, id string, f Failure, now time.Time) (gaveUp bool) {
 		}
 		b.NextTry = now.Add(max(backoff(b.Failures), min(f.RetryAfter, time.Hour)))
 	}
+	if f.Unknown { // it takes messages, and so it may take the next one too
+		b.NextTry = time.Time{}
+	}
 	if i < 0 {
 		return false
 	}
-	if now.Sub(b.Items[i].At) > giveUpAfter && f.Permanent {
+	if now.Sub(b.Items[i].At) > giveUpAfter && (f.Permanent || f.Unknown) {
 		b.Items = slices.Delete(b.Items, i, i+1)
 		return true
 	}
-	b.Items[i].NextTry = now.Add(backoff(b.Items[i].Tries))
-	if !f.Permanent {
-		b.Items[i].NextTry = b.NextTry
+	if f.Unknown {
+		b.Items[i].Unknown++
+	}
+	b.Items[i].NextTry = b.NextTry
+	if f.Unknown || f.Permanent {
+		b.Items[i].NextTry = now.Add(b.Items[i].patience())
 	}
 	return false
 }
@@ -360,15 +374,17 @@ func backoff(failures int) time.Duration {
 func (b *Box) Down() bool { return b.Failures >= failoverAfter }
 
 // Handover lists what the failover channels are to have: everything that waits
-// while the channel is down, and messages that it refuses. A due digest becomes
-// a message for it, so that what it holds is handed over once.
+// while the channel is down, and messages that it refuses or may not have taken. A due
+// digest becomes a message for it, so that what it holds is handed over once. Of what some
+// of its people have, somebody knows.
 func (b *Box) Handover(now time.Time) []Item {
 	if b.Down() && len(b.Digest.Failover) > 0 && b.digestDue(now) && b.waiting() <= 2*maxDigests {
 		b.close(now, false)
 	}
 	var out []Item
 	for _, it := range b.Items {
-		if !it.HandedOver && len(it.Failover) > 0 && (b.Down() || it.Tries >= failoverAfter && b.Sending != it.ID) {
+		doubtful := (it.Tries >= failoverAfter || it.Unknown > 0) && b.Sending != it.ID
+		if !it.HandedOver && len(it.Failover) > 0 && len(it.Done) == 0 && (b.Down() || doubtful) {
 			out = append(out, it)
 		}
 	}

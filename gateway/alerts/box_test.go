@@ -68,6 +68,52 @@ func TestRefusingChannelKeepsItsQueueSmall(t *testing.T) {
 	}
 }
 
+// Guards digests that some of a channel's people can't get for days: they are merged, so that the queue can be stored, and
+// who had all that is in one is not told of it again.
+func TestDigestsThatSomeLackAreMerged(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	rules := Rules{}.withDefaults()
+	b := Box{Channel: "mail"}
+	var done []string
+	for i := range 200 {
+		done = append(done, fmt.Sprintf("mark-of-12-%d", i))
+	}
+	var told int64
+	for round := range 60 {
+		for i := range 70 * maxSamples {
+			id := payment.DeriveID("ntc", fmt.Sprint(round, "/", i))
+			b.Take(Notice{ID: id, Alert: payment.DeriveID("inc", id), Kind: fmt.Sprintf("a_kind_with_a_long_name_%d", i%70), Severity: Warning, Failover: []string{"slack"}, At: now, Hold: true}, rules, now)
+		}
+		for {
+			it, ok := b.Claim("o", now)
+			if !ok {
+				break
+			}
+			if len(it.Done) == 0 {
+				told += weight(it)
+				b.Partly("o", it.ID, Partial{Later: 1, Of: 201, Done: done}, now)
+			} else {
+				b.Failed("o", it.ID, Failure{Permanent: true, Cause: errors.New("452")}, now)
+			}
+			if given := b.Handover(now); len(given) > 0 {
+				t.Fatalf("others stand in with %d messages", len(given))
+			}
+		}
+		now = now.Add(rules.DigestEvery)
+	}
+	body, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(body) > 900<<10 || b.waiting() > 2*maxDigests || b.Digest.count() > 70*maxSamples {
+		t.Errorf("%d bytes, %d digests, %d not in one yet", len(body), b.waiting(), b.Digest.count())
+	}
+	if want := int64(60*70*maxSamples) - b.Digest.count(); told != want {
+		t.Errorf("who has them was told of %d of %d", told, want)
+	}
+}
+
 func weight(it Item) int64 {
 	if it.Digest != nil {
 		return it.Digest.count()

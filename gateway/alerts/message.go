@@ -31,6 +31,8 @@ type Message struct {
 	Lines []Line
 	// More is how many alerts a digest counts.
 	More int64
+	// Done is what the Partial of an earlier try marked: who needs it no more.
+	Done []string
 }
 
 // Fact is one labelled value.

@@ -66,6 +66,7 @@ type world struct {
 	rules    alerts.Rules
 	d        *alerts.Dispatcher
 	owners   int
+	sent     map[string]int // results that were observed
 }
 
 var start = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
@@ -76,7 +77,7 @@ func newWorld(t *testing.T, rules alerts.Rules, names ...string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, now: start, engine: faults.Wrap(e, faults.Options{Points: store.WritePoints()}), rules: rules, channels: map[string]*channel{}}
+	w := &world{t: t, now: start, engine: faults.Wrap(e, faults.Options{Points: store.WritePoints()}), rules: rules, channels: map[string]*channel{}, sent: map[string]int{}}
 	for _, n := range names {
 		w.channels[n] = &channel{}
 	}
@@ -100,7 +101,7 @@ func (w *world) dispatcher() *alerts.Dispatcher {
 	}
 	d, err := alerts.New(alerts.Options{
 		Store: w.alerts, Rules: w.rules, Channels: channels, Clock: func() time.Time { return w.now }, Owner: fmt.Sprint("process-", w.owners),
-		PublicURL: "https://pay.example.com", Logger: discard(),
+		PublicURL: "https://pay.example.com", Logger: discard(), Sent: func(_, result string) { w.sent[result]++ },
 	})
 	if err != nil {
 		w.t.Fatal(err)
