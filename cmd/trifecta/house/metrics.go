@@ -1,11 +1,13 @@
 package house
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/trifecta-pay/trifecta/gateway/alerts"
 	lookout "github.com/trifecta-pay/trifecta/gateway/alerts/watch"
 	"github.com/trifecta-pay/trifecta/providers"
 	"github.com/trifecta-pay/trifecta/webhooks/inbox"
@@ -47,7 +49,7 @@ func newMetrics(w *lookout.Watch) *metrics {
 			Name: "trifecta_worker_last_success_timestamp_seconds", Help: "When a worker's step last ended without an error; a dead man's switch.",
 		}, []string{"worker"}),
 		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "trifecta_alert_messages_total", Help: "Tries to bring alerts to people, by channel and result (sent, failed, gave_up).",
+			Name: "trifecta_alert_messages_total", Help: "Tries to bring alerts to people, by channel and result (" + strings.Join(alerts.Results(), ", ") + ").",
 		}, []string{"channel", "result"}),
 		slice: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "trifecta_rate_slice_calls_per_second", Help: "This process's part of an account's rate budget; all processes' together stay below the budget.",
