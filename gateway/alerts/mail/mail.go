@@ -1,5 +1,5 @@
-// Package mail brings alerts to people by SMTP: one mail a message and recipient, with
-// a plain and an HTML part, to configured addresses only.
+// Package mail brings alerts to people by SMTP: one mail a message, with a plain and an
+// HTML part, to configured addresses only.
 //
 // It must not: put foreign text into a header, copy anybody who is not
 // configured, wait or try again (gateway/alerts does), or send a password over a
@@ -9,17 +9,17 @@ package mail
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"embed"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
-	"net"
 	netmail "net/mail"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	texttemplate "text/template"
 	"time"
 
@@ -45,9 +45,9 @@ type Options struct {
 	TLS  string
 	// User and Password log in; both or neither.
 	User, Password string
-	From           string   // an address, with or without a name
-	To             []string // likewise; at least one
-	Timeout        time.Duration
+	From           string        // an address, with or without a name
+	To             []string      // likewise; at least one
+	Timeout        time.Duration // of a Send, within the caller's; default: a minute
 	// TLSConfig replaces the system's roots, for tests.
 	TLSConfig *tls.Config
 }
@@ -55,8 +55,10 @@ type Options struct {
 // Channel sends mails. It is an alerts.Channel.
 type Channel struct {
 	o      Options
+	from   string // as MAIL has it
 	domain string
 	to     []string // as they stand in a header
+	rcpts  []string // as RCPT has them
 	html   *htmltemplate.Template
 	text   *texttemplate.Template
 }
@@ -82,20 +84,21 @@ func New(o Options) (*Channel, error) {
 		return nil, errors.New("mail: a password is only sent over TLS")
 	}
 	if o.Timeout <= 0 {
-		o.Timeout = 20 * time.Second
+		o.Timeout = time.Minute
 	}
 	c := &Channel{o: o}
 	from, err := address(o.From)
 	if err != nil {
 		return nil, err
 	}
+	c.from = envelope(from)
 	_, c.domain, _ = strings.Cut(from.Address, "@")
 	for _, a := range o.To {
 		parsed, err := address(a)
 		if err != nil {
 			return nil, err
 		}
-		c.to = append(c.to, parsed.String())
+		c.to, c.rcpts = append(c.to, parsed.String()), append(c.rcpts, envelope(parsed))
 	}
 	if c.html, err = htmltemplate.ParseFS(files, "mail.html"); err != nil {
 		return nil, fmt.Errorf("mail: page: %w", err)
@@ -118,64 +121,82 @@ func address(s string) (*netmail.Address, error) {
 	return a, nil
 }
 
+// envelope is the address alone, quoted where it needs to be.
+func envelope(a *netmail.Address) string { return (&netmail.Address{Address: a.Address}).String() }
+
 var plainID = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
 
-// Send sends one mail, in one try: to each recipient by itself, under the same message
-// id, since a server that is given all of them takes none when it refuses one. It is
-// sent when anybody took it; an alerts.Partial tells of who did not. When nobody did, a
-// refusal of this very mail (5xx to its sender, recipients or text) is permanent;
-// everything else is the server's.
+// Send sends one mail, in one try, to whoever is not done with it. Each of them the server
+// may refuse by itself: for good (5xx), or for now. It is sent when everybody took it, or was
+// refused it for good while others took it; an alerts.Partial tells of who did not get it,
+// and marks the others. When nobody took it, a refusal of this very mail (5xx to its sender,
+// recipients or text) is permanent; everything else is the server's.
 func (c *Channel) Send(ctx context.Context, m alerts.Message) error {
-	mails := make([]*gomail.Msg, 0, len(c.o.To))
-	for _, to := range c.o.To {
-		msg, err := c.message(m, to)
-		if err != nil {
-			return alerts.Failure{Permanent: true, Cause: err}
-		}
-		mails = append(mails, msg)
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	defer cancel()
+	msg, err := c.message(m)
+	if err != nil {
+		return alerts.Failure{Permanent: true, Cause: err}
 	}
-	var refused []error
-	for at := 0; at < len(mails); {
-		n, reached, err := c.deliver(ctx, mails[at:])
-		if at += n; err == nil {
+	var people []*person
+	for i, rcpt := range c.rcpts {
+		if p := (&person{place: i + 1, rcpt: rcpt, mark: mark(rcpt)}); !slices.Contains(m.Done, p.mark) {
+			people = append(people, p)
+		}
+	}
+	if len(people) == 0 { // whoever lacked it is configured no more
+		return nil
+	}
+	trouble := c.offer(ctx, msg, people)
+	return c.result(m.Done, people, trouble)
+}
+
+// mark stands for an address in what is stored.
+func mark(rcpt string) string {
+	sum := sha256.Sum256([]byte("alert recipient\n" + strings.ToLower(rcpt)))
+	return base64.RawURLEncoding.EncodeToString(sum[:9])
+}
+
+// result is what came of a mail, from what came of it for each. trouble is the server's.
+func (c *Channel) result(done []string, people []*person, trouble error) error {
+	n := map[outcome]int{}
+	marks := slices.Clone(done)
+	var causes []error
+	for _, p := range people {
+		n[p.got]++
+		if p.got == taken || p.got == refused {
+			marks = append(marks, p.mark)
+		}
+		if p.err != nil {
+			causes = append(causes, fmt.Errorf("recipient %d of %d: %w", p.place, len(c.rcpts), p.err))
+		}
+	}
+	if trouble != nil {
+		causes = append(causes, trouble)
+	}
+	lack := n[waiting] + n[putOff] + n[unknown]
+	if n[taken] == len(people) {
+		return nil
+	}
+	if n[taken] > 0 || len(done) > 0 && lack == 0 {
+		return alerts.Partial{Missed: n[refused], Later: lack, Of: len(c.rcpts), Unknown: n[unknown] > 0, Done: marks, Cause: c.briefly(people)}
+	}
+	// Of a mailbox that is full for days when others have the mail the server is not to be
+	// blamed, nor for what it refused some before the time was over.
+	about := trouble == nil && (len(done) > 0 || n[refused] > 0 && n[putOff] == 0)
+	return alerts.Failure{Permanent: about && n[unknown] == 0, Unknown: n[unknown] > 0, Cause: unaddressed(errors.Join(causes...))}
+}
+
+// briefly says who lacks it by their place in the configuration, to be in the log with each
+// alert.
+func (c *Channel) briefly(people []*person) error {
+	var places []string
+	for _, p := range people {
+		if p.got == taken {
 			continue
 		}
-		refused = append(refused, fmt.Errorf("recipient %d of %d: %w", at+1, len(mails), err))
-		if at++; !reached { // there is nobody to offer the others to
-			break
-		}
-	}
-	took := 0
-	for _, msg := range mails {
-		if msg.IsDelivered() {
-			took++
-		}
-	}
-	switch {
-	case took == len(mails):
-		return nil
-	case took > 0:
-		return alerts.Partial{Missed: len(mails) - took, Of: len(mails), Cause: briefly(refused)}
-	}
-	permanent := !slices.ContainsFunc(refused, func(err error) bool { return code(err) < 500 || code(err) > 599 })
-	return alerts.Failure{Permanent: permanent, Cause: fmt.Errorf("mail: %w", errors.Join(refused...))}
-}
-
-// code is what the server answered, zero where it did not.
-func code(err error) int {
-	if refused, ok := errors.AsType[*gomail.SendError](err); ok {
-		return refused.ErrorCode()
-	}
-	return 0
-}
-
-// briefly says who was refused by their place in the configuration: what the library says
-// holds addresses, and would be in the log with each alert.
-func briefly(refused []error) error {
-	var places []string
-	for _, err := range refused {
-		place, _, _ := strings.Cut(err.Error(), ":")
-		if n := code(err); n > 0 {
+		place := fmt.Sprintf("recipient %d of %d", p.place, len(c.rcpts))
+		if n := code(p.err); n > 0 {
 			place += fmt.Sprintf(" (%d)", n)
 		}
 		places = append(places, place)
@@ -183,114 +204,17 @@ func briefly(refused []error) error {
 	return errors.New("mail: " + strings.Join(places, ", "))
 }
 
-// deliver sends mails on one connection until one is refused, and says how many went
-// before that. reached is whether the server was ready for a mail at all. What comes after
-// a refusal gets a connection of its own: nobody knows what state this one is in.
-func (c *Channel) deliver(ctx context.Context, mails []*gomail.Msg) (n int, reached bool, err error) {
-	var line line
-	defer line.close()
-	patience, err := c.patience(ctx, 1) // all of it: a server may be slow to greet
-	if err != nil {
-		return 0, false, err
-	}
-	client, err := gomail.NewClient(c.o.Host, append(c.options(line.hold), gomail.WithTimeout(patience))...)
-	if err != nil {
-		return 0, false, err
-	}
-	// The library forgets a connection that breaks in the greeting, and looks at
-	// the context only while it dials.
-	defer context.AfterFunc(ctx, line.close)()
-	conn, err := client.DialToSMTPClientWithContext(ctx)
-	if err != nil {
-		return 0, false, err
-	}
-	defer func() { _ = client.CloseWithSMTPClient(conn) }() // that the server hangs up before our QUIT is no failure
-	for i, msg := range mails {
-		if patience, err = c.patience(ctx, len(mails)-i); err != nil {
-			return i, false, err
-		}
-		if err = gomail.WithTimeout(patience)(client); err != nil {
-			return i, false, err
-		}
-		err = client.SendWithSMTPClient(conn, msg)
-		switch {
-		case err != nil && !msg.IsDelivered() && i > 0 && code(err) < 500:
-			return i, true, nil // some servers take few mails on one connection: it gets another one
-		case err != nil && !msg.IsDelivered():
-			return i, true, err
-		case err != nil: // it went, and the connection with it
-			return i + 1, true, nil
-		}
-	}
-	return len(mails), true, nil
-}
+var anAddress = regexp.MustCompile(`[^\s<>]+@[^\s<>]+`)
 
-// patience is how long the next of so many mails may take, so that a server which hangs
-// over one recipient leaves time for the others.
-func (c *Channel) patience(ctx context.Context, mails int) (time.Duration, error) {
-	end, ok := ctx.Deadline()
-	if err := ctx.Err(); err != nil || !ok {
-		return c.o.Timeout, err
-	}
-	left := time.Until(end) //nolint:forbidigo // bounds a wait on the network, decides nothing
-	return min(c.o.Timeout, max(left/time.Duration(mails), time.Millisecond)), nil
-}
-
-// line is one connection.
-type line struct {
-	mu   sync.Mutex
-	conn net.Conn
-}
-
-func (l *line) hold(conn net.Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.conn = conn
-}
-
-// close hangs up. Whatever is said about that changes nothing any more.
-func (l *line) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.conn != nil {
-		_ = l.conn.Close()
-	}
-}
-
-func (c *Channel) options(dialed func(net.Conn)) []gomail.Option {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.o.TLSConfig != nil {
-		config = c.o.TLSConfig.Clone()
-	}
-	config.ServerName = c.o.Host
-	opts := []gomail.Option{gomail.WithPort(c.o.Port), gomail.WithTLSConfig(config), gomail.WithoutNoop()}
-	if c.o.TLS != Implicit { // there the library believes in TLS only if it dialed itself
-		opts = append(opts, gomail.WithDialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			if err == nil {
-				dialed(conn)
-			}
-			return conn, err
-		}))
-	}
-	switch c.o.TLS {
-	case STARTTLS:
-		opts = append(opts, gomail.WithTLSPolicy(gomail.TLSMandatory))
-	case Implicit:
-		opts = append(opts, gomail.WithSSL())
-	default:
-		opts = append(opts, gomail.WithTLSPolicy(gomail.NoTLS))
-	}
-	if c.o.User != "" {
-		opts = append(opts, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(c.o.User), gomail.WithPassword(c.o.Password))
-	}
-	return opts
+// unaddressed leaves addresses out of what a server said: it is logged and stored.
+func unaddressed(err error) error {
+	return errors.New("mail: " + anAddress.ReplaceAllString(err.Error(), "(address)"))
 }
 
 // message writes the mail. Whatever is bound for a header is refused with a line
-// end in it; everything foreign stands in the body only. It names all recipients, and goes
-// to the one.
-func (c *Channel) message(m alerts.Message, to string) (*gomail.Msg, error) {
+// end in it; everything foreign stands in the body only. It names all recipients, also to
+// those who get it later.
+func (c *Channel) message(m alerts.Message) (*gomail.Msg, error) {
 	subject := m.Subject()
 	if strings.ContainsAny(subject+m.ID, "\r\n") {
 		return nil, errors.New("mail: a line end in a header")
@@ -298,9 +222,6 @@ func (c *Channel) message(m alerts.Message, to string) (*gomail.Msg, error) {
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	if err := msg.From(c.o.From); err != nil {
 		return nil, fmt.Errorf("mail: from: %w", err)
-	}
-	if err := msg.Bcc(to); err != nil { // the envelope's; the library writes no such line
-		return nil, fmt.Errorf("mail: to: %w", err)
 	}
 	msg.SetGenHeader("To", c.to...)
 	msg.Subject(subject)
