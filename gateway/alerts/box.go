@@ -338,21 +338,18 @@ func (b *Box) Failed(owner, id string, f Failure, now time.Time) (gaveUp bool) {
 		}
 		b.NextTry = now.Add(max(backoff(b.Failures), min(f.RetryAfter, time.Hour)))
 	}
-	if f.Unknown { // it takes messages, and so it may take the next one too
-		b.NextTry = time.Time{}
-	}
 	if i < 0 {
 		return false
 	}
-	if now.Sub(b.Items[i].At) > giveUpAfter && (f.Permanent || f.Unknown) {
+	if f.Unknown {
+		return b.doubt(i, now)
+	}
+	if now.Sub(b.Items[i].At) > giveUpAfter && f.Permanent {
 		b.Items = slices.Delete(b.Items, i, i+1)
 		return true
 	}
-	if f.Unknown {
-		b.Items[i].Unknown++
-	}
 	b.Items[i].NextTry = b.NextTry
-	if f.Unknown || f.Permanent {
+	if f.Permanent {
 		b.Items[i].NextTry = now.Add(b.Items[i].patience())
 	}
 	return false

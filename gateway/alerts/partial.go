@@ -117,6 +117,19 @@ func (b *Box) Partly(owner, id string, p Partial, now time.Time) (gaveUp int) {
 	}
 }
 
+// doubt notes that the channel may have taken a message: it takes messages, and so it may
+// take the next one too. gaveUp is as for a failure.
+func (b *Box) doubt(i int, now time.Time) (gaveUp bool) {
+	b.NextTry = time.Time{}
+	if now.Sub(b.Items[i].At) > giveUpAfter {
+		b.Items = slices.Delete(b.Items, i, i+1)
+		return true
+	}
+	b.Items[i].Unknown++
+	b.Items[i].NextTry = now.Add(b.Items[i].patience())
+	return false
+}
+
 // untold counts the messages that nobody has: those of which some have do not crowd others out.
 func (b *Box) untold() (n int) {
 	for _, it := range b.Items {
