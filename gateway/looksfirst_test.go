@@ -65,8 +65,10 @@ func TestLateOrderWaitsForALook(t *testing.T) {
 					try()
 					w.hook = nil
 				},
-				"the look fails":          func(w *world, _ func()) { w.fake(provider).fail("fetch", timeoutBefore) },
-				"the look fails for long": func(w *world, _ func()) { w.fake(provider).fail("fetch", timeoutBefore, timeoutBefore, tooMany, timeoutBefore) },
+				"the look fails": func(w *world, _ func()) { w.fake(provider).fail("fetch", timeoutBefore) },
+				"the look fails for long": func(w *world, _ func()) {
+					w.fake(provider).fail("fetch", timeoutBefore, timeoutBefore, tooMany, timeoutBefore)
+				},
 			} {
 				for _, read := range []bool{false, true} {
 					w, id := madeSince(t, provider, n)

@@ -189,10 +189,6 @@ func waitingBugs() []bug {
 			old: `	if o.Tries == 0 && !o.TurnedAwayAt.IsZero() {`, new: `	if o.Tries < 0 {`,
 		},
 		{
-			name: "late_try_not_looked_for", file: "gateway/operations.go", pkg: inGateway, test: "TestRestoredBackupOfTriesThatWereTurnedAway",
-			old: `	if late {`, new: `	if false && late {`,
-		},
-		{
 			name: "unclear_dispute_told_to_nobody", file: "gateway/payment/disputes.go", pkg: inPayment, test: "TestUnclearDisputeIsTold",
 			old: `		if d.Unclear && !before.Unclear {`, new: `		if d.Unclear && !known {`,
 		},

@@ -114,7 +114,7 @@ func (s *session) Data(r io.Reader) error {
 	}
 	if s.p.think > 0 {
 		select {
-		case <-time.After(s.p.think): // a server of its own, over a network: there is no clock to inject
+		case <-time.After(s.p.think): //nolint:forbidigo // a server of its own, over a network: there is no clock to inject
 		case <-s.p.over:
 		}
 	}

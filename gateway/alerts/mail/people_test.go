@@ -129,23 +129,23 @@ func TestOnlyThoseWhoLackItGetItLater(t *testing.T) {
 		t.Fatalf("%+v", part)
 	}
 	m.Done = part.Done
-	send := func() (err error, asked string) {
+	send := func() (asked string, err error) {
 		p.mu.Lock()
 		p.rcpts = nil
 		p.mu.Unlock()
 		err = c.Send(t.Context(), m)
-		return err, strings.Join(p.rcpts, " ")
+		return strings.Join(p.rcpts, " "), err
 	}
 	var f alerts.Failure
-	if err, asked := send(); !errors.As(err, &f) || !f.Permanent || asked != "boss@shop.example" {
+	if asked, err := send(); !errors.As(err, &f) || !f.Permanent || asked != "boss@shop.example" {
 		t.Errorf("still full: %v, %+v; asked for %s", err, f, asked)
 	}
 	p.mailErr = refusal(451)
-	if err, _ := send(); !errors.As(err, &f) || f.Permanent {
+	if _, err := send(); !errors.As(err, &f) || f.Permanent {
 		t.Errorf("a server that does not work: %v, %+v", err, f)
 	}
 	p.mailErr, p.refuse = nil, map[string]error{"boss@shop.example": refusal(550)}
-	if err, asked := send(); !errors.As(err, &part) || part.Missed != 1 || part.Later != 0 || asked != "boss@shop.example" {
+	if asked, err := send(); !errors.As(err, &part) || part.Missed != 1 || part.Later != 0 || asked != "boss@shop.example" {
 		t.Errorf("gone: %v; asked for %s", err, asked)
 	}
 	p.refuse = nil
@@ -154,7 +154,7 @@ func TestOnlyThoseWhoLackItGetItLater(t *testing.T) {
 	if c, err = mail.New(options); err != nil {
 		t.Fatal(err)
 	}
-	if err, asked := send(); err != nil || asked != "boss@shop.example new@shop.example" {
+	if asked, err := send(); err != nil || asked != "boss@shop.example new@shop.example" {
 		t.Errorf("%v; asked for %s", err, asked)
 	}
 	if got := p.inbox(); got != "boss@shop.example new@shop.example ops@shop.example" {
@@ -164,7 +164,7 @@ func TestOnlyThoseWhoLackItGetItLater(t *testing.T) {
 	if c, err = mail.New(options); err != nil {
 		t.Fatal(err)
 	}
-	if err, asked := send(); err != nil || asked != "" {
+	if asked, err := send(); err != nil || asked != "" {
 		t.Errorf("nobody lacks it: %v; asked for %s", err, asked)
 	}
 }
