@@ -192,7 +192,7 @@ func (s *Service) evidenceID(ctx context.Context, e Evidence) (string, error) {
 		return "", fmt.Errorf("gateway: evidence: %w", err)
 	}
 	id := payment.DeriveID("evd", e.Dispute, digestOf(content))
-	for n := 1; ; n++ {
+	for n := 1; n <= maxErasedAlike; n++ {
 		old, err := s.opts.Disputes.GetEvidence(ctx, id)
 		switch {
 		case errors.Is(err, ErrNotFound):
@@ -204,7 +204,11 @@ func (s *Service) evidenceID(ctx context.Context, e Evidence) (string, error) {
 		}
 		id = payment.DeriveID("evd", e.Dispute, digestOf(content), fmt.Sprint(n))
 	}
+	return "", payment.NewError(payment.CodeConflict, "The same evidence was erased %d times; change a word of it.", maxErasedAlike)
 }
+
+// maxErasedAlike bounds how often the same evidence may have been erased and given again.
+const maxErasedAlike = 100
 
 // erased says that something of the evidence was erased since it was handed in.
 func (e Evidence) erased() bool {

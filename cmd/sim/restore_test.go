@@ -40,6 +40,18 @@ func gaps() []time.Duration {
 // firstWrites are the writes on what was put back after which the process dies.
 const firstWrites = 10
 
+// deathsOn are after how many writes on the i-th backup the process dies; 0: it lives.
+func deathsOn(sc scene, i int, all bool) []int {
+	if !all || !sc.turned {
+		return []int{0, 1 + i%firstWrites}
+	}
+	out := make([]int, firstWrites)
+	for n := range out {
+		out[n] = n
+	}
+	return out
+}
+
 func restoreScene(t *testing.T, sc scene, mode string, all bool, backups *atomic.Int64) {
 	t.Helper()
 	r := runnerOf(t, wiring{})
@@ -57,7 +69,7 @@ func restoreScene(t *testing.T, sc scene, mode string, all bool, backups *atomic
 			after = gaps()
 		}
 		for g, gap := range after {
-			for _, dies := range []int{0, 1 + i%firstWrites} {
+			for _, dies := range deathsOn(sc, i, all) {
 				if sampled := dies > 0 == (n/stride%2 > 0); !all && !sampled || dies > 0 && g > 0 {
 					continue // in a sample, every other backup
 				}
