@@ -107,36 +107,44 @@ func unmoved(op *payment.Operation, now time.Time) bool {
 	return op.LookUps >= 2 || op.State == payment.OpPending && !op.Unseen() && !op.LooksFirst(now)
 }
 
+// verdict is what the gate says of an operation.
+type verdict int
+
+const (
+	mustNotRun verdict = iota
+	mayRun
+	mayBeLookedFor // it may have been done, and must not be sent again
+)
+
 // gate keeps a blocked customer's approval from being captured. A block ends the
 // operation like a decline; a hold puts it off, but ends what somebody asked for and was
 // promised nothing: they are told so, and must not find it done later. What may have been
-// done passes to be looked for, and is not sent again. passed is false where it must not run.
-func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ *payment.Payment, passed bool, err error) {
+// done is left to be looked for.
+func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (*payment.Payment, verdict, error) {
 	if s.opts.Risk == nil {
-		return nil, true, nil
+		return nil, mayRun, nil
 	}
 	op := p.Operation(opID)
 	if op != nil && op.By.Type == payment.ActorRisk && !op.State.Settled() {
 		return s.stillMeant(ctx, p, *op)
 	}
 	if !gated(op, s.now()) || p.Overtaken(*op) { // what is due no more ends, though nobody has looked at the hold
-		return nil, true, nil
+		return nil, mayRun, nil
 	}
 	b, blocked, err := s.blocking(ctx, p)
-	if err != nil {
-		return nil, false, err
-	}
-	if !blocked || op.MustLookUp && !unmoved(op, s.now()) {
-		return nil, true, nil
+	switch {
+	case err != nil:
+		return nil, mustNotRun, err
+	case !blocked:
+		return nil, mayRun, nil
+	case !unmoved(op, s.now()):
+		return nil, mayBeLookedFor, nil
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: payment.ActorRisk, ID: b.Decision}, Reason: "not captured: the customer is " + word(b)}
 	p, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
 		op, now := c.Operation(opID), s.now()
-		passed = false
 		switch {
-		case !gated(op, now):
-		case !unmoved(op, now):
-			op.MustLookUp, passed = true, true
+		case !gated(op, now) || !unmoved(op, now):
 		case b.Effect == risk.EffectHold && op.Ordered() && !op.Answered:
 			c.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: DeclineHeld}}, nil, now)
 		case b.Effect == risk.EffectHold:
@@ -150,34 +158,36 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (_ 
 		}
 		return nil
 	})
-	return p, passed, err
+	return p, mustNotRun, err
 }
 
 // stillMeant keeps what a decision ordered from being sent after the decision was reversed.
 // What may have been done already passes: it is looked for.
-func (s *Service) stillMeant(ctx context.Context, p *payment.Payment, op payment.Operation) (_ *payment.Payment, passed bool, err error) {
+func (s *Service) stillMeant(ctx context.Context, p *payment.Payment, op payment.Operation) (*payment.Payment, verdict, error) {
 	if op.Withdrawn && op.State == payment.OpUnknown && op.LookUps < 2 {
-		return nil, true, nil // written down already
+		return nil, mayRun, nil // written down already
 	}
 	if !op.Withdrawn {
 		d, err := s.opts.Risk.Store.Decision(ctx, op.By.ID)
 		if errors.Is(err, ErrNotFound) || err == nil && d.State != risk.Reversed {
-			return nil, true, nil
+			return nil, mayRun, nil
 		}
 		if err != nil {
-			return nil, false, storeError(err)
+			return nil, mustNotRun, storeError(err)
 		}
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: op.By, Reason: "not done: the decision was reversed"}
-	p, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
+	p, err := s.change(ctx, p.ID, src, func(c *payment.Payment) error {
 		c.Withdraw(op.ID, s.now())
 		return nil
 	})
 	if err != nil {
-		return nil, false, err
+		return nil, mustNotRun, err
 	}
-	now := p.Operation(op.ID)
-	return p, now != nil && !now.State.Settled(), nil
+	if now := p.Operation(op.ID); now == nil || now.State.Settled() {
+		return p, mustNotRun, nil
+	}
+	return p, mayRun, nil
 }
 
 // word is what somebody under a block is.

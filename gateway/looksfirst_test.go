@@ -233,3 +233,142 @@ func TestCancelIsKnownWithoutItsFingerprint(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
+
+// Guards I1 where nothing could be looked at for a while: a late capture that was never sent counts as never sent, and
+// is not sent any more once the payment's money was taken in another attempt.
+func TestFailedLookIsNoTry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	p := w.mustCreate("k", input(""))
+	for _, provider := range []string{"paypal", "stripe", "paypal"} {
+		if _, err := w.choose(p.ID, provider); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.paypal.pay(p.ID, 3)
+	w.crashAt(store.PointPaymentReplace, faults.After, 1) // the capture is written down
+	if !w.crashed(func() { w.observe(p.ID, 3) }) {
+		t.Fatal("nothing was written")
+	}
+	w.pass(10 * time.Minute)
+	w.paypal.fail("fetch", tooMany)
+	w.paypal.fail("capture", tooMany)
+	w.step()
+	if op := w.get(p.ID).Unfinished(0, payment.OpCapture); op == nil || op.State != payment.OpPending || w.paypal.counted("capture") != 0 {
+		t.Fatalf("%+v, %d calls", op, w.paypal.counted("capture"))
+	}
+	w.paypal.takeOutside(p.ID, 1, 1000)
+	w.observe(p.ID, 1)
+	w.quiet(p.ID)
+	w.wantStatus(p.ID, payment.StatusSucceeded)
+	w.wantCaptured(p.ID, 1000)
+}
+
+// Guards I1 over a restored backup and a configuration that lacks the account for a while: what the provider could not be
+// asked about is not told as "not done", after which a repetition would do it under a new key.
+func TestLateOrderWithoutItsAccount(t *testing.T) {
+	t.Parallel()
+	w, id := madeSince(t, "stripe", 1)
+	w.noStripe = true
+	w.restart()
+	if a, err := w.refund(id, "r", 400); err != nil || !a.Unknown {
+		t.Errorf("without the account: %+v, %v", a, err)
+	}
+	w.noStripe = false
+	w.restart()
+	if _, err := w.refund(id, "r", 400); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	w.pass(time.Minute)
+	w.quiet(id)
+	if got := w.refundedSum(id); got != 400 {
+		t.Errorf("gave back %d, want 400", got)
+	}
+	w.wantBooks(id)
+}
+
+// Guards captures of one hold against each other: what somebody else took of it is not taken for ours, for which a key
+// that is alive is sent once more.
+func TestStrangersCaptureIsNotOurs(t *testing.T) {
+	t.Parallel()
+	for _, amount := range []int64{300, 500} {
+		w := newWorld(t, nil)
+		p := w.authorized("paypal")
+		w.paypal.takeOutside(p.ID, 1, 300)
+		w.observe(p.ID, 1)
+		w.paypal.fail("capture", timeoutBefore)
+		if a, err := w.capture(p.ID, "c", amount, false); err != nil || !a.Unknown {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		w.quiet(p.ID)
+		w.wantCaptured(p.ID, 300+amount)
+	}
+}
+
+// Guards the merchant against a hold that was lifted: a capture without an outcome goes on under its key, though nothing
+// could be looked at while the hold stood, or can be at all.
+func TestLiftedHoldLetsACaptureGoOn(t *testing.T) {
+	t.Parallel()
+	w := withRules(t, banning(risk.ActHold))
+	in := of("eve", "paypal")
+	in.Capture = "manual"
+	p, open := w.mustCreate("k", in), w.mustCreate("open", of("eve", "stripe"))
+	w.paypal.pay(p.ID, 1)
+	w.comeBack(p.ID, 1)
+	w.wantStatus(p.ID, payment.StatusAuthorized)
+	w.paypal.fail("capture", timeoutBefore)
+	if a, err := w.capture(p.ID, "c", 400, true); err != nil || !a.Unknown {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	w.declines(open.ID, 5)
+	w.mustWork(3)
+	w.paypal.fail("fetch", tooMany, tooMany)
+	for range 3 {
+		w.pass(2 * time.Minute)
+		w.step()
+	}
+	if w.paypal.counted("capture") != 1 {
+		t.Errorf("captured in %d calls under the hold", w.paypal.counted("capture"))
+	}
+	if _, err := w.svc.LiftBlock(t.Context(), shop, risk.BlockID("shop", payment.ModeTest, risk.Ref{Kind: risk.KindCustomer, Value: "eve"}), "fine"); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(10 * time.Minute)
+	w.step()
+	w.wantCaptured(p.ID, 400)
+	if n := len(w.paypal.keysOf("capture")); n != 1 {
+		t.Errorf("%d keys", n)
+	}
+}
+
+// Guards I1 after a hold: a capture that was not found twice, and shows in our record before the hold is lifted, is not
+// made once more.
+func TestCaptureShownUnderAHold(t *testing.T) {
+	t.Parallel()
+	w := withRules(t, banning(risk.ActHold))
+	in := of("eve", "paypal")
+	in.Capture = "manual"
+	p, open := w.mustCreate("k", in), w.mustCreate("open", of("eve", "stripe"))
+	w.paypal.pay(p.ID, 1)
+	w.comeBack(p.ID, 1)
+	w.paypal.fail("capture", timeoutBefore)
+	if a, err := w.capture(p.ID, "c", 400, true); err != nil || !a.Unknown {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	w.declines(open.ID, 5)
+	w.mustWork(3)
+	for range 60 {
+		w.pass(time.Minute)
+		w.step()
+	}
+	w.paypal.takeOutside(p.ID, 1, 400) // it landed late
+	w.observe(p.ID, 1)
+	if _, err := w.svc.LiftBlock(t.Context(), shop, risk.BlockID("shop", payment.ModeTest, risk.Ref{Kind: risk.KindCustomer, Value: "eve"}), "fine"); err != nil {
+		t.Fatal(err)
+	}
+	w.quiet(p.ID)
+	w.wantCaptured(p.ID, 400)
+	if n := w.paypal.counted("capture"); n != 1 {
+		t.Errorf("captured in %d calls", n)
+	}
+}

@@ -121,15 +121,15 @@ func nextDue(p *payment.Payment, now time.Time, tried map[string]bool) *payment.
 func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, src payment.Source, awaited bool) (*payment.Payment, error) {
 	owner := s.opts.Token() // one for all tries: a start that was written although nobody said so is our own
 	for range maxRaces {
-		after, passed, err := s.gate(ctx, p, opID)
-		if err != nil || !passed {
+		after, may, err := s.gate(ctx, p, opID)
+		if err != nil || may == mustNotRun {
 			return after, err
 		}
 		if after != nil {
 			p = after
 		}
 		// The very payment that passed the gate is the one that is started.
-		next, started, err := s.start(ctx, p, opID, owner)
+		next, started, err := s.start(ctx, p, opID, owner, may)
 		if errors.Is(err, ErrConflict) {
 			if p, err = s.load(ctx, p.ID); err != nil {
 				return nil, err
@@ -155,7 +155,7 @@ type run struct {
 
 // start leases one operation for owner. What our own record shows as done is not sent:
 // it ends. ErrConflict means that the payment was changed since it was read.
-func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner string) (next *payment.Payment, started bool, err error) {
+func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner string, may verdict) (next *payment.Payment, started bool, err error) {
 	next, err = s.save(ctx, p, workerSource, func(p *payment.Payment) error {
 		op := p.Operation(opID)
 		if op == nil {
@@ -177,6 +177,7 @@ func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner str
 			p.Settle(opID, payment.Outcome{State: payment.OpDone, Ref: ref}, nil, now)
 			return nil
 		}
+		op.Barred = may == mayBeLookedFor
 		started = p.Start(opID, owner, s.opts.Lease, s.plan(p, *op, now), now)
 		return nil
 	})
@@ -185,9 +186,10 @@ func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner str
 
 // shown says whether our record shows already what a money operation was to do, and in which
 // object: a webhook or sweep was faster than its repetition, or it was done before the backup
-// from which this record comes was put back.
+// from which this record comes was put back. Any capture may be somebody else's, so it counts
+// only where the provider would be looked at by the same rule.
 func shown(p *payment.Payment, op payment.Operation, now time.Time) (string, bool) {
-	if op.State.Settled() || op.Leased(now) || !op.Moves() || op.Kind != payment.OpRefund && !op.Unseen() && !op.LooksFirst(now) {
+	if op.State.Settled() || op.Leased(now) || !op.Moves() || op.Kind != payment.OpRefund && op.LookUps == 0 && !op.LooksFirst(now) {
 		return "", false
 	}
 	return effect(p.Facts, p, op)
@@ -290,13 +292,29 @@ func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operat
 		return s.lookUp(ctx, p, op, account, a)
 	}
 	if op.LookFirst {
-		if out, obs, err := s.lookUp(ctx, p, op, account, a); err != nil || out.State == payment.OpDone {
+		out, obs, err := s.lookUp(ctx, p, op, account, a)
+		if err != nil || out.State == payment.OpDone {
 			return out, obs, err
+		}
+		if overtakenBy(p, op, *obs) {
+			return payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: "overtaken"}}, obs, nil
 		}
 	}
 	out, obs, err := s.send(ctx, p, op, account, a)
 	out.Looked = op.LookFirst
 	return out, obs, err
+}
+
+// overtakenBy says that a look shows that an operation is due no more which, as far as is
+// known, was never sent.
+func overtakenBy(p *payment.Payment, op payment.Operation, obs payment.Observation) bool {
+	if op.Ambiguous {
+		return false
+	}
+	seen := p.Clone()
+	seen.Facts = seen.Facts.Observe(obs)
+	op.State = payment.OpPending // as it was before this try
+	return seen.Overtaken(op)
 }
 
 // send makes the provider call of an operation.

@@ -28,6 +28,7 @@ var begin = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // world is a gateway over memory and two fake providers, with a clock of its own.
 type world struct {
+	noStripe       bool // the configuration lacks the account
 	t              testing.TB
 	stripe, paypal *fakeProvider
 	payments       *store.Payments
@@ -81,9 +82,11 @@ func (w *world) restart() {
 	w.t.Helper()
 	engine := faults.Wrap(w.inner, faults.Options{Points: store.WritePoints(), Write: w.around})
 	w.payments, w.alerts = store.NewPayments(engine), store.NewAlerts(engine)
-	registry, err := providers.NewRegistry(
-		providers.Guard(fakeStripe{w.stripe}, providers.GuardOptions{Unlimited: true}),
-		providers.Guard(fakePayPal{w.paypal}, providers.GuardOptions{Unlimited: true}))
+	accounts := []*providers.Account{providers.Guard(fakePayPal{w.paypal}, providers.GuardOptions{Unlimited: true})}
+	if !w.noStripe {
+		accounts = append([]*providers.Account{providers.Guard(fakeStripe{w.stripe}, providers.GuardOptions{Unlimited: true})}, accounts...)
+	}
+	registry, err := providers.NewRegistry(accounts...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -42,8 +42,13 @@ const firstWrites = 10
 
 // deathsOn are after how many writes on the i-th backup the process dies; 0: it lives.
 func deathsOn(sc scene, i int, all bool) []int {
-	if !all || !sc.turned {
+	switch {
+	case !all:
 		return []int{0, 1 + i%firstWrites}
+	case !sc.turned && i%3 > 0:
+		return []int{0}
+	case !sc.turned:
+		return []int{0, 1 + i/3%firstWrites}
 	}
 	out := make([]int, firstWrites)
 	for n := range out {

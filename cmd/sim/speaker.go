@@ -77,7 +77,7 @@ func (c *checker) told(ctx context.Context) {
 		}
 		for _, a := range page {
 			c.t.count("alert_" + a.Kind)
-			known := a.Severity == alerts.Info
+			known := a.Severity == alerts.Info || a.ResolvedBy == "gone" && len(a.Told) == 0 // it was over before anybody could hear
 			for _, n := range a.Told {
 				known = known || c.messages[n.ID] > 0
 			}

@@ -170,6 +170,9 @@ func (f Facts) authorizedIn(n int) int64 {
 			if order.Total.Currency == a.Amount.Currency {
 				largest = max(largest, order.Total.Minor)
 			}
+			for _, b := range f.family(a) {
+				largest = max(largest, b.Amount.Minor)
+			}
 			sum += min(held+f.takenBeside(a), largest)
 			continue
 		}

@@ -69,6 +69,7 @@ type Operation struct {
 	Ambiguous    bool      `json:",omitzero"` // some try of this generation may have taken effect unseen
 	Withdrawn    bool      `json:",omitzero"` // whoever ordered it took it back after it was sent: it is looked for, and not sent again
 	LookFirst    bool      `json:",omitzero"` // it came late, and no look since has been answered: it is not sent before one
+	Barred       bool      `json:",omitzero"` // this try was stopped by a block or hold: it is looked for, and not sent
 	LeaseOwner   string    `json:",omitzero"`
 	LeaseUntil   time.Time `json:",omitzero"`
 
@@ -136,7 +137,7 @@ const (
 // safe; past it, or after a stored failure, only a look-up is. That holds for
 // money that was never tried to move, too: the record may be a restored backup.
 func (o Operation) Plan(now time.Time, keyLife time.Duration) Plan {
-	if o.Withdrawn {
+	if o.Withdrawn || o.Barred {
 		return PlanLookUp
 	}
 	if o.Tries == 0 && !o.MustLookUp && !o.overdue(now, keyLife) {

@@ -9,6 +9,11 @@ func renewal(id, of string, minor, capturable int64, created, asOf int) Authoriz
 	return a
 }
 
+func letGo(a Authorization) Authorization {
+	a.State = AuthVoided
+	return a
+}
+
 func takenOf(id, auth string, minor int64, created int) Capture {
 	c := captured(1, id, minor, created)
 	c.Key, c.Auth = paypalKey(id), auth
@@ -63,6 +68,10 @@ func TestTakenBeforeARenewal(t *testing.T) {
 		{"it names none, and was never seen", with(one, alone, captures(takenOf("C1", "", 4000, 5))), StatusAuthorized},
 		{"more of the renewal than it holds", with(one, both, captures(takenOf("C1", "", 1001, 15))), StatusConflicted},
 		{"more than the order is for", with(one, both, captures(takenOf("C1", "", 4001, 5), takenOf("C2", "", 1000, 15))), StatusConflicted},
+		{"of one that was renewed for more, and then of the rest", with(one,
+			authorizations(renewal("A1", "", 5000, 0, 1, 20), renewal("A2", "A1", 5750, 0, 10, 20), renewal("A3", "A1", 2000, 0, 16, 20)),
+			captures(takenOf("C1", "A2", 3500, 15), takenOf("C2", "A3", 2000, 18))), StatusSucceeded},
+		{"of one second, named the other way round", with(one, authorizations(renewal("A1", "A9", 5000, 5000, 1, 20), letGo(renewal("A9", "", 5000, 0, 1, 20)))), StatusAuthorized},
 		{"twice", with(one, authorizations(renewal("A1", "", 5000, 0, 1, 20)), captures(takenOf("C1", "A1", 5000, 5), takenOf("C2", "A1", 5000, 6))), StatusConflicted},
 		{"of a hold beside one that was denied", with(one, authorizations(denied, renewal("A1", "", 5000, 0, 1, 20)), captures(takenOf("C1", "A1", 5001, 5))), StatusConflicted},
 	})

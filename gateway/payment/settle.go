@@ -136,7 +136,9 @@ func (o Operation) resulting(out Outcome) OpState {
 	switch {
 	case out.State == OpDone, out.State == OpFailed:
 		return out.State
-	case out.State == OpUnknown, o.Ambiguous, out.LookedUp:
+	case o.LookFirst && !o.Ambiguous && !o.Ordered():
+		return OpPending // no look was answered, so that nothing was sent
+	case out.State == OpUnknown, o.Ambiguous, out.LookedUp, o.LookFirst:
 		return OpUnknown
 	case o.Ordered() && !o.Answered && !out.Unheard:
 		return OpFailed
@@ -157,7 +159,7 @@ func (p *Payment) postpone(op *Operation, out Outcome, now time.Time) {
 			op.LookedUpAt = now
 		}
 		wait = max(wait, LookUpGap)
-	} else if out.State == OpUnknown {
+	} else if out.State == OpUnknown && !op.LookFirst {
 		op.Ambiguous = true
 	}
 	op.NextAt = now.Add(wait)
