@@ -27,8 +27,20 @@ func lateBugs() []bug {
 			old: `		if ref, done := shown(p, *op, now); done {`, new: `		if ref, done := shown(p, *op, now); done && false {`,
 		},
 		{
-			name: "block_sends_a_capture_again", file: "gateway/blocked.go", pkg: inGateway, test: "TestBlockedCaptureIsOnlyLookedFor",
-			old: `			op.MustLookUp, passed = true, true`, new: `			passed = true`,
+			name: "block_sends_a_capture_again", file: "gateway/operations.go", pkg: inGateway, test: "TestBlockedCaptureIsOnlyLookedFor",
+			old: `op.Barred = may == mayBeLookedFor`, new: `op.Barred = false && may == mayBeLookedFor`,
+		},
+		{
+			name: "failed_look_counts_as_tried", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestFailedLookIsNoTry",
+			old: `out.State == OpUnknown && !op.LookFirst {`, new: `out.State == OpUnknown {`,
+		},
+		{
+			name: "strangers_capture_taken_for_ours", file: "gateway/operations.go", pkg: inGateway, test: "TestStrangersCaptureIsNotOurs",
+			old: `op.Kind != payment.OpRefund && op.LookUps == 0 && !op.LooksFirst(now) {`, new: `op.Kind != payment.OpRefund && !op.Unseen() {`,
+		},
+		{
+			name: "late_order_without_account_told_as_not_done", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestLateOrderWithoutItsAccount",
+			old: `o.Ambiguous, out.LookedUp, o.LookFirst:`, new: `o.Ambiguous, out.LookedUp:`,
 		},
 		{
 			name: "block_ends_what_was_done", file: "gateway/blocked.go", pkg: inGateway, test: "TestBlockDoesNotEndWhatWasDone",
