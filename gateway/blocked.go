@@ -125,7 +125,13 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (*p
 		return nil, mayRun, nil
 	}
 	op := p.Operation(opID)
-	if op != nil && op.By.Type == payment.ActorRisk && !op.State.Settled() {
+	if op == nil || op.State.Settled() {
+		return nil, mayRun, nil
+	}
+	if _, done := shown(p, *op, s.now()); done {
+		return nil, mayRun, nil // it ends as done, whoever is blocked
+	}
+	if op.By.Type == payment.ActorRisk {
 		return s.stillMeant(ctx, p, *op)
 	}
 	if !gated(op, s.now()) || p.Overtaken(*op) { // what is due no more ends, though nobody has looked at the hold

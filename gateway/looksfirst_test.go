@@ -372,3 +372,37 @@ func TestCaptureShownUnderAHold(t *testing.T) {
 		t.Errorf("captured in %d calls", n)
 	}
 }
+
+// Guards what an app hears of a capture that shows in our record after two looks found nothing: a block does not tell it
+// as declined.
+func TestCaptureShownUnderABlock(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	in := of("eve", "paypal")
+	in.Capture = "manual"
+	p := w.mustCreate("k", in)
+	w.paypal.pay(p.ID, 1)
+	w.comeBack(p.ID, 1)
+	w.paypal.fail("capture", timeoutBefore)
+	if a, err := w.capture(p.ID, "c", 400, true); err != nil || !a.Unknown {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if _, err := w.svc.SetBlock(t.Context(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen"}); err != nil {
+		t.Fatal(err)
+	}
+	op := func() payment.Operation { return w.get(p.ID).Operations[len(w.get(p.ID).Operations)-1] }
+	for range 60 {
+		if op().LookUps == 2 {
+			break
+		}
+		w.pass(time.Minute)
+		w.step()
+	}
+	w.paypal.takeOutside(p.ID, 1, 400) // it landed late
+	w.observe(p.ID, 1)
+	w.quiet(p.ID)
+	if got := op(); got.State != payment.OpDone || w.paypal.counted("capture") != 1 {
+		t.Errorf("%+v, %d calls", got, w.paypal.counted("capture"))
+	}
+	w.wantCaptured(p.ID, 400)
+}
