@@ -307,13 +307,24 @@ func (b *Box) Claim(owner string, now time.Time) (it Item, ok bool) {
 	if (len(b.Items) == 0 || !b.Down() || b.NextTry.IsZero()) && b.waiting() < 2*maxDigests && (b.digestDue(now) || len(b.Kept.Tallies) > 0) {
 		b.close(now, true)
 	}
-	i := slices.IndexFunc(b.Items, func(it Item) bool { return !now.Before(it.NextTry) })
+	i := b.due(now)
 	if i < 0 {
 		return Item{}, false
 	}
 	b.Items[i].Tries++
 	b.Owner, b.Sending, b.Until = owner, b.Items[i].ID, now.Add(claimFor)
 	return b.Items[i], true
+}
+
+// due is the place of what is to be sent next, -1 for nothing. What nobody may have yet comes
+// before what somebody has: behind a server that hangs over each repetition, news would wait
+// for an hour.
+func (b *Box) due(now time.Time) int {
+	first := slices.IndexFunc(b.Items, func(it Item) bool { return !now.Before(it.NextTry) && len(it.Done) == 0 && it.Unknown == 0 })
+	if first >= 0 {
+		return first
+	}
+	return slices.IndexFunc(b.Items, func(it Item) bool { return !now.Before(it.NextTry) })
 }
 
 // Sent takes a message out: the channel has it.

@@ -114,6 +114,40 @@ func TestDigestsThatSomeLackAreMerged(t *testing.T) {
 	}
 }
 
+// Guards fresh alerts behind a server that hangs over each repetition: what nobody has yet is offered first, before what
+// some have and what may have been taken; these still come, once nothing newer is due.
+func TestNewsComesBeforeRepetitions(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	b := Box{Channel: "mail"}
+	raise := func(id string) {
+		b.Take(Notice{ID: id, Alert: "inc_" + id, Kind: "late_money", Severity: Critical, At: now}, Rules{Burst: 10}, now)
+	}
+	claim := func(want string) {
+		t.Helper()
+		if it, _ := b.Claim("o", now); it.ID != want {
+			t.Fatalf("%q is offered, not %q", it.ID, want)
+		}
+	}
+	part := Partial{Later: 1, Of: 2, Done: []string{"a"}, Cause: errors.New("no answer")}
+	raise("partly")
+	claim("partly")
+	b.Partly("o", "partly", part, now)
+	raise("unknown")
+	claim("unknown")
+	b.Failed("o", "unknown", Failure{Unknown: true, Cause: errors.New("no answer")}, now)
+	now = now.Add(time.Hour)
+	raise("fresh_1")
+	raise("fresh_2")
+	claim("fresh_1")
+	b.Sent("o", "fresh_1")
+	claim("fresh_2")
+	b.Sent("o", "fresh_2")
+	claim("partly")
+	b.Partly("o", "partly", part, now)
+	claim("unknown")
+}
+
 func weight(it Item) int64 {
 	if it.Digest != nil {
 		return it.Digest.count()
