@@ -148,6 +148,7 @@ func (c *Channel) Send(ctx context.Context, m alerts.Message) error {
 		return nil
 	}
 	trouble := c.offer(ctx, msg, people)
+	unbar(people, len(m.Done) > 0)
 	return c.result(m.Done, people, trouble)
 }
 

@@ -43,6 +43,7 @@ type post struct {
 	single   bool             // takes one mail on each connection
 	conns    int              // how many there were
 	mailErr  error
+	quota    int // mails, after which our sender is refused for good; 0 for none
 	dataErr  error
 	dislike  map[string]error // of a text, by one of its recipients
 	think    time.Duration    // before a text is answered
@@ -89,6 +90,9 @@ func (s *session) Logout() error { return nil }
 func (s *session) Mail(string, *smtp.MailOptions) error {
 	if s.p.single && s.took > 0 {
 		return &smtp.SMTPError{Code: 421, Message: "too many mails on this connection"}
+	}
+	if s.p.quota > 0 && len(s.p.got) >= s.p.quota {
+		return &smtp.SMTPError{Code: 550, Message: "enough of you"}
 	}
 	return s.p.mailErr
 }

@@ -168,3 +168,25 @@ func TestOnlyThoseWhoLackItGetItLater(t *testing.T) {
 		t.Errorf("nobody lacks it: %v; asked for %s", err, asked)
 	}
 }
+
+// Guards those who lack a mail that others have, when the server then refuses our sender for good: within the try in which
+// the others got it, and in a later one. They get it once the server takes mail from us again.
+func TestRefusedSenderLosesNobodyWhatOthersHave(t *testing.T) {
+	t.Parallel()
+	p := &post{quota: 1, dislike: map[string]error{"boss@shop.example": refusal(554)}} // so each gets it by itself
+	c := serve(t, p, mail.Plain, func(o *mail.Options) { o.To = three })
+	m := message()
+	part, ok := errors.AsType[alerts.Partial](c.Send(t.Context(), m))
+	if !ok || part.Missed != 0 || part.Later != 2 || len(part.Done) != 1 {
+		t.Fatalf("within the try: %+v", part)
+	}
+	m.Done = part.Done
+	var f alerts.Failure
+	if err := c.Send(t.Context(), m); !errors.As(err, &f) || !f.Permanent || f.Unknown {
+		t.Errorf("in a later try: %v, %+v", err, f)
+	}
+	p.quota, p.dislike = 0, nil
+	if err := c.Send(t.Context(), m); err != nil || p.inbox() != "boss@shop.example night@shop.example ops@shop.example" {
+		t.Errorf("%v; in the inboxes of %s", err, p.inbox())
+	}
+}

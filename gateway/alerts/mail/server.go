@@ -23,6 +23,7 @@ const (
 	refused // for good
 	putOff  // may be offered again later
 	unknown // the server had all of it, and did not say what it did with it
+	barred  // the server refused our sender for good, which is about nobody in particular
 )
 
 // person is one recipient.
@@ -102,6 +103,18 @@ func (c *Channel) each(ctx context.Context, msg *gomail.Msg, people []*person) e
 	return nil
 }
 
+// unbar settles those for whom our sender was refused. Where others have the mail, it is the
+// server that changed its mind, or has a quota: they get it once that is mended. Where nobody
+// has it, the server refuses this mail.
+func unbar(people []*person, had bool) {
+	had = had || len(those(people, taken)) > 0
+	for _, p := range those(people, barred) {
+		if p.got = refused; had {
+			p.got = putOff
+		}
+	}
+}
+
 func those(people []*person, got outcome) (out []*person) {
 	for _, p := range people {
 		if p.got == got {
@@ -140,7 +153,7 @@ func (c *Channel) transact(ctx context.Context, msg *gomail.Msg, people []*perso
 			return err
 		}
 		for _, p := range people {
-			p.settle(err)
+			p.got, p.err = barred, err
 		}
 		bye(conn)
 		return nil
