@@ -1,7 +1,9 @@
 package alerts_test
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -67,6 +69,39 @@ func TestReplacedChannelLeavesNobodyUntold(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// Guards the people of a channel that is renamed while one of their mailboxes is full: who has a message, or a digest, is
+// not told again under the new name, and who lacks it gets it once there is room.
+func TestRenamedChannelTellsNobodyTwice(t *testing.T) {
+	t.Parallel()
+	rules := route("mail")
+	rules.Burst = 1
+	w := newWorld(t, rules, "mail")
+	s := &staff{got: map[string]int{}, err: map[string]error{"b": alerts.Failure{Cause: errors.New("452")}}}
+	w.channels["mail"].fail = s.send
+	for i := range 3 { // one by itself, two in a digest
+		w.raise(fmt.Sprint("inc_", i), "late_money", "critical")
+	}
+	w.pass(time.Hour)
+	if !maps.Equal(s.got, map[string]int{"a": 2, "c": 2}) {
+		t.Fatalf("before: %v", s.got)
+	}
+	rules.Routes = route("post").Routes
+	w.replace(rules, "post")
+	w.channels["post"].fail = s.send
+	w.pass(time.Hour)
+	if !maps.Equal(s.got, map[string]int{"a": 2, "c": 2}) {
+		t.Errorf("under the new name: %v", s.got)
+	}
+	delete(s.err, "b")
+	w.pass(2 * time.Hour)
+	if !maps.Equal(s.got, map[string]int{"a": 2, "b": 2, "c": 2}) {
+		t.Errorf("with room: %v", s.got)
+	}
+	if _, told := w.channels["post"].count(); told != 3 {
+		t.Errorf("told of %d of 3", told)
 	}
 }
 

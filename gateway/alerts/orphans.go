@@ -205,13 +205,32 @@ func (r Rules) escalated(severity string) (out []Notice) {
 // for what went.
 func (b *Box) inherit(from string, s share, r Rules, now time.Time) {
 	id := payment.DeriveID("ntc", s.ID, "inherited", from, b.Channel)
-	if s.Digest != nil {
-		b.TakeDigest(id, *s.Digest, r, now)
-		return
-	}
 	reason := ReasonFailover
 	if s.Reason == ReasonEscalated { // it stays one, for whoever reads it and should it be handed on again
 		reason = s.Reason
 	}
+	if len(s.Done) > 0 && !b.crowded(1, len(s.Done)) {
+		b.inheritPart(id, reason, s)
+		return
+	}
+	if s.Digest != nil {
+		b.TakeDigest(id, *s.Digest, r, now)
+		return
+	}
 	b.Take(Notice{ID: id, Alert: s.Alert, Kind: s.Kind, Severity: s.Severity, Reason: reason, Channel: b.Channel, Failover: s.failover, At: s.At}, r, now)
+}
+
+// inheritPart takes a message that some people have, as a message of its own with their marks:
+// those of them who are told by this channel too are not told again. In a digest with others
+// the marks would be lost.
+func (b *Box) inheritPart(id, reason string, s share) {
+	if slices.Contains(b.Recent, id) {
+		return
+	}
+	b.remember(id)
+	it := Item{ID: id, Alert: s.Alert, Kind: s.Kind, Severity: s.Severity, Reason: reason, At: s.At, Failover: slices.Clone(s.failover), Digest: s.Digest, Done: slices.Clone(s.Done)}
+	if s.Digest != nil {
+		it.Severity, it.Reason = s.Digest.severity(), s.Reason
+	}
+	b.Items = append(b.Items, it)
 }

@@ -101,20 +101,22 @@ func (b *Box) Partly(owner, id string, p Partial, now time.Time) (gaveUp int) {
 		return 1
 	}
 	b.Items = slices.Insert(b.Items, i, it)
-	for {
-		n, marks, oldest := 0, 0, -1
-		for i, it := range b.Items {
-			if n += min(len(it.Done), 1); len(it.Done) > 0 && oldest < 0 {
-				oldest = i
-			}
-			marks += len(it.Done)
-		}
-		if n <= maxPartly && marks <= maxDone {
-			return gaveUp
-		}
+	for b.crowded(0, 0) {
+		oldest := slices.IndexFunc(b.Items, func(it Item) bool { return len(it.Done) > 0 })
 		b.Items = slices.Delete(b.Items, oldest, oldest+1)
 		gaveUp++
 	}
+	return gaveUp
+}
+
+// crowded says whether the box holds too much that waits for a part of the people, with so
+// many more messages and marks.
+func (b *Box) crowded(n, marks int) bool {
+	for _, it := range b.Items {
+		n += min(len(it.Done), 1)
+		marks += len(it.Done)
+	}
+	return n > maxPartly || marks > maxDone
 }
 
 // doubt notes that the channel may have taken a message: it takes messages, and so it may
