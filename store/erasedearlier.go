@@ -14,8 +14,8 @@ import (
 // An erasure overwrites the address and the names by which it looks for a customer. If it leaves something, such as a name
 // in metadata or in an operator's reason, the next one would learn no name from the payments any more, find nothing, and say
 // that all is done. So an incomplete erasure keeps what the next one needs to go on: those addresses and names that it still
-// found standing, which it makes no more known than they are there, and a digest of the address it was ordered by, which may
-// be gone everywhere else. All of it is sealed, and dropped when a later one is done.
+// found standing, which it makes no more known than they are there, and digests of the address it was ordered by and of those
+// it found, which may be gone everywhere else. All of it is sealed, and dropped when a later one is done.
 
 // maxLeft bounds the places that an erasure names.
 const maxLeft = 50
@@ -25,6 +25,8 @@ type erasureRest struct {
 	// AddressDigest recognises the address that was asked for, if somebody names it again. It is made with the erasure's id,
 	// so that two of them don't show that they were of one address, and it is sealed.
 	AddressDigest string `json:",omitempty"`
+	// AddressDigests recognise all addresses that it looked for. Older programs knew only the one.
+	AddressDigests []string `json:",omitempty"`
 	// LeftIn are the places that still hold the customer, or can't be read: collection/id. Without Knows ids of payments.
 	LeftIn   []string `json:",omitempty"`
 	LeftMore bool     `json:",omitempty"` // there are more of these
@@ -37,7 +39,7 @@ type erasureRest struct {
 // earlierErasure is an erasure of the same customer that has not taken everything.
 type earlierErasure struct {
 	ID, Ref string
-	// Address: it was of the same address, not only of the same ref.
+	// Address: it was ordered by the same address, not only by the same ref or of payments that held that address too.
 	Address bool
 
 	// Of one whose program forgot what it found: in which collections that was, in which payments, whether in more than
@@ -54,6 +56,20 @@ func addressDigest(erasure, email string) string {
 	h := hmac.New(sha256.New, []byte(erasure))
 	_, _ = h.Write([]byte(strings.ToLower(email))) // a hash never fails
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// addressDigests are of the first addresses of a list, as many as fit the record.
+func addressDigests(erasure string, emails []string) (out []string) {
+	for _, email := range emails[:min(len(emails), maxNeedles)] {
+		out = append(out, addressDigest(erasure, email))
+	}
+	return out
+}
+
+// knew says whether an erasure looks for an address, or did.
+func (e *Erasure) knew(email string) bool {
+	return slices.ContainsFunc(e.Emails, func(known string) bool { return strings.EqualFold(known, email) }) ||
+		slices.Contains(e.AddressDigests, addressDigest(e.ID, email))
 }
 
 // recall notes the earlier erasures of the same customer, and what they look for.
@@ -83,7 +99,7 @@ func (e *Erasure) follow(was Erasure) {
 		return
 	}
 	address := e.Email != "" && (strings.EqualFold(was.Email, e.Email) || hmac.Equal([]byte(was.AddressDigest), []byte(addressDigest(was.ID, e.Email))))
-	if !address && (e.Ref == "" || was.Ref != e.Ref) {
+	if !address && (e.Email == "" || !was.knew(e.Email)) && (e.Ref == "" || was.Ref != e.Ref) {
 		return
 	}
 	noted := earlierErasure{ID: was.ID, Ref: was.Ref, Address: address}

@@ -130,3 +130,38 @@ func TestEarlierErasureGivesNobodyElsesTexts(t *testing.T) {
 		t.Errorf("%+v, the note is %q", third, noteOf(t, e, "pay_001"))
 	}
 }
+
+// Guards the right to be erased where the first order names the customer by the app's id and the second by their address,
+// which the first one overwrote: the second is not done while the name stands, also after the first was repeated, and
+// names the place. One order with both, and with metadata, is done and ends them all.
+func TestErasureByAddressAfterOneByRef(t *testing.T) {
+	t.Parallel()
+	raw := newMem(t)
+	e := sealed(t, raw, "k1", "k1")
+	sold(t, e, 1, payment.Customer{Ref: "ann", Email: annEmail, Name: annName})
+	for n, order := range []store.Erasure{{Ref: "ann"}, {Ref: "ann"}, {Email: strings.ToUpper(annEmail)}, {Email: annEmail, Texts: true}} {
+		got := eraseAs(t, e, fmt.Sprint("ers_", n), order)
+		if got.State != store.ErasureIncomplete || got.Left() != 1 || !slices.Equal(got.LeftIn, []string{"payments/pay_001"}) {
+			t.Fatalf("order %d: %+v", n, got)
+		}
+	}
+	if found := standing(t, e, annEmail); len(found) > 0 {
+		t.Errorf("the address stands in %q", found)
+	}
+	d, err := raw.Get(t.Context(), "erasures", "ers_0")
+	if err != nil || strings.Contains(string(d.Body), `"AddressDigests":["`) {
+		t.Errorf("what it keeps is not sealed: %s, %v", d.Body, err)
+	}
+	if got := eraseAs(t, e, "ers_other", store.Erasure{Email: "bob@post.example", Texts: true}); got.State != store.ErasureDone {
+		t.Errorf("another address: %+v", got)
+	}
+	got := eraseAs(t, e, "ers_last", store.Erasure{Ref: "ann", Email: annEmail, Texts: true})
+	if got.State != store.ErasureDone || len(standing(t, e, annName)) > 0 {
+		t.Errorf("%+v, the name stands in %q", got, standing(t, e, annName))
+	}
+	for n := range 4 {
+		if was, err := store.NewErasures(e).Get(t.Context(), fmt.Sprint("ers_", n)); err != nil || was.FinishedBy != "ers_last" || was.AddressDigests != nil {
+			t.Errorf("order %d afterwards: %+v, %v", n, was, err)
+		}
+	}
+}

@@ -365,7 +365,8 @@ func (r *Eraser) conclude(e *Erasure) {
 	}
 	e.State, e.DueAt, e.DoneAt = ErasureDone, time.Time{}, r.clock()
 	if e.Left() > 0 {
-		e.State, e.AddressDigest, e.Knows = ErasureIncomplete, addressDigest(e.ID, e.Email), true
+		e.State, e.Knows = ErasureIncomplete, true
+		e.AddressDigest, e.AddressDigests = addressDigest(e.ID, e.Email), addressDigests(e.ID, e.Emails)
 	}
 	e.forget()
 	e.Phase, e.Collection, e.After = "", "", ""

@@ -27,7 +27,7 @@ func ErasureCollection() Collection {
 	return Collection{Name: erasuresName, Indexes: []Index{
 		{Name: "by_asked", Fields: []string{"scope", "asked"}},
 		{Name: "by_due", Fields: []string{"scope", "due"}},
-	}, Sealed: []string{"erasure.Email", "erasure.Emails", "erasure.Names", "erasure.Asked", "erasure.Still", "erasure.AddressDigest"}}
+	}, Sealed: []string{"erasure.Email", "erasure.Emails", "erasure.Names", "erasure.Asked", "erasure.Still", "erasure.AddressDigest", "erasure.AddressDigests"}}
 }
 
 // States of an erasure.

@@ -76,6 +76,6 @@ func Keepings() []Keeping {
 		{riskTalliesName, never, forEver, EraseNothing},
 		{riskDecisionsName, "the same, and texts of operators' reasons", forEver, EraseTexts},
 		{riskBlocksName, "the same, and texts of operators' reasons", forEver, EraseTexts},
-		{erasuresName, "until it is done: the address and names searched for; while it is incomplete: those that still stand somewhere, and a digest of the address", forEver, EraseNothing},
+		{erasuresName, "until it is done: the address and names searched for; while it is incomplete: those that still stand somewhere, and digests of the addresses", forEver, EraseNothing},
 	}
 }

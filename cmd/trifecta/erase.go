@@ -167,6 +167,6 @@ func stillHeld(e erasure) error {
 		more = " and perhaps more" // several of them may stand in one page of a feed
 	}
 	return fmt.Errorf("%d records still hold the customer or can't be read: %s%s\n"+
-		"Erase by --ref and by --email, and with --metadata. What is left then is a text that no erasure rewrites, such as the reason of a decision:\n"+
+		"Erase with --ref, --email and --metadata in one order. What is left then is a text that no erasure rewrites, such as the reason of a decision:\n"+
 		"docs/privacy.md, \"What is left\", says how to rewrite it. Then run this command again", e.Left, strings.Join(e.LeftIn, ", "), more)
 }
