@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
@@ -42,7 +43,7 @@ func (in BlockInput) subject() (risk.Ref, error) {
 	add(risk.KindEmail, strings.ToLower(in.EmailHash))
 	var f faults
 	if in.Email != "" {
-		if !plainAddress(strings.TrimSpace(in.Email)) { // it would block nobody
+		if !oneAddress(strings.TrimSpace(in.Email)) { // it would block nobody
 			f.add("/email", "must be one plain e-mail address")
 		}
 		refs = append(refs, risk.Ref{Kind: risk.KindEmail, Value: payment.EmailHash(in.Email)})
@@ -68,6 +69,14 @@ func (in BlockInput) subject() (risk.Ref, error) {
 		return risk.Ref{}, err
 	}
 	return refs[0], nil
+}
+
+// oneAddress says that a text may be one e-mail address, without a name. It is no stricter:
+// some that break the RFC exist (john..doe@docomo.ne.jp), and providers tell of them.
+func oneAddress(text string) bool {
+	local, domain, _ := strings.Cut(text, "@")
+	return local != "" && domain != "" && !strings.Contains(domain, "@") && clean(text) &&
+		!strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(",;<>", r) })
 }
 
 // BlockAnswer is a block as it stands, and the decision that carries out what was asked

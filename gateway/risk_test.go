@@ -312,6 +312,11 @@ func TestBlockNeedsAReasonAndOneName(t *testing.T) {
 		{Reason: "x", Email: "Ann <ann@example.com>"},
 		{Reason: "x", Email: "ann@example.com, bob@example.com"},
 		{Reason: "x", Email: "<ann@example.com>"},
+		{Reason: "x", Email: "ann@example.com;bob@example.com"},
+		{Reason: "x", Email: "ann@bob@example.com"},
+		{Reason: "x", Email: "ann @example.com"},
+		{Reason: "x", Email: "@example.com"},
+		{Reason: "x", Email: "ann@"},
 		{Reason: "x", Customer: "eve", Payer: "P"},
 		{Reason: "x", Customer: "e\nve"},
 	} {
@@ -320,6 +325,19 @@ func TestBlockNeedsAReasonAndOneName(t *testing.T) {
 	}
 	if list, _, err := w.rules.ListBlocks(context.Background(), gateway.BlockFilter{}); err != nil || len(list) != 0 || len(w.decisions()) != 0 {
 		t.Errorf("blocked all the same: %v, %v", list, err)
+	}
+}
+
+// Guards blocks of people whose address breaks the RFC and exists all the same, as providers tell of it.
+func TestBlockByAnAddressThatBreaksTheRFC(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	for _, email := range []string{"john..doe@docomo.ne.jp", " john.@docomo.ne.jp"} {
+		in := gateway.BlockInput{Email: email, Reason: "stolen"}
+		got, err := w.svc.SetBlock(t.Context(), request("/v1/blocks", email, in), in)
+		if err != nil || got.Block.Subject.Value != payment.EmailHash(email) || !got.Block.Active {
+			t.Errorf("%s: %+v, %v", email, got.Block, err)
+		}
 	}
 }
 
