@@ -162,13 +162,16 @@ func TestErasuresOfOneKey(t *testing.T) {
 	}
 }
 
-// Guards whoever reads what came of an erasure over the API: it names the records that the proof found.
+// Guards whoever reads what came of an erasure over the API: it names the records that the proof found, as collection/id,
+// also where an older program kept the ids of payments only.
 func TestErasureDeskSaysWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	e := store.Erasure{ID: "ers_1", State: store.ErasureIncomplete}
-	e.LeftIn = []string{"payments/pay_1"}
-	if got := wireErasure(e); len(got.LeftIn) != 1 || got.LeftIn[0] != "payments/pay_1" {
-		t.Errorf("%+v", got)
+	for knows, left := range map[bool]string{true: "payments/pay_1", false: "pay_1"} {
+		e.Knows, e.LeftIn = knows, []string{left}
+		if got := wireErasure(e); len(got.LeftIn) != 1 || got.LeftIn[0] != "payments/pay_1" || e.LeftIn[0] != left {
+			t.Errorf("%+v", got)
+		}
 	}
 }
 

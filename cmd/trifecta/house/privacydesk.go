@@ -89,6 +89,12 @@ func (h *House) OrderErasure(ctx context.Context, order store.Erasure) (e store.
 }
 
 func wireErasure(e store.Erasure) httpapi.Erasure {
+	if e.State == store.ErasureIncomplete && !e.Knows { // older programs kept ids of payments only
+		e.LeftIn = slices.Clone(e.LeftIn)
+		for i, id := range e.LeftIn {
+			e.LeftIn[i] = "payments/" + id
+		}
+	}
 	out := httpapi.Erasure{
 		ID: e.ID, App: e.App, Ref: e.Ref, Reason: e.Reason, Texts: e.Texts, By: e.By, State: e.State, Found: e.Found, Pending: e.Pending,
 		Left: e.Left(), LeftIn: e.LeftIn, Waiting: e.Waiting, OrderedAt: e.At, CompletedAt: e.DoneAt,
