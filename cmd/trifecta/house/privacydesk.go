@@ -89,10 +89,10 @@ func (h *House) OrderErasure(ctx context.Context, order store.Erasure) (e store.
 }
 
 func wireErasure(e store.Erasure) httpapi.Erasure {
-	if e.State == store.ErasureIncomplete && !e.Knows { // older programs kept ids of payments only
-		e.LeftIn = slices.Clone(e.LeftIn)
-		for i, id := range e.LeftIn {
-			e.LeftIn[i] = "payments/" + id
+	e.LeftIn = slices.Clone(e.LeftIn)
+	for i, place := range e.LeftIn {
+		if !strings.Contains(place, "/") { // older programs kept ids of payments only
+			e.LeftIn[i] = "payments/" + place
 		}
 	}
 	out := httpapi.Erasure{
