@@ -27,10 +27,11 @@ type erasureRest struct {
 	AddressDigest string `json:",omitempty"`
 	// AddressDigests recognise all addresses that it looked for. Older programs knew only the one.
 	AddressDigests []string `json:",omitempty"`
-	// LeftIn are the places that still hold the customer, or can't be read: collection/id. Without Knows ids of payments.
+	// LeftIn are the places that still hold the customer, or can't be read, and earlier erasures that forgot what they found
+	// there: collection/id. Without Knows ids of payments.
 	LeftIn   []string `json:",omitempty"`
 	LeftMore bool     `json:",omitempty"` // there are more of these
-	// Knows: what still stands there is in Emails and Names. Older programs forgot it.
+	// Knows: what still stands there is in Emails and Names. Older programs forgot it, and people may add it by hand.
 	Knows bool `json:",omitempty"`
 	// FinishedBy is a later erasure that found nothing left; then the rest is empty.
 	FinishedBy string `json:",omitempty"`
@@ -149,24 +150,32 @@ func (e *Erasure) before(p *payment.Payment) bool {
 	})
 }
 
-// doubts says whether a record may be one in which an earlier erasure found the customer and forgot as what, so that no
-// proof can say that it is harmless. Only texts that are erased since then end it.
-func (e *Erasure) doubts(coll string, p *payment.Payment) bool {
+// doubts says which earlier erasure may have found the customer in a record and forgot as what, so that no proof can say
+// that it is harmless; empty for none. Texts that are erased since end that, or somebody who says what it forgot: see
+// docs/privacy.md. That the record changed since ends nothing, as this erasure changes it itself.
+func (e *Erasure) doubts(coll string, p *payment.Payment) string {
 	if p == nil || p.App != e.App || p.Mode != e.Mode {
+		return ""
+	}
+	for _, was := range e.Earlier {
+		if was.doubts(coll, p) {
+			return was.ID
+		}
+	}
+	return ""
+}
+
+func (was earlierErasure) doubts(coll string, p *payment.Payment) bool {
+	switch took := p.ErasedBy(was.ID); {
+	case !slices.Contains(was.Forgot, coll):
+		return false
+	case coll != paymentsName:
+		return took
+	case !slices.Contains(was.LeftIn, p.ID) && !(took && was.LeftMore):
 		return false
 	}
-	return slices.ContainsFunc(e.Earlier, func(was earlierErasure) bool {
-		switch took := p.ErasedBy(was.ID); {
-		case !slices.Contains(was.Forgot, coll):
-			return false
-		case coll != paymentsName:
-			return took
-		case !slices.Contains(was.LeftIn, p.ID) && !(took && was.LeftMore):
-			return false
-		}
-		_, erased := p.Erased()
-		return was.Texts || !erased && (p.Request.Description != "" || len(p.Request.Metadata) > 0)
-	})
+	_, erased := p.Erased()
+	return was.Texts || !erased && (p.Request.Description != "" || len(p.Request.Metadata) > 0)
 }
 
 // leave notes a record that still holds the customer, or can't be read. A batch that is proven again names none twice; an

@@ -165,9 +165,9 @@ func forgetful(t *testing.T, e store.Engine, id string, leftIn ...string) {
 		if err := json.Unmarshal(d.Body, &r); err != nil {
 			return d, err
 		}
-		for _, name := range []string{"Knows", "Names", "Emails", "LeftIn"} {
-			delete(r.Erasure, name)
-		}
+		delete(r.Erasure, "Knows")
+		delete(r.Erasure, "LeftIn")
+		r.Erasure["Names"], r.Erasure["Emails"] = nil, nil
 		if leftIn != nil {
 			r.Erasure["LeftIn"] = leftIn
 		}
@@ -181,7 +181,8 @@ func forgetful(t *testing.T, e store.Engine, id string, leftIn ...string) {
 }
 
 // Guards customers whose first erasure was one of an older program, which forgot the name it had found: texts that are
-// erased since then are no doubt any more, anything else in which it was found stays one.
+// erased since then are no doubt any more, anything else in which it was found stays one, and the erasure that forgot is
+// named with it.
 func TestErasureAfterOneThatForgotWhatItFound(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -194,10 +195,10 @@ func TestErasureAfterOneThatForgotWhatItFound(t *testing.T) {
 	}{
 		"metadata":                       {[]bool{false, true}, "", "", []string{"pay_001"}, store.ErasureDone, nil},
 		"metadata, without its payments": {[]bool{false, true}, "", "", nil, store.ErasureDone, nil},
-		"metadata that stays":            {[]bool{false, false}, "", "", []string{"pay_001"}, store.ErasureIncomplete, []string{"payments/pay_001"}},
-		"metadata that stays, unlisted":  {[]bool{false, false}, "", "", nil, store.ErasureIncomplete, []string{"payments/pay_001"}},
-		"a reason":                       {[]bool{true, true}, "Cherilyn called", "", []string{"pay_001"}, store.ErasureIncomplete, []string{"payments/pay_001"}},
-		"an alert":                       {[]bool{true, true}, "", "Refund to Cherilyn failed.", nil, store.ErasureIncomplete, []string{"alerts/inc_1"}},
+		"metadata that stays":            {[]bool{false, false}, "", "", []string{"pay_001"}, store.ErasureIncomplete, []string{"erasures/ers_0", "payments/pay_001"}},
+		"metadata that stays, unlisted":  {[]bool{false, false}, "", "", nil, store.ErasureIncomplete, []string{"erasures/ers_0", "payments/pay_001"}},
+		"a reason":                       {[]bool{true, true}, "Cherilyn called", "", []string{"pay_001"}, store.ErasureIncomplete, []string{"erasures/ers_0", "payments/pay_001"}},
+		"an alert":                       {[]bool{true, true}, "", "Refund to Cherilyn failed.", nil, store.ErasureIncomplete, []string{"erasures/ers_0", "alerts/inc_1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -228,5 +229,32 @@ func TestErasureAfterOneThatForgotWhatItFound(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Guards the way out of what an older program forgot, as docs/privacy.md tells it: whoever says in that erasure's document
+// what the names were has the next one look for them. It is not done while one stands, is done afterwards, and leaves no
+// name in that document; also where records are sealed.
+func TestWhatAnErasureForgotCanBeSaid(t *testing.T) {
+	t.Parallel()
+	raw := newMem(t)
+	e := sealed(t, raw, "k1", "k1")
+	soldFor(t, e, 1, cher, "Cherilyn called")
+	order := store.Erasure{Ref: "cher", Texts: true}
+	if got := eraseAs(t, e, "ers_0", order); got.State != store.ErasureIncomplete {
+		t.Fatalf("%+v", got)
+	}
+	forgetful(t, e, "ers_0", "pay_001")
+	byHand(t, raw, "erasures/ers_0", `"erasure":{`, `"erasure":{"Knows":true,`)
+	byHand(t, raw, "erasures/ers_0", `"Names":null`, `"Names":["Cherilyn"]`)
+	if got := eraseAs(t, e, "ers_1", order); got.State != store.ErasureIncomplete || !slices.Equal(got.LeftIn, []string{"payments/pay_001"}) || !slices.Equal(got.Names, []string{"Cherilyn"}) {
+		t.Errorf("while the name stands: %+v", got)
+	}
+	byHand(t, e, "payments/pay_001", "Cherilyn called", "the customer called")
+	if got := eraseAs(t, e, "ers_2", order); got.State != store.ErasureDone || len(standing(t, e, "Cherilyn")) > 0 {
+		t.Errorf("afterwards: %+v, the name stands in %q", got, standing(t, e, "Cherilyn"))
+	}
+	if was, err := store.NewErasures(e).Get(t.Context(), "ers_0"); err != nil || was.FinishedBy != "ers_2" || was.Names != nil {
+		t.Errorf("the one that forgot: %+v, %v", was, err)
 	}
 }

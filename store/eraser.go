@@ -384,13 +384,16 @@ func (e *Erasure) judge(c *EraseCount, coll string, d Doc, n needles, who map[st
 	for _, u := range unitsOf(coll, d) {
 		c.Scanned++
 		m := u.mention(n)
-		switch owner := u.owner(who); {
+		owner := u.owner(who)
+		doubted := e.doubts(coll, owner)
+		switch {
 		case m.any() && e.theirs(m, owner):
 			c.Left++
 			e.stand(u)
 			e.leave(coll, d.ID, n)
-		case e.doubts(coll, owner):
+		case doubted != "":
 			c.Left++
+			e.leave(erasuresName, doubted, n) // first: this is where the doubt can be ended
 			e.leave(coll, d.ID, n)
 		case !m.any():
 		default:

@@ -162,11 +162,18 @@ func (p program) printErasure(e erasure) error {
 
 // stillHeld says where the customer is left, and what helps.
 func stillHeld(e erasure) error {
-	more := ""
-	if int64(len(e.LeftIn)) < e.Left {
+	more, forgot, records := "", "", int64(0)
+	for _, place := range e.LeftIn {
+		if strings.HasPrefix(place, "erasures/") { // no record of the customer's, but why others count as left
+			forgot = "\nWhat an older program found and forgot (erasures/...) ends with --metadata, or when you say in its record what that was; see the same place"
+		} else {
+			records++
+		}
+	}
+	if records < e.Left {
 		more = " and perhaps more" // several of them may stand in one page of a feed
 	}
 	return fmt.Errorf("%d records still hold the customer or can't be read: %s%s\n"+
 		"Erase with --ref, --email and --metadata in one order. What is left then is a text that no erasure rewrites, such as the reason of a decision:\n"+
-		"docs/privacy.md, \"What is left\", says how to rewrite it. Then run this command again", e.Left, strings.Join(e.LeftIn, ", "), more)
+		"docs/privacy.md, \"What is left\", says how to rewrite it. Then run this command again%s", e.Left, strings.Join(e.LeftIn, ", "), more, forgot)
 }

@@ -37,10 +37,13 @@ func TestEraseSaysWhereTheCustomerIsLeft(t *testing.T) {
 	for range 2 {
 		failsSaying(t, c.environ, here, []string{"1 records still hold", ": payments/pay_left\n", "--metadata", "reason of a decision", "What is left", "again"})
 	}
+	leftIn := `["alerts/inc_1"]`
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`{"id":"ers_1","state":"incomplete","left":2,"left_in":["alerts/inc_1"]}`))
+		_, _ = w.Write([]byte(`{"id":"ers_1","state":"incomplete","left":2,"left_in":` + leftIn + `}`))
 	}))
 	t.Cleanup(server.Close)
-	failsSaying(t, []string{operatorKeyVariable + "=tk_op_x"}, []string{"erase", "customer", "--server", server.URL, "--app", "shop", "--ref", "ann", "--reason", "asked"},
-		[]string{"alerts/inc_1 and perhaps more"})
+	there := []string{"erase", "customer", "--server", server.URL, "--app", "shop", "--ref", "ann", "--reason", "asked"}
+	failsSaying(t, []string{operatorKeyVariable + "=tk_op_x"}, there, []string{"alerts/inc_1 and perhaps more", "--ref, --email and --metadata in one order"})
+	leftIn = `["erasures/ers_0","alerts/inc_1"]`
+	failsSaying(t, []string{operatorKeyVariable + "=tk_op_x"}, there, []string{"alerts/inc_1 and perhaps more", "an older program found and forgot"})
 }
