@@ -97,6 +97,14 @@ func personBugs() []bug {
 			old: `	e.inherit(was)`, new: `	_ = was`,
 		},
 		{
+			name: "repetitions_before_news", file: "gateway/alerts/box.go", pkg: inAlerts, test: "TestNewsComesBeforeRepetitions",
+			old: ` && len(it.Done) == 0 && it.Unknown == 0 })`, new: ` })`,
+		},
+		{
+			name: "erasure_by_ref_not_known_by_its_addresses", file: "store/erasedearlier.go", pkg: inStore, test: "TestErasureByAddressAfterOneByRef",
+			old: `!address && (e.Email == "" || !was.knew(e.Email)) && (e.Ref`, new: `!address && (e.Ref`,
+		},
+		{
 			name: "withheld_names_are_one_store", file: "cmd/trifecta/house/stores.go", pkg: inHouse, test: "TestWithheldNameIdentifiesNoStore",
 			old: `	if !ok {
 		return "", fmt.Errorf("%w: nothing`, new: `	if !ok && false {
