@@ -96,14 +96,18 @@ func errHeld(which string) *payment.Error {
 }
 
 // gated says whether an operation takes money, so that a block may still stop it.
-func gated(op *payment.Operation, now time.Time) bool {
-	return op != nil && !op.State.Settled() && !op.Leased(now) && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize)
+func gated(op *payment.Operation) bool {
+	return op != nil && !op.State.Settled() && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize)
 }
 
 // unmoved says that it has certainly not taken any: it was never sent, or every try was
-// turned away, or was looked for twice and not found. What comes late may stand in a
-// restored backup, and be done.
+// turned away, or was looked for twice since and not found. What comes late may stand in a
+// restored backup, and be done; what is leased may be under way, or is a try of our own
+// that was written down.
 func unmoved(op *payment.Operation, now time.Time) bool {
+	if op.Leased(now) {
+		return false
+	}
 	return op.LookUps >= 2 || op.State == payment.OpPending && !op.Unseen() && !op.LooksFirst(now)
 }
 
@@ -134,7 +138,7 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (*p
 	if op.By.Type == payment.ActorRisk {
 		return s.stillMeant(ctx, p, *op)
 	}
-	if !gated(op, s.now()) || p.Overtaken(*op) { // what is due no more ends, though nobody has looked at the hold
+	if !gated(op) || p.Overtaken(*op) { // what is due no more ends, though nobody has looked at the hold
 		return nil, mayRun, nil
 	}
 	b, blocked, err := s.blocking(ctx, p)
@@ -150,7 +154,7 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (*p
 	p, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
 		op, now := c.Operation(opID), s.now()
 		switch {
-		case !gated(op, now) || !unmoved(op, now):
+		case !gated(op) || !unmoved(op, now):
 		case b.Effect == risk.EffectHold && op.Ordered() && !op.Answered:
 			c.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: DeclineHeld}}, nil, now)
 		case b.Effect == risk.EffectHold:

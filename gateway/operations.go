@@ -177,8 +177,11 @@ func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner str
 			p.Settle(opID, payment.Outcome{State: payment.OpDone, Ref: ref}, nil, now)
 			return nil
 		}
-		op.Barred = may == mayBeLookedFor
-		started = p.Start(opID, owner, s.opts.Lease, s.plan(p, *op, now), now)
+		tried := *op
+		tried.Barred = may == mayBeLookedFor
+		if started = p.Start(opID, owner, s.opts.Lease, s.plan(p, tried, now), now); started {
+			op.Barred = tried.Barred
+		}
 		return nil
 	})
 	return next, started, err
@@ -293,7 +296,7 @@ func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operat
 	}
 	if op.LookFirst {
 		out, obs, err := s.lookUp(ctx, p, op, account, a)
-		if err != nil || out.State == payment.OpDone {
+		if err != nil || out.State == payment.OpDone || !out.LookedUp { // without its root, what it did may be out of sight
 			return out, obs, err
 		}
 		if overtakenBy(p, op, *obs) {

@@ -28,7 +28,7 @@ func lateBugs() []bug {
 		},
 		{
 			name: "block_sends_a_capture_again", file: "gateway/operations.go", pkg: inGateway, test: "TestBlockedCaptureIsOnlyLookedFor",
-			old: `op.Barred = may == mayBeLookedFor`, new: `op.Barred = false && may == mayBeLookedFor`,
+			old: `tried.Barred = may == mayBeLookedFor`, new: `tried.Barred = false && may == mayBeLookedFor`,
 		},
 		{
 			name: "failed_look_counts_as_tried", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestFailedLookIsNoTry",
@@ -41,6 +41,26 @@ func lateBugs() []bug {
 		{
 			name: "late_order_without_account_told_as_not_done", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestLateOrderWithoutItsAccount",
 			old: `o.Ambiguous, out.LookedUp, o.LookFirst:`, new: `o.Ambiguous, out.LookedUp:`,
+		},
+		{
+			name: "looks_before_a_send_count_after_it", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestLooksBeforeASendProveNothingAfterIt",
+			old: `		op.LookUps, op.LookedUpAt = 0, time.Time{} //`, new: `		//`,
+		},
+		{
+			name: "look_without_the_root_is_a_look", file: "gateway/operations.go", pkg: inGateway, test: "TestLookWithoutTheRootIsNoLook",
+			old: `out.State == payment.OpDone || !out.LookedUp {`, new: `out.State == payment.OpDone {`,
+		},
+		{
+			name: "try_that_died_was_never_sent", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestTryThatDiedMayHaveBeenSent",
+			old: `		op.Ambiguous = true // the try before died`, new: `		op.Ambiguous = op.Ambiguous || false // the try before died`,
+		},
+		{
+			name: "own_lease_lets_a_blocked_capture_pass", file: "gateway/blocked.go", pkg: inGateway, test: "TestBlockHoldsOverOurOwnLease",
+			old: `op != nil && !op.State.Settled() && (op`, new: `op != nil && !op.State.Settled() && op.LeaseOwner == "" && (op`,
+		},
+		{
+			name: "long_wait_is_not_late", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestRestoredBackupOfALongWait",
+			old: `op.Ordered() && wait >= LateAfter {`, new: `op.Ordered() && wait < 0 {`,
 		},
 		{
 			name: "block_ends_what_was_done", file: "gateway/blocked.go", pkg: inGateway, test: "TestBlockDoesNotEndWhatWasDone",

@@ -34,6 +34,9 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 	if op.Tries >= maxDeaths && op.LeaseOwner != "" && op.LeaseOwner != owner {
 		p.tellStuck(op, now) // the try before died, and perhaps all others: nothing else would tell
 	}
+	if op.State == OpUnknown && op.LeaseOwner != "" && op.LeaseOwner != owner {
+		op.Ambiguous = true // the try before died, perhaps after it was sent
+	}
 	op.LookFirst = op.LooksFirst(now) // written before the look: who dies in it, or can't, leaves it to the next
 	op.LeaseOwner, op.LeaseUntil = owner, now.Add(lease)
 	if op.TriedSince.IsZero() {
@@ -54,6 +57,7 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 		} else if op.State == OpUnknown {
 			op.Ambiguous = true // the try before left no outcome
 		}
+		op.LookUps, op.LookedUpAt = 0, time.Time{} // what they did not find may be there after this
 		op.Tries++
 		op.State = OpUnknown // from here on a crash leaves the outcome unknown
 	case PlanLookUp:
@@ -161,6 +165,9 @@ func (p *Payment) postpone(op *Operation, out Outcome, now time.Time) {
 		wait = max(wait, LookUpGap)
 	} else if out.State == OpUnknown && !op.LookFirst {
 		op.Ambiguous = true
+	}
+	if op.Kind == OpRefund && op.State == OpPending && op.Ordered() && wait >= LateAfter {
+		op.LookFirst = true // while it waits, its request may do it under another key, and a backup forget that
 	}
 	op.NextAt = now.Add(wait)
 	p.tellStuck(op, now)
