@@ -14,9 +14,7 @@ func lateBugs() []bug {
 		},
 		{
 			name: "failed_look_stops_nothing", file: "gateway/operations.go", pkg: inGateway, test: "TestLateOrderWaitsForALook",
-			old: `err != nil || out.State == payment.OpDone {
-			return out, obs, err`, new: `err == nil && out.State == payment.OpDone {
-			return out, obs, err`,
+			old: `		if err != nil || out.State == payment.OpDone || `, new: `		if err == nil && out.State == payment.OpDone || err == nil && `,
 		},
 		{
 			name: "look_owed_only_in_memory", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestLateOrderWaitsForALook",
