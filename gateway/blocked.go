@@ -105,10 +105,10 @@ func gated(op *payment.Operation) bool {
 // restored backup, and be done; what is leased may be under way, or is a try of our own
 // that was written down.
 func unmoved(op *payment.Operation, now time.Time) bool {
-	if op.Leased(now) {
+	if op.Leased(now) || op.LooksFirst(now) {
 		return false
 	}
-	return op.LookUps >= 2 || op.State == payment.OpPending && !op.Unseen() && !op.LooksFirst(now)
+	return op.LookUps >= 2 || op.State == payment.OpPending && !op.Unseen()
 }
 
 // verdict is what the gate says of an operation.

@@ -216,3 +216,92 @@ func TestRestoredBackupOfALongWait(t *testing.T) {
 		w.wantBooks(id)
 	}
 }
+
+// Guards I1 over a backup from under a hold: the two looks in it are of before, and what was done since, once the hold was
+// lifted, is looked for. Neither does the hold keep it from being late, nor does a block tell it as declined.
+func TestRestoredBackupFromUnderAHold(t *testing.T) {
+	t.Parallel()
+	for _, block := range []bool{false, true} {
+		w, p := lookedForTwice(t)
+		saved := w.backup()
+		w.lift()
+		w.pass(2 * time.Minute)
+		w.step()
+		if op := w.lastOp(p.ID); op.State != payment.OpDone {
+			t.Fatalf("%+v", op)
+		}
+		w.pass(time.Hour)
+		w.restore(saved)
+		if block {
+			if _, err := w.svc.SetBlock(t.Context(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen"}); err != nil {
+				t.Fatal(err)
+			}
+			w.step()
+		} else {
+			for range 7 * 60 { // PayPal has forgotten the key of the order
+				w.pass(time.Minute)
+				w.step()
+			}
+			w.lift()
+		}
+		w.quiet(p.ID)
+		if op := w.lastOp(p.ID); op.State != payment.OpDone || w.paypal.counted("capture") != 2 {
+			t.Errorf("blocked %v: %s %s after %d calls", block, op.State, op.Code, w.paypal.counted("capture"))
+		}
+		w.wantCaptured(p.ID, 400)
+	}
+}
+
+// Guards I1 over a backup of an order that two looks did not find, and that waits for its new key: it was done since under
+// a newer one, so that a new key is not sent before a look either.
+func TestRestoredBackupOfARenewal(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"refund", "capture"} {
+		w := newWorld(t, nil)
+		f, p := w.stripe, (*payment.Payment)(nil)
+		if kind == "capture" {
+			f, p = w.paypal, w.authorized("paypal")
+		} else {
+			p = w.paid("stripe")
+		}
+		do := func() error {
+			if kind == "refund" {
+				_, err := w.refund(p.ID, "r", 400)
+				return err
+			}
+			_, err := w.capture(p.ID, "c", 400, false)
+			return err
+		}
+		w.crashAt(store.PointPaymentReplace, faults.After, 1)
+		if !w.crashed(func() { _ = do() }) {
+			t.Fatal("no crash")
+		}
+		f.fail(kind, stored500)
+		for range 80 {
+			if w.lastOp(p.ID).LookUps == 2 {
+				break
+			}
+			w.pass(time.Minute)
+			w.step()
+		}
+		saved := w.backup()
+		w.pass(time.Minute)
+		f.fail(kind, tooMany)
+		wantCode(t, do(), payment.CodeProviderUnavailable)
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(7 * time.Minute)
+		w.restore(saved)
+		w.quiet(p.ID)
+		captures, refunds := f.books(p.ID)
+		moved := captures
+		if kind == "refund" {
+			moved = refunds
+		}
+		if len(moved) != 1 {
+			t.Errorf("%s: done %d times: %v", kind, len(moved), moved)
+		}
+		w.wantBooks(p.ID)
+	}
+}

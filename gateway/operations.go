@@ -162,6 +162,10 @@ func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner str
 			return nil
 		}
 		now := s.now()
+		if ref, done := shown(p, *op, now); done {
+			p.Settle(opID, payment.Outcome{State: payment.OpDone, Ref: ref}, nil, now)
+			return nil
+		}
 		why := ""
 		switch {
 		case s.lapsedPolicy(p, *op):
@@ -171,10 +175,6 @@ func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner str
 		}
 		if why != "" {
 			p.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: why}}, nil, now)
-			return nil
-		}
-		if ref, done := shown(p, *op, now); done {
-			p.Settle(opID, payment.Outcome{State: payment.OpDone, Ref: ref}, nil, now)
 			return nil
 		}
 		tried := *op

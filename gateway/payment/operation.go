@@ -182,7 +182,7 @@ func (o Operation) Moves() bool {
 // since is when it was to be tried, or, of what was turned away and is ordered again,
 // when that was: a backup may be from between the two.
 func (o Operation) since() time.Time {
-	if o.Tries == 0 && !o.TurnedAwayAt.IsZero() {
+	if o.Tries == 0 && o.LookUps == 0 && !o.TurnedAwayAt.IsZero() {
 		return o.TurnedAwayAt
 	}
 	if o.NextAt.After(o.CreatedAt) {

@@ -168,7 +168,7 @@ func TestLookUpsThenRenew(t *testing.T) {
 	if op.Generation != 1 || op.Key != ProviderKey("op", 1) || op.Tries != 1 || op.LookUps != 0 || op.MustLookUp || op.Ambiguous || !op.FirstTriedAt.Equal(at(11+gap)) {
 		t.Fatalf("renewed: %+v", op)
 	}
-	p.Settle("op", Outcome{State: OpPending}, nil, at(12+gap))
+	p.Settle("op", Outcome{State: OpPending, Looked: true}, nil, at(12+gap))
 	if op.State != OpFailed {
 		t.Fatalf("%s: the new key was certainly refused, and the old one is certainly absent", op.State)
 	}

@@ -47,6 +47,7 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 	}
 	switch plan {
 	case PlanRenew:
+		op.LookFirst = op.LookFirst || op.Moves() // the looks before may be a backup's, and the order done since
 		op.Generation++
 		op.Key = ProviderKey(op.ID, op.Generation)
 		op.Tries, op.LookUps, op.MustLookUp, op.Ambiguous, op.FirstTriedAt = 0, 0, false, false, time.Time{}
@@ -111,7 +112,7 @@ func (p *Payment) Withdraw(id string, now time.Time) {
 		return
 	}
 	unsent := op.State == OpPending && !op.Unseen() && !op.LooksFirst(now)
-	if unsent || op.LookUps >= 2 && !op.Leased(now) {
+	if unsent || op.LookUps >= 2 && !op.Leased(now) && !op.LooksFirst(now) {
 		p.Settle(id, Outcome{State: OpFailed, Code: CodeConflict, Failure: Failure{Code: "reversed"}}, nil, now)
 		return
 	}
