@@ -21,7 +21,7 @@ func lateBugs() []bug {
 			old: `	op.LookFirst = op.LooksFirst(now) //`, new: `	op.LookFirst = op.Late(now) //`,
 		},
 		{
-			name: "own_record_not_looked_at", file: "gateway/operations.go", pkg: inGateway, test: "TestShownRefundIsNotSentAgain",
+			name: "own_record_not_looked_at", file: "gateway/operations.go", pkg: inGateway, test: "TestCaptureShownUnderABlock",
 			old: `		if ref, done := shown(p, *op, now); done {`, new: `		if ref, done := shown(p, *op, now); done && false {`,
 		},
 		{
