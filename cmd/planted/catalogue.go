@@ -165,7 +165,7 @@ func orderBugs() []bug {
 			old: `	if !o.MustLookUp && now.Before(o.FirstTriedAt.Add(keyLife)) {`, new: `	if !o.MustLookUp || now.Before(o.FirstTriedAt.Add(keyLife)) {`,
 		},
 		{
-			name: "restored_order_sent_again", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestRestoredBackupMovesMoneyOnce",
+			name: "restored_order_sent_again", file: "gateway/payment/operation.go", pkg: inPayment, test: "TestPlan",
 			old: ` && !o.overdue(now, keyLife)`, new: ``,
 		},
 		{

@@ -27,6 +27,8 @@ func TestPlan(t *testing.T) {
 	}{
 		{"never tried", Operation{}, at(0), PlanCall},
 		{"never tried, written down long ago", Operation{}, at(0).Add(100 * life), PlanCall},
+		{"money never tried, its key perhaps dead", Operation{Kind: OpRefund, CreatedAt: at(0)}, at(0).Add(life), PlanLookUp},
+		{"money never tried, its key alive", Operation{Kind: OpRefund, CreatedAt: at(0)}, at(0).Add(life - 1), PlanCall},
 		{"key alive", tried, at(0).Add(life - 1), PlanCall},
 		{"key alive, looked up twice before", with(func(o *Operation) { o.LookUps = 2 }), at(0).Add(life - 1), PlanCall},
 		{"key just dead", tried, at(0).Add(life), PlanLookUp},
