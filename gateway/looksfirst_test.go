@@ -163,9 +163,7 @@ func TestBlockedCaptureIsOnlyLookedFor(t *testing.T) {
 			case f == timeoutAfter:
 				want = 1000
 			case hold:
-				if _, err := w.svc.LiftBlock(t.Context(), shop, risk.BlockID("shop", payment.ModeTest, risk.Ref{Kind: risk.KindCustomer, Value: "eve"}), "fine"); err != nil {
-					t.Fatal(err)
-				}
+				w.lift()
 				want = 1000
 			}
 			for range 20 {
@@ -330,9 +328,7 @@ func TestLiftedHoldLetsACaptureGoOn(t *testing.T) {
 	if w.paypal.counted("capture") != 1 {
 		t.Errorf("captured in %d calls under the hold", w.paypal.counted("capture"))
 	}
-	if _, err := w.svc.LiftBlock(t.Context(), shop, risk.BlockID("shop", payment.ModeTest, risk.Ref{Kind: risk.KindCustomer, Value: "eve"}), "fine"); err != nil {
-		t.Fatal(err)
-	}
+	w.lift()
 	w.pass(10 * time.Minute)
 	w.step()
 	w.wantCaptured(p.ID, 400)
@@ -345,27 +341,10 @@ func TestLiftedHoldLetsACaptureGoOn(t *testing.T) {
 // made once more.
 func TestCaptureShownUnderAHold(t *testing.T) {
 	t.Parallel()
-	w := withRules(t, banning(risk.ActHold))
-	in := of("eve", "paypal")
-	in.Capture = "manual"
-	p, open := w.mustCreate("k", in), w.mustCreate("open", of("eve", "stripe"))
-	w.paypal.pay(p.ID, 1)
-	w.comeBack(p.ID, 1)
-	w.paypal.fail("capture", timeoutBefore)
-	if a, err := w.capture(p.ID, "c", 400, true); err != nil || !a.Unknown {
-		t.Fatalf("%+v, %v", a, err)
-	}
-	w.declines(open.ID, 5)
-	w.mustWork(3)
-	for range 60 {
-		w.pass(time.Minute)
-		w.step()
-	}
+	w, p := lookedForTwice(t)
 	w.paypal.takeOutside(p.ID, 1, 400) // it landed late
 	w.observe(p.ID, 1)
-	if _, err := w.svc.LiftBlock(t.Context(), shop, risk.BlockID("shop", payment.ModeTest, risk.Ref{Kind: risk.KindCustomer, Value: "eve"}), "fine"); err != nil {
-		t.Fatal(err)
-	}
+	w.lift()
 	w.quiet(p.ID)
 	w.wantCaptured(p.ID, 400)
 	if n := w.paypal.counted("capture"); n != 1 {
