@@ -25,20 +25,51 @@ func (w *world) lastOp(id string) payment.Operation {
 	return ops[len(ops)-1]
 }
 
+// block sets a block of the app's on eve.
+func (w *world) block() {
+	w.t.Helper()
+	_, err := w.svc.SetBlock(w.t.Context(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// unanswered is a payment that eve authorized, and of which a capture of 400 had no answer and did nothing.
+func (w *world) unanswered(final bool) *payment.Payment {
+	w.t.Helper()
+	in := of("eve", "paypal")
+	in.Capture = "manual"
+	p := w.mustCreate("k", in)
+	w.paypal.pay(p.ID, 1)
+	w.comeBack(p.ID, 1)
+	w.wantStatus(p.ID, payment.StatusAuthorized)
+	w.paypal.fail("capture", timeoutBefore)
+	if a, err := w.capture(p.ID, "c", 400, final); err != nil || !a.Unknown {
+		w.t.Fatalf("%+v, %v", a, err)
+	}
+	return p
+}
+
+// paidThirdTime is a payment of three attempts, at PayPal, Stripe and PayPal, whose customer paid the last, unseen yet.
+func paidThirdTime(t *testing.T) (*world, *payment.Payment) {
+	t.Helper()
+	w := newWorld(t, nil)
+	p := w.mustCreate("k", input(""))
+	for _, provider := range []string{"paypal", "stripe", "paypal"} {
+		if _, err := w.choose(p.ID, provider); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.paypal.pay(p.ID, 3)
+	return w, p
+}
+
 // lookedForTwice is a world in which eve's capture of 400 had no answer and did nothing, then was held and not found by
 // two looks.
 func lookedForTwice(t *testing.T) (*world, *payment.Payment) {
 	t.Helper()
 	w := withRules(t, banning(risk.ActHold))
-	in := of("eve", "paypal")
-	in.Capture = "manual"
-	p, open := w.mustCreate("k", in), w.mustCreate("open", of("eve", "stripe"))
-	w.paypal.pay(p.ID, 1)
-	w.comeBack(p.ID, 1)
-	w.paypal.fail("capture", timeoutBefore)
-	if a, err := w.capture(p.ID, "c", 400, false); err != nil || !a.Unknown {
-		t.Fatalf("%+v, %v", a, err)
-	}
+	p, open := w.unanswered(false), w.mustCreate("open", of("eve", "stripe"))
 	w.declines(open.ID, 5)
 	w.mustWork(3)
 	for range 60 {
@@ -63,9 +94,7 @@ func TestLooksBeforeASendProveNothingAfterIt(t *testing.T) {
 			w.pass(2 * time.Minute)
 			w.step()
 			if block {
-				if _, err := w.svc.SetBlock(t.Context(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen"}); err != nil {
-					t.Fatal(err)
-				}
+				w.block()
 			}
 			for range 20 {
 				w.pass(time.Minute)
@@ -106,18 +135,8 @@ func TestLookWithoutTheRootIsNoLook(t *testing.T) {
 func TestBlockHoldsOverOurOwnLease(t *testing.T) {
 	t.Parallel()
 	w := withRules(t)
-	in := of("eve", "paypal")
-	in.Capture = "manual"
-	p := w.mustCreate("k", in)
-	w.paypal.pay(p.ID, 1)
-	w.comeBack(p.ID, 1)
-	w.paypal.fail("capture", timeoutBefore)
-	if a, err := w.capture(p.ID, "c", 400, true); err != nil || !a.Unknown {
-		t.Fatalf("%+v, %v", a, err)
-	}
-	if _, err := w.svc.SetBlock(t.Context(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen"}); err != nil {
-		t.Fatal(err)
-	}
+	p := w.unanswered(true)
+	w.block()
 	w.pass(time.Minute)
 	armed := true
 	w.hook = func(point store.WritePoint, when faults.When) error {
@@ -146,14 +165,7 @@ func TestBlockHoldsOverOurOwnLease(t *testing.T) {
 // as overtaken, unlooked.
 func TestTryThatDiedMayHaveBeenSent(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
-	p := w.mustCreate("k", input(""))
-	for _, provider := range []string{"paypal", "stripe", "paypal"} {
-		if _, err := w.choose(p.ID, provider); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.paypal.pay(p.ID, 3)
+	w, p := paidThirdTime(t)
 	w.paypal.fail("capture", timeoutAfter)
 	w.hook = func(point store.WritePoint, when faults.When) error {
 		if point == store.PointPaymentReplace && when == faults.Before && w.paypal.counted("capture") == 1 {
@@ -233,9 +245,7 @@ func TestRestoredBackupFromUnderAHold(t *testing.T) {
 		w.pass(time.Hour)
 		w.restore(saved)
 		if block {
-			if _, err := w.svc.SetBlock(t.Context(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen"}); err != nil {
-				t.Fatal(err)
-			}
+			w.block()
 			w.step()
 		} else {
 			for range 7 * 60 { // PayPal has forgotten the key of the order

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/trifecta-pay/trifecta/gateway"
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/gateway/risk"
 	"github.com/trifecta-pay/trifecta/store"
@@ -148,8 +147,8 @@ func TestBlockedCaptureIsOnlyLookedFor(t *testing.T) {
 			if hold {
 				w.declines(open.ID, 5)
 				w.mustWork(3)
-			} else if _, err := w.svc.SetBlock(t.Context(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen"}); err != nil {
-				t.Fatal(err)
+			} else {
+				w.block()
 			}
 			for range 90 {
 				w.pass(time.Minute)
@@ -198,9 +197,7 @@ func TestBlockDoesNotEndWhatWasDone(t *testing.T) {
 	if op := w.get(p.ID).Unfinished(0, payment.OpCapture); op == nil || op.State != payment.OpPending {
 		t.Fatalf("no capture waits in the backup: %+v", w.get(p.ID).Operations)
 	}
-	if _, err := w.svc.SetBlock(t.Context(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen"}); err != nil {
-		t.Fatal(err)
-	}
+	w.block()
 	w.quiet(p.ID)
 	ops := w.get(p.ID).Operations
 	if op := ops[len(ops)-1]; op.Kind != payment.OpCapture || op.State != payment.OpDone || w.paypal.counted("capture") != 1 {
@@ -236,14 +233,7 @@ func TestCancelIsKnownWithoutItsFingerprint(t *testing.T) {
 // is not sent any more once the payment's money was taken in another attempt.
 func TestFailedLookIsNoTry(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
-	p := w.mustCreate("k", input(""))
-	for _, provider := range []string{"paypal", "stripe", "paypal"} {
-		if _, err := w.choose(p.ID, provider); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.paypal.pay(p.ID, 3)
+	w, p := paidThirdTime(t)
 	w.crashAt(store.PointPaymentReplace, faults.After, 1) // the capture is written down
 	if !w.crashed(func() { w.observe(p.ID, 3) }) {
 		t.Fatal("nothing was written")
@@ -308,16 +298,7 @@ func TestStrangersCaptureIsNotOurs(t *testing.T) {
 func TestLiftedHoldLetsACaptureGoOn(t *testing.T) {
 	t.Parallel()
 	w := withRules(t, banning(risk.ActHold))
-	in := of("eve", "paypal")
-	in.Capture = "manual"
-	p, open := w.mustCreate("k", in), w.mustCreate("open", of("eve", "stripe"))
-	w.paypal.pay(p.ID, 1)
-	w.comeBack(p.ID, 1)
-	w.wantStatus(p.ID, payment.StatusAuthorized)
-	w.paypal.fail("capture", timeoutBefore)
-	if a, err := w.capture(p.ID, "c", 400, true); err != nil || !a.Unknown {
-		t.Fatalf("%+v, %v", a, err)
-	}
+	p, open := w.unanswered(true), w.mustCreate("open", of("eve", "stripe"))
 	w.declines(open.ID, 5)
 	w.mustWork(3)
 	w.paypal.fail("fetch", tooMany, tooMany)
@@ -357,21 +338,10 @@ func TestCaptureShownUnderAHold(t *testing.T) {
 func TestCaptureShownUnderABlock(t *testing.T) {
 	t.Parallel()
 	w := withRules(t)
-	in := of("eve", "paypal")
-	in.Capture = "manual"
-	p := w.mustCreate("k", in)
-	w.paypal.pay(p.ID, 1)
-	w.comeBack(p.ID, 1)
-	w.paypal.fail("capture", timeoutBefore)
-	if a, err := w.capture(p.ID, "c", 400, true); err != nil || !a.Unknown {
-		t.Fatalf("%+v, %v", a, err)
-	}
-	if _, err := w.svc.SetBlock(t.Context(), request("/v1/blocks", "ban", "eve"), gateway.BlockInput{Customer: "eve", Reason: "stolen"}); err != nil {
-		t.Fatal(err)
-	}
-	op := func() payment.Operation { return w.get(p.ID).Operations[len(w.get(p.ID).Operations)-1] }
+	p := w.unanswered(true)
+	w.block()
 	for range 60 {
-		if op().LookUps == 2 {
+		if w.lastOp(p.ID).LookUps == 2 {
 			break
 		}
 		w.pass(time.Minute)
@@ -380,7 +350,7 @@ func TestCaptureShownUnderABlock(t *testing.T) {
 	w.paypal.takeOutside(p.ID, 1, 400) // it landed late
 	w.observe(p.ID, 1)
 	w.quiet(p.ID)
-	if got := op(); got.State != payment.OpDone || w.paypal.counted("capture") != 1 {
+	if got := w.lastOp(p.ID); got.State != payment.OpDone || w.paypal.counted("capture") != 1 {
 		t.Errorf("%+v, %d calls", got, w.paypal.counted("capture"))
 	}
 	w.wantCaptured(p.ID, 400)

@@ -13,14 +13,7 @@ import (
 // with another tool).
 func TestCaptureThatWasOvertakenIsNotSent(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
-	p := w.mustCreate("k", input(""))
-	for _, provider := range []string{"paypal", "stripe", "paypal"} {
-		if _, err := w.choose(p.ID, provider); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.paypal.pay(p.ID, 3)
+	w, p := paidThirdTime(t)
 	w.paypal.fail("capture", tooMany)
 	w.observe(p.ID, 3)
 	w.wantStatus(p.ID, payment.StatusProcessing)

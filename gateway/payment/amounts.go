@@ -264,21 +264,9 @@ func (f Facts) family(a Authorization) []Authorization {
 		}
 	}
 	slices.SortFunc(out, func(x, y Authorization) int {
-		return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(renewed(out, x), renewed(out, y)), strings.Compare(x.Key.ID, y.Key.ID))
+		return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(len(f.renewedBy(x)), len(f.renewedBy(y))), strings.Compare(x.Key.ID, y.Key.ID))
 	})
 	return out
-}
-
-// renewed counts the authorizations that one says it stands for, one after the other.
-func renewed(all []Authorization, a Authorization) (n int) {
-	for n < len(all) && a.Replaces != "" {
-		i := slices.IndexFunc(all, func(b Authorization) bool { return b.Key.ID == a.Replaces })
-		if i < 0 {
-			return n
-		}
-		a, n = all[i], n+1
-	}
-	return n
 }
 
 // takenFrom says whether a capture was made of this authorization: of the one that it
