@@ -100,17 +100,6 @@ func gated(op *payment.Operation) bool {
 	return op != nil && !op.State.Settled() && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize)
 }
 
-// unmoved says that it has certainly not taken any: it was never sent, or every try was
-// turned away, or was looked for twice since and not found. What comes late may stand in a
-// restored backup, and be done; what is leased may be under way, or is a try of our own
-// that was written down.
-func unmoved(op *payment.Operation, now time.Time) bool {
-	if op.Leased(now) || op.LooksFirst(now) {
-		return false
-	}
-	return op.LookUps >= 2 || op.State == payment.OpPending && !op.Unseen()
-}
-
 // verdict is what the gate says of an operation.
 type verdict int
 
@@ -147,14 +136,14 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (*p
 		return nil, mustNotRun, err
 	case !blocked:
 		return nil, mayRun, nil
-	case !unmoved(op, s.now()):
+	case !op.Unmoved(s.now()):
 		return nil, mayBeLookedFor, nil
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: payment.ActorRisk, ID: b.Decision}, Reason: "not captured: the customer is " + word(b)}
 	p, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
 		op, now := c.Operation(opID), s.now()
 		switch {
-		case !gated(op) || !unmoved(op, now):
+		case !gated(op) || !op.Unmoved(now):
 		case b.Effect == risk.EffectHold && op.Ordered() && !op.Answered:
 			c.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: DeclineHeld}}, nil, now)
 		case b.Effect == risk.EffectHold:
@@ -186,9 +175,11 @@ func (s *Service) stillMeant(ctx context.Context, p *payment.Payment, op payment
 			return nil, mustNotRun, storeError(err)
 		}
 	}
-	src := payment.Source{Layer: payment.LayerAPI, Actor: op.By, Reason: "not done: the decision was reversed"}
+	src := payment.Source{Layer: payment.LayerAPI, Actor: op.By, Reason: "the decision was reversed"}
 	p, err := s.change(ctx, p.ID, src, func(c *payment.Payment) error {
-		c.Withdraw(op.ID, s.now())
+		if !s.endShown(c, op.ID) {
+			c.Withdraw(op.ID, s.now())
+		}
 		return nil
 	})
 	if err != nil {

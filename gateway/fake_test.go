@@ -357,6 +357,17 @@ func (f *fakeProvider) takeOutside(paymentID string, n int, amount int64) {
 	}
 }
 
+// refundLate is a refund that an order of ours made, and that landed late.
+func (f *fakeProvider) refundLate(op string, amount int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.roots {
+		for _, c := range r.captures {
+			c.refunds = append(c.refunds, &fakeRefund{id: "re_late", op: op, amount: amount, created: f.clock()})
+		}
+	}
+}
+
 // counted is how often an operation reached the provider.
 func (f *fakeProvider) counted(op string) int {
 	f.mu.Lock()

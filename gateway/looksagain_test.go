@@ -25,6 +25,33 @@ func (w *world) lastOp(id string) payment.Operation {
 	return ops[len(ops)-1]
 }
 
+// looks lets workers work until the newest operation was looked for so often in vain.
+func (w *world) looks(id string, n int) {
+	w.t.Helper()
+	for range 90 {
+		if w.lastOp(id).LookUps == n {
+			return
+		}
+		w.pass(time.Minute)
+		w.step()
+	}
+	w.t.Fatalf("%+v", w.lastOp(id))
+}
+
+// tries lets a worker try the newest operation so often, as soon as it may.
+func (w *world) tries(id string, n int) {
+	w.t.Helper()
+	for range n {
+		op := w.lastOp(id)
+		for _, at := range []time.Time{op.NextAt, op.LeaseUntil} {
+			if d := at.Sub(w.now()); d > 0 {
+				w.pass(d)
+			}
+		}
+		w.step()
+	}
+}
+
 // block sets a block of the app's on eve.
 func (w *world) block() {
 	w.t.Helper()
@@ -37,17 +64,24 @@ func (w *world) block() {
 // unanswered is a payment that eve authorized, and of which a capture of 400 had no answer and did nothing.
 func (w *world) unanswered(final bool) *payment.Payment {
 	w.t.Helper()
-	in := of("eve", "paypal")
+	id := w.holding("eve")
+	w.paypal.fail("capture", timeoutBefore)
+	if a, err := w.capture(id, "c", 400, final); err != nil || !a.Unknown {
+		w.t.Fatalf("%+v, %v", a, err)
+	}
+	return w.get(id)
+}
+
+// holding is a payment that a customer authorized at PayPal, and of which nothing is captured.
+func (w *world) holding(customer string) string {
+	w.t.Helper()
+	in := of(customer, "paypal")
 	in.Capture = "manual"
 	p := w.mustCreate("k", in)
 	w.paypal.pay(p.ID, 1)
 	w.comeBack(p.ID, 1)
 	w.wantStatus(p.ID, payment.StatusAuthorized)
-	w.paypal.fail("capture", timeoutBefore)
-	if a, err := w.capture(p.ID, "c", 400, final); err != nil || !a.Unknown {
-		w.t.Fatalf("%+v, %v", a, err)
-	}
-	return p
+	return p.ID
 }
 
 // paidThirdTime is a payment of three attempts, at PayPal, Stripe and PayPal, whose customer paid the last, unseen yet.
@@ -72,12 +106,10 @@ func lookedForTwice(t *testing.T) (*world, *payment.Payment) {
 	p, open := w.unanswered(false), w.mustCreate("open", of("eve", "stripe"))
 	w.declines(open.ID, 5)
 	w.mustWork(3)
-	for range 60 {
+	w.looks(p.ID, 2)
+	for range 20 {
 		w.pass(time.Minute)
 		w.step()
-	}
-	if op := w.lastOp(p.ID); op.LookUps != 2 {
-		t.Fatalf("%+v", op)
 	}
 	return w, p
 }
@@ -202,15 +234,7 @@ func TestRestoredBackupOfALongWait(t *testing.T) {
 		for range 9 {
 			w.fake(provider).fail("refund", tooMany)
 		}
-		for range 9 {
-			op := w.lastOp(id)
-			for _, at := range []time.Time{op.NextAt, op.LeaseUntil} {
-				if d := at.Sub(w.now()); d > 0 {
-					w.pass(d)
-				}
-			}
-			w.step()
-		}
+		w.tries(id, 9)
 		saved := w.backup()
 		w.pass(time.Minute)
 		w.fake(provider).fail("refund", tooMany)
@@ -287,13 +311,7 @@ func TestRestoredBackupOfARenewal(t *testing.T) {
 			t.Fatal("no crash")
 		}
 		f.fail(kind, stored500)
-		for range 80 {
-			if w.lastOp(p.ID).LookUps == 2 {
-				break
-			}
-			w.pass(time.Minute)
-			w.step()
-		}
+		w.looks(p.ID, 2)
 		saved := w.backup()
 		w.pass(time.Minute)
 		f.fail(kind, tooMany)

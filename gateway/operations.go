@@ -142,9 +142,31 @@ func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, sr
 		if !started {
 			return next, nil
 		}
-		return s.execute(ctx, next, run{opID, owner, awaited}, src)
+		next, err = s.execute(ctx, next, run{opID, owner, awaited}, src)
+		if next != nil {
+			next = s.afterLook(ctx, next, opID)
+		}
+		return next, err
 	}
 	return nil, tooManyRaces(p.ID)
+}
+
+// afterLook lets the gate end what is not to be sent any more, right after the look that found
+// nothing of it for the second time: of looks that stand in a record nobody knows whether it is
+// a backup. Where the gate can't be asked, the next look ends it.
+func (s *Service) afterLook(ctx context.Context, p *payment.Payment, opID string) *payment.Payment {
+	op := p.Operation(opID)
+	if op == nil || op.State.Settled() || !op.Barred && !op.Withdrawn || !op.Unmoved(s.now()) {
+		return p
+	}
+	after, _, err := s.gate(ctx, p, opID)
+	if err != nil {
+		s.log.WarnContext(ctx, "operation not ended yet, though looked for twice", "payment", p.ID, "operation", opID, "error", err)
+	}
+	if after != nil {
+		return after
+	}
+	return p
 }
 
 // run is one try at an operation.
@@ -161,11 +183,10 @@ func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner str
 		if op == nil {
 			return nil
 		}
-		now := s.now()
-		if ref, done := shown(p, *op, now); done {
-			p.Settle(opID, payment.Outcome{State: payment.OpDone, Ref: ref}, nil, now)
+		if s.endShown(p, opID) {
 			return nil
 		}
+		now := s.now()
 		why := ""
 		switch {
 		case s.lapsedPolicy(p, *op):
@@ -187,12 +208,29 @@ func (s *Service) start(ctx context.Context, p *payment.Payment, opID, owner str
 	return next, started, err
 }
 
+// endShown ends an operation as done that our record shows as done.
+func (s *Service) endShown(p *payment.Payment, opID string) bool {
+	now, op := s.now(), p.Operation(opID)
+	if op == nil {
+		return false
+	}
+	ref, done := shown(p, *op, now)
+	if done {
+		p.Settle(opID, payment.Outcome{State: payment.OpDone, Ref: ref}, nil, now)
+	}
+	return done
+}
+
 // shown says whether our record shows already what a money operation was to do, and in which
 // object: a webhook or sweep was faster than its repetition, or it was done before the backup
 // from which this record comes was put back. Any capture may be somebody else's, so it counts
 // only where the provider would be looked at by the same rule.
 func shown(p *payment.Payment, op payment.Operation, now time.Time) (string, bool) {
-	if op.State.Settled() || op.Leased(now) || !op.Moves() || op.Kind != payment.OpRefund && op.LookUps == 0 && !op.LooksFirst(now) {
+	if op.State.Settled() || op.Leased(now) || !op.Moves() {
+		return "", false
+	}
+	looks := op.LookUps > 0 || op.LooksFirst(now) || op.Generation > op.Run // a key before this one was given up
+	if op.Kind != payment.OpRefund && !looks {
 		return "", false
 	}
 	return effect(p.Facts, p, op)
@@ -303,6 +341,10 @@ func (s *Service) try(ctx context.Context, p *payment.Payment, op payment.Operat
 			return payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: "overtaken"}}, obs, nil
 		}
 	}
+	if !op.Leased(s.now()) { // this process was stopped: somebody else may have ended it, and told so
+		err := &providers.Error{Class: providers.NotDone, Op: string(op.Kind), Code: "lease_over"}
+		return s.outcome(err), nil, err
+	}
 	out, obs, err := s.send(ctx, p, op, account, a)
 	out.Looked = op.LookFirst
 	return out, obs, err
@@ -392,11 +434,12 @@ func (s *Service) gone(ctx context.Context, p *payment.Payment, op payment.Opera
 	return out, &obs, callErr
 }
 
-// mayHaveActed says whether an effect that is found now can be this order's. A
+// mayHaveActed says whether an effect that is found now can be this order's. What came late
+// may have been done before a backup was put back, and the look before it lagged. A
 // refund that bears our id is ours in any case, and a hold that is gone is gone,
 // whoever let go of it.
 func mayHaveActed(op payment.Operation) bool {
-	return op.Unseen() || op.Kind == payment.OpRefund || op.Kind == payment.OpVoid
+	return op.Unseen() || op.LookFirst || op.Kind == payment.OpRefund || op.Kind == payment.OpVoid
 }
 
 // call sends one operation to its provider.

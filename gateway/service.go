@@ -31,7 +31,7 @@ type Options struct {
 	// ReturnLayer off: customers are sent on without reading the provider.
 	ReturnLayer bool
 	// Lease is how long one worker holds an operation; it must exceed the longest
-	// provider call. Default 20 s.
+	// provider call, and nothing is sent after it. Default 20 s.
 	Lease  time.Duration
 	Risk   *RiskOptions // nil: no rules against fraud, no blocks
 	Logger *slog.Logger

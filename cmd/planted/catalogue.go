@@ -28,7 +28,7 @@ const (
 // redundant defences hide each other's bugs.
 func catalogue() []bug {
 	var out []bug
-	for _, of := range [][]bug{moneyBugs(), captureBugs(), orderBugs(), promiseBugs(), guessBugs(), waitingBugs(), lateBugs(), caseBugs(), personBugs(), readingBugs(), lookBugs(), feedBugs(), doorBugs(), signatureBugs(), storeBugs(), listedBugs(), trustBugs(), bookBugs()} {
+	for _, of := range [][]bug{moneyBugs(), captureBugs(), orderBugs(), promiseBugs(), guessBugs(), waitingBugs(), lateBugs(), endBugs(), caseBugs(), personBugs(), readingBugs(), lookBugs(), feedBugs(), doorBugs(), signatureBugs(), storeBugs(), listedBugs(), trustBugs(), bookBugs()} {
 		out = append(out, of...)
 	}
 	return out

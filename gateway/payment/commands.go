@@ -33,6 +33,7 @@ func (p *Payment) order(op Operation) (Operation, error) {
 		if !old.Repeatable() {
 			return Operation{}, NewError(CodeConflict, "This request was taken already; read its outcome.")
 		}
+		op.LookFirst = op.Moves() && (old.Unseen() || old.LookUps > 0) // what was looked for in vain may have landed since
 		op.Run, op.Generation, op.TurnedAwayAt = old.Run+1, old.Generation+1, old.DoneAt
 		op.Key = ProviderKey(op.ID, op.Generation)
 		p.Operations = slices.Delete(p.Operations, i, i+1)

@@ -68,10 +68,11 @@ type Operation struct {
 	MustLookUp   bool      `json:",omitzero"` // the provider stored a failure under this key, or the key died before any try that is known: sending it proves nothing
 	Ambiguous    bool      `json:",omitzero"` // some try of this generation may have taken effect unseen
 	Withdrawn    bool      `json:",omitzero"` // whoever ordered it took it back after it was sent: it is looked for, and not sent again
-	LookFirst    bool      `json:",omitzero"` // it came late, and no look since has been answered: it is not sent before one
+	LookFirst    bool      `json:",omitzero"` // it came late, or may have been done under another key, and no look since has been answered: it is not sent before one
 	Barred       bool      `json:",omitzero"` // this try was stopped by a block or hold: it is looked for, and not sent
 	LeaseOwner   string    `json:",omitzero"`
 	LeaseUntil   time.Time `json:",omitzero"`
+	Deaths       int       `json:",omitzero"` // how many workers in a row died of it, or never got an outcome written
 
 	Ref     string    `json:",omitzero"` // the provider object it made
 	Code    Code      `json:",omitzero"` // why it failed, for the caller
@@ -198,6 +199,20 @@ const overdueAfter = time.Hour
 // worked since, or the record is a backup from before a try: the two look the same, and only a look-up tells.
 func (o Operation) overdue(now time.Time, keyLife time.Duration) bool {
 	return o.Moves() && !now.Before(o.since().Add(max(keyLife, overdueAfter)))
+}
+
+// Unmoved says that it has certainly done nothing: it was never sent, or every try was turned
+// away, or was looked for twice since and not found, the last time just now. Older looks may be
+// a backup's, and the order done since. What is leased may be under way, or is a try of our own
+// that was written down.
+func (o Operation) Unmoved(now time.Time) bool {
+	switch {
+	case o.Leased(now) || o.LooksFirst(now):
+		return false
+	case o.State == OpPending && !o.Unseen():
+		return true
+	}
+	return o.LookUps >= 2 && now.Before(o.LookedUpAt.Add(LateAfter))
 }
 
 // Leased says whether somebody else may be executing it at this moment.

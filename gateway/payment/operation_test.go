@@ -142,6 +142,26 @@ func TestStartGuards(t *testing.T) {
 	}
 }
 
+// Guards I1: looks count only until it is sent again. What two looks did not find before is not given up after one more,
+// or none: the provider's lists lag.
+func TestSendBeginsTheLooksAnew(t *testing.T) {
+	t.Parallel()
+	p := opPayment(OpRefund, apiKey)
+	p.Start("op", "w1", time.Minute, PlanCall, at(0))
+	p.Settle("op", Outcome{State: OpUnknown}, nil, at(0))
+	gap := int(LookUpGap / time.Second)
+	for _, second := range []int{10, 10 + gap} { // under a hold, say
+		p.Start("op", "w1", time.Minute, PlanLookUp, at(second))
+		p.Settle("op", Outcome{State: OpUnknown, LookedUp: true}, nil, at(second))
+	}
+	p.Start("op", "w1", time.Minute, PlanCall, at(20+gap))
+	p.Settle("op", Outcome{State: OpUnknown, MustLookUp: true}, nil, at(20+gap))
+	op := p.Operation("op")
+	if plan := op.Plan(at(30+gap), 24*time.Hour); plan != PlanLookUp || op.Unmoved(at(30+gap)) {
+		t.Errorf("plan %s, unmoved %v", plan, op.Unmoved(at(30+gap)))
+	}
+}
+
 // Guards the way past a dead key: two look-ups count only if they lie apart in
 // time; the renewed generation has a new key and starts counting anew.
 func TestLookUpsThenRenew(t *testing.T) {

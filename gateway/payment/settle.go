@@ -19,8 +19,8 @@ type Outcome struct {
 	Unheard    bool // nobody waits for the answer, and an event would tell of a failure: try again where nothing was done
 }
 
-// maxDeaths is how often an operation was tried before it counts that its tries
-// die: one crash and a long time without any worker is not yet being stuck.
+// maxDeaths is how many workers in a row die of an operation before that counts: one
+// crash and a long time without any worker is not yet being stuck.
 const maxDeaths = 10
 
 // Start leases an operation to one worker and counts the try. The lease only
@@ -31,11 +31,11 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 	if op == nil || op.State.Settled() || (op.Leased(now) && op.LeaseOwner != owner) {
 		return false
 	}
-	if op.Tries >= maxDeaths && op.LeaseOwner != "" && op.LeaseOwner != owner {
-		p.tellStuck(op, now) // the try before died, and perhaps all others: nothing else would tell
-	}
-	if op.State == OpUnknown && op.LeaseOwner != "" && op.LeaseOwner != owner {
-		op.Ambiguous = true // the try before died, perhaps after it was sent
+	if op.LeaseOwner != "" && op.LeaseOwner != owner { // the try before died
+		if op.Deaths++; op.Deaths >= maxDeaths {
+			p.tellStuck(op, now) // nothing else would tell
+		}
+		op.Ambiguous = op.Ambiguous || op.State == OpUnknown // perhaps after it was sent
 	}
 	op.LookFirst = op.LooksFirst(now) // written before the look: who dies in it, or can't, leaves it to the next
 	op.LeaseOwner, op.LeaseUntil = owner, now.Add(lease)
@@ -83,7 +83,7 @@ func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time
 	if op.Kind == OpClose && out.State == OpDone {
 		out = p.closed(op.N, out, obs)
 	}
-	op.LeaseOwner, op.LeaseUntil = "", time.Time{}
+	op.LeaseOwner, op.LeaseUntil, op.Deaths = "", time.Time{}, 0
 	op.Code, op.Failure = out.Code, out.Failure
 	if out.Ref != "" {
 		op.Ref = out.Ref
@@ -105,14 +105,13 @@ func (p *Payment) Settle(id string, out Outcome, obs *Observation, now time.Time
 }
 
 // Withdraw takes an order back. What was certainly not done ends; what may have been is
-// only looked for from then on, and ends once two look-ups have found nothing of it.
+// only looked for from then on, and ends right after the second look-up that found nothing of it.
 func (p *Payment) Withdraw(id string, now time.Time) {
 	op := p.Operation(id)
 	if op == nil || op.State.Settled() {
 		return
 	}
-	unsent := op.State == OpPending && !op.Unseen() && !op.LooksFirst(now)
-	if unsent || op.LookUps >= 2 && !op.Leased(now) && !op.LooksFirst(now) {
+	if op.Unmoved(now) {
 		p.Settle(id, Outcome{State: OpFailed, Code: CodeConflict, Failure: Failure{Code: "reversed"}}, nil, now)
 		return
 	}
@@ -167,7 +166,7 @@ func (p *Payment) postpone(op *Operation, out Outcome, now time.Time) {
 	} else if out.State == OpUnknown && !op.LookFirst {
 		op.Ambiguous = true
 	}
-	if op.Kind == OpRefund && op.State == OpPending && op.Ordered() && wait >= LateAfter {
+	if op.Moves() && op.Ordered() && !op.Answered && !out.LookedUp && wait >= LateAfter {
 		op.LookFirst = true // while it waits, its request may do it under another key, and a backup forget that
 	}
 	op.NextAt = now.Add(wait)

@@ -1,0 +1,332 @@
+package gateway_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/trifecta-pay/trifecta/gateway"
+	"github.com/trifecta-pay/trifecta/gateway/payment"
+	"github.com/trifecta-pay/trifecta/gateway/risk"
+	"github.com/trifecta-pay/trifecta/store"
+	"github.com/trifecta-pay/trifecta/store/faults"
+)
+
+// heldAndDead is a world in which eve's capture of 400 was written down as begun when its process died, before it was
+// sent; nobody was answered. Then she was held.
+func heldAndDead(t *testing.T) (*world, string) {
+	t.Helper()
+	w := withRules(t, banning(risk.ActHold))
+	id, open := w.holding("eve"), w.mustCreate("open", of("eve", "stripe"))
+	w.crashAt(store.PointPaymentReplace, faults.After, 2) // ordered and begun
+	if !w.crashed(func() { _, _ = w.capture(id, "c", 400, false) }) {
+		t.Fatal("no crash")
+	}
+	w.declines(open.ID, 5)
+	w.mustWork(3)
+	return w, id
+}
+
+// ends lets workers work until the newest operation has failed.
+func (w *world) ends(id string) {
+	w.t.Helper()
+	for range 90 {
+		if w.lastOp(id).State == payment.OpFailed {
+			return
+		}
+		w.pass(time.Minute)
+		w.step()
+	}
+	w.t.Fatalf("%+v", w.lastOp(id))
+}
+
+// afterTwoLooks is a backup from right after the second look that found nothing of the newest operation; the process died
+// then.
+func (w *world) afterTwoLooks(id string) store.Engine {
+	w.t.Helper()
+	w.looks(id, 1)
+	w.hook = func(point store.WritePoint, when faults.When) error {
+		if op := w.lastOp(id); when == faults.After && point == store.PointPaymentReplace && op.LookUps == 2 {
+			panic(crash{})
+		}
+		return nil
+	}
+	for range 30 {
+		w.pass(time.Minute)
+		if w.survive(func() { _, _, _ = w.ops.Step(w.t.Context()) }) {
+			break
+		}
+	}
+	w.hook = nil
+	if op := w.lastOp(id); op.LookUps != 2 || op.State.Settled() {
+		w.t.Fatalf("%+v", op)
+	}
+	return w.backup()
+}
+
+// Guards I1 against a process that was stopped between writing a try down and sending it: once another process was free
+// to end the order, and told so, the first sends nothing.
+func TestStoppedProcessSendsNothingLater(t *testing.T) {
+	t.Parallel()
+	for _, block := range []bool{false, true} {
+		w := withRules(t, banning(risk.ActHold))
+		id, open := w.holding("eve"), w.mustCreate("open", of("eve", "stripe"))
+		writes := 0
+		w.hook = func(point store.WritePoint, when faults.When) error {
+			if point != store.PointPaymentReplace || when != faults.After {
+				return nil
+			}
+			if writes++; writes != 2 { // the second writes the try down: this process is stopped now
+				return nil
+			}
+			w.mu.Lock()
+			w.hook = nil
+			w.mu.Unlock()
+			if block {
+				w.block()
+			} else {
+				w.declines(open.ID, 5)
+				w.mustWork(3)
+			}
+			w.ends(id)
+			return nil
+		}
+		if _, err := w.capture(id, "c", 400, false); err == nil {
+			t.Errorf("block %v: the one that was stopped was told that it captured", block)
+		}
+		w.wantCaptured(id, 0)
+		if block {
+			continue
+		}
+		w.lift()
+		if _, err := w.capture(id, "c", 400, false); err != nil {
+			t.Fatal(err)
+		}
+		w.quiet(id)
+		w.wantCaptured(id, 400)
+	}
+}
+
+// Guards I1 where an order ended that two looks had not found, and landed late all the same: its repetition is not sent
+// under a new key before a look, and our own record counts as one.
+func TestRepetitionAfterLooksLooksAgain(t *testing.T) {
+	t.Parallel()
+	for _, shown := range []bool{false, true} {
+		w, id := heldAndDead(t)
+		w.ends(id)
+		w.paypal.takeOutside(id, 1, 400) // it landed late
+		if shown {
+			w.observe(id, 1)
+		}
+		w.lift()
+		if _, err := w.capture(id, "c", 400, false); err != nil {
+			t.Errorf("shown %v: %v", shown, err)
+		}
+		w.quiet(id)
+		w.wantCaptured(id, 400)
+		if n := w.paypal.counted("capture"); n != 0 {
+			t.Errorf("shown %v: sent %d times", shown, n)
+		}
+	}
+}
+
+// Guards I1 over a backup from right after the second look under a hold: the hold was lifted since, and the order done.
+// The looks in the backup don't end it, so that it is not done under another key once the hold is lifted again.
+func TestRestoredBackupFromRightAfterALook(t *testing.T) {
+	t.Parallel()
+	w, id := heldAndDead(t)
+	saved := w.afterTwoLooks(id)
+	w.pass(time.Minute)
+	w.lift()
+	if _, err := w.capture(id, "c", 400, false); err != nil {
+		t.Fatal(err)
+	}
+	w.wantCaptured(id, 400)
+	w.pass(8 * time.Minute)
+	w.restore(saved)
+	_, _ = w.capture(id, "c", 400, false) // under the hold: whatever it is told
+	w.lift()
+	if _, err := w.capture(id, "c", 400, false); err != nil {
+		t.Error(err)
+	}
+	w.quiet(id)
+	w.wantCaptured(id, 400)
+}
+
+// Guards what an app is told over such a backup under a block: what was captured since is not told as declined.
+func TestLooksOfABackupDeclineNothing(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	p := w.unanswered(false)
+	w.block()
+	saved := w.afterTwoLooks(p.ID)
+	w.pass(time.Minute)
+	w.lift()
+	if _, err := w.capture(p.ID, "c", 400, false); err != nil {
+		t.Fatal(err)
+	}
+	w.wantCaptured(p.ID, 400)
+	w.pass(9 * time.Minute)
+	w.restore(saved)
+	if a, err := w.capture(p.ID, "c", 400, false); err != nil {
+		t.Errorf("%+v, %v", a, err)
+	}
+	w.quiet(p.ID)
+	if op := w.lastOp(p.ID); op.State != payment.OpDone {
+		t.Errorf("told as %s %s", op.State, op.Code)
+	}
+	w.wantCaptured(p.ID, 400)
+}
+
+// Guards I1 over a backup of an order without an outcome that waits long for its next try, and that nobody was answered
+// for: its request was refused since, and did it under another key.
+func TestRestoredBackupOfALongUnknown(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		provider, kind string
+		tries          int
+	}{{"stripe", "refund", 9}, {"paypal", "refund", 9}, {"paypal", "capture", 7}} {
+		w := newWorld(t, nil)
+		var id string
+		do := func() error {
+			if c.kind == "refund" {
+				_, err := w.refund(id, "r", 400)
+				return err
+			}
+			_, err := w.capture(id, "c", 400, false)
+			return err
+		}
+		if c.kind == "refund" {
+			id = w.paid(c.provider).ID
+		} else {
+			id = w.authorized(c.provider).ID
+		}
+		w.crashAt(store.PointPaymentReplace, faults.After, 1)
+		if !w.crashed(func() { _ = do() }) {
+			t.Fatal("no crash")
+		}
+		for range c.tries {
+			w.fake(c.provider).fail(c.kind, timeoutBefore)
+		}
+		w.tries(id, c.tries)
+		saved := w.backup()
+		w.pass(time.Minute)
+		w.fake(c.provider).fail(c.kind, refused)
+		wantCode(t, do(), payment.CodeConflict)
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(6 * time.Minute)
+		w.restore(saved)
+		if c.kind == "capture" {
+			w.observe(id, 1) // the sweep comes first
+		}
+		w.quiet(id)
+		if c.kind == "capture" {
+			w.wantCaptured(id, 400)
+		} else if got := w.refundedSum(id); got != 400 {
+			t.Errorf("%s: gave back %d, want 400", c.provider, got)
+		}
+		w.wantBooks(id)
+	}
+}
+
+// Guards what operators are told of a reversal: what our record shows as given back is told as done, though two looks had
+// not found it.
+func TestReversalOfWhatIsShown(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	p := w.mustCreate("a", of("eve", "stripe"))
+	w.stripe.pay(p.ID, 1)
+	w.comeBack(p.ID, 1)
+	w.stripe.fail("refund", stored500)
+	set := w.ban(shop, "ban", gateway.BlockInput{Customer: "eve", Reason: "stolen", Refund: true})
+	w.looks(p.ID, 2)
+	w.stripe.refundLate(w.lastOp(p.ID).ID, 1000)
+	src := payment.Source{Layer: payment.LayerWebhook, Actor: payment.Actor{Type: "webhook", ID: "evt_1"}}
+	if _, err := w.svc.Refresh(t.Context(), p.ID, 1, src); err != nil { // nothing that is due has run yet
+		t.Fatal(err)
+	}
+	d := w.reverse(set.Decision.ID)
+	if step, op := d.Steps[0], w.lastOp(p.ID); step.State != risk.StepDone || step.Amount.Minor != 1000 || op.State != payment.OpDone {
+		t.Errorf("step %+v, operation %s", step, op.State)
+	}
+	w.quiet(p.ID)
+	w.wantBooks(p.ID)
+}
+
+// Guards people against a silence: an order whose worker dies each time is told as stuck, though it is only looked for,
+// so that no try is ever counted.
+func TestOrderThatKillsItsWorkersIsTold(t *testing.T) {
+	t.Parallel()
+	for _, f := range []fault{timeoutBefore, stored500} {
+		w := newWorld(t, nil)
+		id := w.paid("stripe").ID
+		w.stripe.fail("refund", f)
+		if a, err := w.refund(id, "r", 400); err != nil || !a.Unknown {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		w.stripe.during = func(op string) {
+			if op == "fetch" || op == "refund" {
+				panic(crash{})
+			}
+		}
+		for range 4 * 60 {
+			w.pass(time.Minute)
+			w.crashed(func() { _, _, _ = w.ops.Step(t.Context()) })
+		}
+		list, _, err := w.alerts.List(t.Context(), store.AlertFilter{Payment: id, Limit: 10})
+		if err != nil || len(list) != 1 || list[0].Kind != "operation_stuck" {
+			t.Errorf("%v, %v", list, err)
+		}
+	}
+}
+
+// Guards I1 under a new key: what was given up under the old one and lands after all is seen in our own record, though the
+// new one is not late and was not looked for since.
+func TestLandedUnderTheKeyBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	id := w.authorized("paypal").ID
+	w.paypal.fail("capture", stored500, timeoutBefore)
+	if a, err := w.capture(id, "c", 400, false); err != nil || !a.Unknown {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	for range 90 {
+		if w.lastOp(id).Generation == 1 {
+			break
+		}
+		w.pass(time.Minute)
+		w.step()
+	}
+	w.paypal.takeOutside(id, 1, 400) // the first key's
+	w.observe(id, 1)
+	w.quiet(id)
+	w.wantCaptured(id, 400)
+	if n := len(w.paypal.keysOf("capture")); n != 2 {
+		t.Errorf("%d keys", n)
+	}
+}
+
+// Guards what an app is told of a late order that was done before a backup was put back, where the look before it lagged:
+// that it is captured already is no refusal.
+func TestLookThatLaggedIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	id := w.authorized("paypal").ID
+	w.crashAt(store.PointPaymentReplace, faults.After, 1) // ordered, not begun
+	if !w.crashed(func() { _, _ = w.capture(id, "c", 1000, true) }) {
+		t.Fatal("no crash")
+	}
+	w.pass(10 * time.Minute)
+	w.paypal.during = func(op string) {
+		if op == "capture" {
+			w.paypal.during = nil
+			w.paypal.takeOutside(id, 1, 1000)
+		}
+	}
+	w.step()
+	if op := w.lastOp(id); op.State != payment.OpDone {
+		t.Errorf("%s %s", op.State, op.Failure.Code)
+	}
+	w.wantCaptured(id, 1000)
+}
