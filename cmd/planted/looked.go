@@ -113,9 +113,13 @@ func endBugs() []bug {
 	}
 }
 
-// caseBugs misread what PayPal says of cases, of renewed holds and of captures that were pending.
+// caseBugs misread lists that lag, and what PayPal says of cases, of renewed holds and of captures that were pending.
 func caseBugs() []bug {
 	return []bug{
+		{
+			name: "charges_that_lag_believed", file: "providers/stripe/read.go", pkg: inStripe, test: "TestChargesThatLag",
+			old: `	if !captured(latest) {`, new: `	if latest != nil {`,
+		},
 		{
 			name: "arrived_money_of_nobody_untold", file: "providers/paypal/sweep.go", pkg: inPayPal, test: "TestSweepEvents",
 			old: `item.Amount, item.Paid = amount, true`, new: `item.Amount = amount`,

@@ -137,6 +137,38 @@ func TestUnknownChargeStatus(t *testing.T) {
 	}
 }
 
+// TestChargesThatLag guards the hold (I5): where the intent shows its charge as captured and the list of charges doesn't
+// yet, the capture is read all the same, and as the last of its hold, so that no older reading holds the rest again.
+func TestChargesThatLag(t *testing.T) {
+	t.Parallel()
+	latest := parse[stripesdk.Charge](t, `{"id":"ch_1","created":7,"status":"succeeded","captured":true,"amount":1000,"amount_captured":800,"currency":"usd"}`)
+	const held, other = `{"id":"ch_1","created":7,"status":"succeeded","captured":false,"amount":1000,"amount_captured":0,"currency":"usd"}`,
+		`{"id":"ch_0","created":6,"status":"failed","amount":1000,"currency":"usd"}`
+	for name, c := range map[string]struct {
+		list []string
+		want int // rows
+	}{"held": {[]string{held, other}, 2}, "absent": {[]string{other}, 2}, "empty": {nil, 1}} {
+		s := paidSnapshot(t)
+		s.session.PaymentIntent = s.intent
+		s.intent.CaptureMethod, s.intent.LatestCharge = stripesdk.PaymentIntentCaptureMethodManual, latest
+		var list []*stripesdk.Charge
+		for _, text := range c.list {
+			list = append(list, parse[stripesdk.Charge](t, text))
+		}
+		s.charges = caughtUp(list, latest)
+		got := mapped(t, s).Facts
+		if len(s.charges) != c.want || len(got.Captures) != 1 || got.Captures[0].Amount.Minor != 800 || !got.Captures[0].Final {
+			t.Errorf("%s: %d rows, %+v", name, len(s.charges), got.Captures)
+		}
+	}
+	newer := parse[stripesdk.Charge](t, `{"id":"ch_1","created":7,"status":"succeeded","captured":true,"amount":1000,"amount_captured":900,"currency":"usd"}`)
+	for _, row := range []*stripesdk.Charge{newer, parse[stripesdk.Charge](t, `{"id":"ch_1","status":"failed","amount":1000}`)} {
+		if got := caughtUp([]*stripesdk.Charge{row}, latest); len(got) != 1 || got[0] != row {
+			t.Errorf("the row says more: %+v", got)
+		}
+	}
+}
+
 // TestTwoChargesAreTwoCaptures: a double charge is never summed away (I1).
 func TestTwoChargesAreTwoCaptures(t *testing.T) {
 	t.Parallel()

@@ -60,6 +60,7 @@ func (a *Adapter) snapshot(ctx context.Context, op string, root providers.Ref) (
 	if s.charges, err = a.charges(ctx, op, s.intent.ID); err != nil {
 		return s, err
 	}
+	s.charges = caughtUp(s.charges, s.intent.LatestCharge)
 	held, captured := false, false
 	for _, c := range s.charges {
 		held = held || c.Status == stripesdk.ChargeStatusSucceeded || booked(c)
@@ -80,6 +81,27 @@ func (a *Adapter) snapshot(ctx context.Context, op string, root providers.Ref) (
 		s.warnings, err = a.warnings(ctx, op, s.intent.ID)
 	}
 	return s, err
+}
+
+// caughtUp are an intent's charges with what the intent itself shows of the latest one. Lists
+// lag, and a hold that was captured must not be read as one without its capture: the next
+// reading, were it older, would hold the money again. The rest of such a row is read later.
+func caughtUp(list []*stripesdk.Charge, latest *stripesdk.Charge) []*stripesdk.Charge {
+	if !captured(latest) {
+		return list
+	}
+	for i, c := range list {
+		if c.ID != latest.ID {
+			continue
+		}
+		if c.Status == latest.Status && c.AmountCaptured < latest.AmountCaptured {
+			row := *c
+			row.Captured, row.AmountCaptured = true, latest.AmountCaptured
+			list[i] = &row
+		}
+		return list
+	}
+	return append(list, latest)
 }
 
 // booked says that a charge failed after its money was in the pending balance: a debit
