@@ -100,6 +100,13 @@ func gated(op *payment.Operation) bool {
 	return op != nil && !op.State.Settled() && (op.Kind == payment.OpCapture || op.Kind == payment.OpAuthorize)
 }
 
+// putOff says that a hold puts off once more what two looks did not find, however long ago:
+// that ends nothing, and once the hold is lifted it is looked for again.
+func putOff(op payment.Operation, b risk.Block, now time.Time) bool {
+	return b.Effect == risk.EffectHold && op.State == payment.OpPending && op.LookUps >= 2 &&
+		(!op.Ordered() || op.Answered) && !op.Leased(now) && !op.LooksFirst(now)
+}
+
 // verdict is what the gate says of an operation.
 type verdict int
 
@@ -136,14 +143,14 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (*p
 		return nil, mustNotRun, err
 	case !blocked:
 		return nil, mayRun, nil
-	case !op.Unmoved(s.now()):
+	case !op.Unmoved(s.now()) && !putOff(*op, b, s.now()):
 		return nil, mayBeLookedFor, nil
 	}
 	src := payment.Source{Layer: payment.LayerAPI, Actor: payment.Actor{Type: payment.ActorRisk, ID: b.Decision}, Reason: "not captured: the customer is " + word(b)}
 	p, err = s.change(ctx, p.ID, src, func(c *payment.Payment) error {
 		op, now := c.Operation(opID), s.now()
 		switch {
-		case !gated(op) || !op.Unmoved(now):
+		case !gated(op) || !op.Unmoved(now) && !putOff(*op, b, now):
 		case b.Effect == risk.EffectHold && op.Ordered() && !op.Answered:
 			c.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: DeclineHeld}}, nil, now)
 		case b.Effect == risk.EffectHold:

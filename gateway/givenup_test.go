@@ -311,6 +311,13 @@ func TestLandedUnderTheKeyBefore(t *testing.T) {
 // that it is captured already is no refusal.
 func TestLookThatLaggedIsNoRefusal(t *testing.T) {
 	t.Parallel()
+	for _, unread := range []bool{false, true} {
+		lookThatLagged(t, unread)
+	}
+}
+
+func lookThatLagged(t *testing.T, unread bool) {
+	t.Helper()
 	w := newWorld(t, nil)
 	id := w.authorized("paypal").ID
 	w.crashAt(store.PointPaymentReplace, faults.After, 1) // ordered, not begun
@@ -322,11 +329,139 @@ func TestLookThatLaggedIsNoRefusal(t *testing.T) {
 		if op == "capture" {
 			w.paypal.during = nil
 			w.paypal.takeOutside(id, 1, 1000)
+			if unread {
+				w.paypal.fail("fetch", timeoutBefore)
+			}
 		}
 	}
 	w.step()
+	w.quiet(id)
 	if op := w.lastOp(id); op.State != payment.OpDone {
-		t.Errorf("%s %s", op.State, op.Failure.Code)
+		t.Errorf("unread %v: %s %s", unread, op.State, op.Failure.Code)
 	}
 	w.wantCaptured(id, 1000)
+}
+
+// Guards I1 over a backup from the wait after a look under a hold: the hold was lifted since, and the order done under
+// another key. Once it is lifted again, the old key is not sent before a look, though it is not late.
+func TestRestoredBackupOfTheWaitAfterALook(t *testing.T) {
+	t.Parallel()
+	for looks := 1; looks <= 2; looks++ {
+		for _, repeated := range []bool{false, true} {
+			w, id := heldAndDead(t)
+			var saved store.Engine
+			if looks == 1 {
+				w.looks(id, 1)
+				saved = w.backup()
+			} else {
+				saved = w.afterTwoLooks(id)
+			}
+			w.pass(time.Minute)
+			w.lift()
+			w.paypal.fail("capture", refused)
+			_, err := w.capture(id, "c", 400, false)
+			wantCode(t, err, payment.CodeConflict)
+			if _, err := w.capture(id, "c", 400, false); err != nil {
+				t.Fatal(err)
+			}
+			w.pass(7 * time.Minute)
+			w.restore(saved)
+			w.lift()
+			if repeated {
+				_, _ = w.capture(id, "c", 400, false) // whatever it is told
+			}
+			w.quiet(id)
+			w.wantCaptured(id, 400)
+		}
+	}
+}
+
+// Guards I1 over a backup of an answered capture that waits for its next try: it was refused since, and the app did as it
+// was told, and captured with a fresh key.
+func TestRestoredBackupOfAnAnsweredCapture(t *testing.T) {
+	t.Parallel()
+	for _, tries := range []int{3, 7} {
+		w := newWorld(t, nil)
+		id := w.authorized("paypal").ID
+		for range tries + 1 {
+			w.paypal.fail("capture", timeoutBefore)
+		}
+		if a, err := w.capture(id, "c", 400, false); err != nil || !a.Unknown {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		w.tries(id, tries)
+		saved := w.backup()
+		w.pass(time.Minute)
+		w.paypal.fail("capture", refused)
+		_, err := w.capture(id, "c", 400, false)
+		wantCode(t, err, payment.CodeConflict)
+		if _, err := w.capture(id, "c2", 400, false); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(5*time.Minute + 30*time.Second)
+		w.restore(saved)
+		w.quiet(id)
+		w.wantCaptured(id, 400)
+	}
+}
+
+// Guards I1 against a correction: a capture that two looks did not find may land yet, so that its key captures no other
+// amount beside it.
+func TestCorrectionOfWhatMayLand(t *testing.T) {
+	t.Parallel()
+	for _, shown := range []bool{false, true} {
+		w, id := heldAndDead(t)
+		w.ends(id)
+		w.paypal.takeOutside(id, 1, 400) // it landed late
+		if shown {
+			w.observe(id, 1)
+		}
+		w.pass(11 * time.Minute)
+		w.lift()
+		_, err := w.capture(id, "c", 300, false)
+		wantCode(t, err, payment.CodeIdempotencyReused)
+		w.quiet(id)
+		if n := w.paypal.counted("capture"); n != 0 {
+			t.Errorf("shown %v: sent %d times", shown, n)
+		}
+	}
+}
+
+// Guards people and rate budgets: a hold over a capture under its second key puts it off without looking for it again and
+// again, and is no operation that is stuck.
+func TestHoldOverASecondKeyIsQuiet(t *testing.T) {
+	t.Parallel()
+	w := withRules(t, banning(risk.ActHold))
+	id, open := w.holding("eve"), w.mustCreate("open", of("eve", "stripe"))
+	w.paypal.fail("capture", stored500, timeoutBefore)
+	if a, err := w.capture(id, "c", 400, false); err != nil || !a.Unknown {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	for range 90 {
+		if w.lastOp(id).Generation == 1 {
+			break
+		}
+		w.pass(time.Minute)
+		w.step()
+	}
+	w.declines(open.ID, 5)
+	w.mustWork(3)
+	w.looks(id, 2)
+	looks := w.paypal.counted("fetch")
+	for range 6 * 60 {
+		w.pass(time.Minute)
+		w.step()
+	}
+	if n := w.paypal.counted("fetch") - looks; n > 1 {
+		t.Errorf("looked for %d times", n)
+	}
+	if list, _, err := w.alerts.List(t.Context(), store.AlertFilter{Payment: id, Limit: 10}); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+	w.lift()
+	for range 3 {
+		w.pass(time.Minute)
+		w.step()
+	}
+	w.wantCaptured(id, 400)
 }

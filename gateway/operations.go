@@ -399,7 +399,7 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 			err = nil // what stands beside the root shows no money of ours
 		}
 		switch {
-		case err != nil && op.Unseen():
+		case err != nil && (op.Unseen() || op.LookFirst):
 			return payment.Outcome{State: payment.OpUnknown}, nil, callErr // it may be the echo of our own success
 		case err != nil || !ok:
 			return out, &obs, callErr // the refusal stands without it
@@ -410,7 +410,7 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 	if ref, found := effect(p.Facts.Observe(obs), p, op); found && mayHaveActed(op) {
 		return payment.Outcome{State: payment.OpDone, Ref: ref}, &obs, nil
 	}
-	if obs.Rootless && op.Unseen() {
+	if obs.Rootless && (op.Unseen() || op.LookFirst) {
 		return payment.Outcome{State: payment.OpUnknown}, &obs, callErr // our own success may be out of sight
 	}
 	return out, &obs, callErr

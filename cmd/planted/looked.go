@@ -58,7 +58,7 @@ func lateBugs() []bug {
 		},
 		{
 			name: "long_wait_is_not_late", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestRestoredBackupOfALongWait",
-			old: `!out.LookedUp && wait >= LateAfter {`, new: `!out.LookedUp && wait < 0 {`,
+			old: `!out.LookedUp && wait >= longWait {`, new: `!out.LookedUp && wait < 0 {`,
 		},
 		{
 			name: "new_key_sent_unlooked", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestRestoredBackupOfARenewal",
@@ -84,7 +84,7 @@ func endBugs() []bug {
 		},
 		{
 			name: "long_unknown_is_not_late", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestRestoredBackupOfALongUnknown",
-			old: `op.Moves() && op.Ordered() && !op.Answered && !out.LookedUp && wait`, new: `op.Kind == OpRefund && op.State == OpPending && op.Ordered() && wait`,
+			old: `op.Moves() && op.Ordered() && !out.LookedUp && wait`, new: `op.Kind == OpRefund && op.State == OpPending && op.Ordered() && wait`,
 		},
 		{
 			name: "looks_of_a_backup_end_it", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestLooksOfABackupDeclineNothing",
@@ -101,6 +101,26 @@ func endBugs() []bug {
 		{
 			name: "deaths_in_looks_untold", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestOrderThatKillsItsWorkersIsTold",
 			old: `op.Deaths >= maxDeaths {`, new: `op.Tries >= maxDeaths {`,
+		},
+		{
+			name: "sent_by_the_looks_of_a_backup", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestRestoredBackupOfTheWaitAfterALook",
+			old: `op.LookFirst || op.Moves() && op.LookUps > 0 //`, new: `op.LookFirst //`,
+		},
+		{
+			name: "minutes_of_waiting_are_no_wait", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestRestoredBackupOfAnAnsweredCapture",
+			old: `!out.LookedUp && wait >= longWait`, new: `!out.LookedUp && wait >= LateAfter`,
+		},
+		{
+			name: "corrected_beside_what_may_land", file: "gateway/payment/commands.go", pkg: inGateway, test: "TestCorrectionOfWhatMayLand",
+			old: `if op.Fingerprint != old.Fingerprint {`, new: `if false && op.Fingerprint != old.Fingerprint {`,
+		},
+		{
+			name: "hold_looks_for_ever", file: "gateway/blocked.go", pkg: inGateway, test: "TestHoldOverASecondKeyIsQuiet",
+			old: `!op.Unmoved(s.now()) && !putOff(*op, b, s.now()):`, new: `!op.Unmoved(s.now()):`,
+		},
+		{
+			name: "echo_unread_told_as_refused", file: "gateway/operations.go", pkg: inGateway, test: "TestLookThatLaggedIsNoRefusal",
+			old: `err != nil && (op.Unseen() || op.LookFirst):`, new: `err != nil && op.Unseen():`,
 		},
 		{
 			name: "landed_under_the_key_before_unseen", file: "gateway/operations.go", pkg: inGateway, test: "TestLandedUnderTheKeyBefore",

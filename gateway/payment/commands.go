@@ -24,7 +24,8 @@ func (c Command) operation(kind OpKind, n int, target string) Operation {
 // order adds an ordered operation. Where the same order stands there already,
 // certainly without effect, this one takes its place with a new key; where it
 // may have had one, or its outcome was told, it is refused: whoever heard it may
-// have asked for the same in another way since.
+// have asked for the same in another way since. What was given up after looks may land
+// yet, and is known by its values, so those may not change.
 func (p *Payment) order(op Operation) (Operation, error) {
 	for i, old := range p.Operations {
 		if old.ID != op.ID {
@@ -33,7 +34,12 @@ func (p *Payment) order(op Operation) (Operation, error) {
 		if !old.Repeatable() {
 			return Operation{}, NewError(CodeConflict, "This request was taken already; read its outcome.")
 		}
-		op.LookFirst = op.Moves() && (old.Unseen() || old.LookUps > 0) // what was looked for in vain may have landed since
+		if op.Moves() && (old.Unseen() || old.LookUps > 0) {
+			if op.Fingerprint != old.Fingerprint {
+				return Operation{}, NewError(CodeIdempotencyReused, "This request was sent with other values and may yet take effect. Repeat it unchanged, or read the payment and use a fresh key.")
+			}
+			op.LookFirst, op.CreatedAt = true, old.CreatedAt
+		}
 		op.Run, op.Generation, op.TurnedAwayAt = old.Run+1, old.Generation+1, old.DoneAt
 		op.Key = ProviderKey(op.ID, op.Generation)
 		p.Operations = slices.Delete(p.Operations, i, i+1)

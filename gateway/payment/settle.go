@@ -58,7 +58,8 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 		} else if op.State == OpUnknown {
 			op.Ambiguous = true // the try before left no outcome
 		}
-		op.LookUps, op.LookedUpAt = 0, time.Time{} // what they did not find may be there after this
+		op.LookFirst = op.LookFirst || op.Moves() && op.LookUps > 0 // they may be a backup's, and the order done since
+		op.LookUps, op.LookedUpAt = 0, time.Time{}                  // what they did not find may be there after this
 		op.Tries++
 		op.State = OpUnknown // from here on a crash leaves the outcome unknown
 	case PlanLookUp:
@@ -166,12 +167,15 @@ func (p *Payment) postpone(op *Operation, out Outcome, now time.Time) {
 	} else if out.State == OpUnknown && !op.LookFirst {
 		op.Ambiguous = true
 	}
-	if op.Moves() && op.Ordered() && !op.Answered && !out.LookedUp && wait >= LateAfter {
-		op.LookFirst = true // while it waits, its request may do it under another key, and a backup forget that
+	if op.Moves() && op.Ordered() && !out.LookedUp && wait >= longWait {
+		op.LookFirst = true // while it waits, its request or a new one may do it under another key, and a backup forget that
 	}
 	op.NextAt = now.Add(wait)
 	p.tellStuck(op, now)
 }
+
+// longWait is from when on a wait is long enough for others to act in it.
+const longWait = time.Minute
 
 // tellStuck tells of an operation that has been tried for long without an
 // outcome. Only its age counts: each new key begins its tries anew, a look-up is
