@@ -226,11 +226,7 @@ func (s *Service) endShown(p *payment.Payment, opID string) bool {
 // from which this record comes was put back. Any capture may be somebody else's, so it counts
 // only where the provider would be looked at by the same rule.
 func shown(p *payment.Payment, op payment.Operation, now time.Time) (string, bool) {
-	if op.State.Settled() || op.Leased(now) || !op.Moves() {
-		return "", false
-	}
-	looks := op.LookUps > 0 || op.LooksFirst(now) || op.Generation > op.Run // a key before this one was given up
-	if op.Kind != payment.OpRefund && !looks {
+	if op.State.Settled() || op.Leased(now) || !op.Moves() || op.Kind != payment.OpRefund && op.LookUps == 0 && !op.LooksFirst(now) {
 		return "", false
 	}
 	return effect(p.Facts, p, op)
