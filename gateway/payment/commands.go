@@ -35,7 +35,7 @@ func (p *Payment) order(op Operation) (Operation, error) {
 			return Operation{}, NewError(CodeConflict, "This request was taken already; read its outcome.")
 		}
 		if op.Moves() && (old.Unseen() || old.LookUps > 0) {
-			if op.Fingerprint != old.Fingerprint {
+			if givenUp := old.LookUps > 0 || old.Generation > old.Run; givenUp && op.Fingerprint != old.Fingerprint {
 				return Operation{}, NewError(CodeIdempotencyReused, "This request was sent with other values and may yet take effect. Repeat it unchanged, or read the payment and use a fresh key.")
 			}
 			op.LookFirst, op.CreatedAt = true, old.CreatedAt
