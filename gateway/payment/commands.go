@@ -34,9 +34,9 @@ func (p *Payment) order(op Operation) (Operation, error) {
 		if !old.Repeatable() {
 			return Operation{}, NewError(CodeConflict, "This request was taken already; read its outcome.")
 		}
-		if op.Moves() && (old.Unseen() || old.LookUps > 0) {
-			if givenUp := old.LookUps > 0 || old.Generation > old.Run; givenUp && op.Fingerprint != old.Fingerprint {
-				return Operation{}, NewError(CodeIdempotencyReused, "This request was sent with other values and may yet take effect. Repeat it unchanged, or read the payment and use a fresh key.")
+		if op.Moves() && old.LookUps > 0 { // nobody refused it
+			if op.Fingerprint != old.Fingerprint {
+				return Operation{}, NewError(CodeIdempotencyReused, "This request was sent with other values, and may yet take effect with those. Repeat it unchanged: its answer says what became of it.")
 			}
 			op.LookFirst, op.CreatedAt = true, old.CreatedAt
 		}

@@ -167,15 +167,12 @@ func (p *Payment) postpone(op *Operation, out Outcome, now time.Time) {
 	} else if out.State == OpUnknown && !op.LookFirst {
 		op.Ambiguous = true
 	}
-	if op.Moves() && op.Ordered() && !out.LookedUp && wait >= longWait {
-		op.LookFirst = true // while it waits, its request or a new one may do it under another key, and a backup forget that
+	if op.Kind == OpRefund && op.State == OpPending && op.Ordered() && wait >= LateAfter {
+		op.LookFirst = true // while it waits, its request may do it under another key, and a backup forget that
 	}
 	op.NextAt = now.Add(wait)
 	p.tellStuck(op, now)
 }
-
-// longWait is from when on a wait is long enough for others to act in it.
-const longWait = time.Minute
 
 // tellStuck tells of an operation that has been tried for long without an
 // outcome. Only its age counts: each new key begins its tries anew, a look-up is
