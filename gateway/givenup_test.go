@@ -29,14 +29,20 @@ func heldAndDead(t *testing.T) (*world, string) {
 // ends lets workers work until the newest operation has failed.
 func (w *world) ends(id string) {
 	w.t.Helper()
-	for range 90 {
-		if w.lastOp(id).State == payment.OpFailed {
-			return
-		}
-		w.pass(time.Minute)
-		w.step()
+	w.until(id, func(op payment.Operation) bool { return op.State == payment.OpFailed })
+}
+
+// landedLate is such a world in which two looks did not find the capture, so that it ended; then it landed, and may be
+// shown in our record.
+func landedLate(t *testing.T, shown bool) (*world, string) {
+	t.Helper()
+	w, id := heldAndDead(t)
+	w.ends(id)
+	w.paypal.takeOutside(id, 1, 400)
+	if shown {
+		w.observe(id, 1)
 	}
-	w.t.Fatalf("%+v", w.lastOp(id))
+	return w, id
 }
 
 // afterTwoLooks is a backup from right after the second look that found nothing of the newest operation; the process died
@@ -111,12 +117,7 @@ func TestStoppedProcessSendsNothingLater(t *testing.T) {
 func TestRepetitionAfterLooksLooksAgain(t *testing.T) {
 	t.Parallel()
 	for _, shown := range []bool{false, true} {
-		w, id := heldAndDead(t)
-		w.ends(id)
-		w.paypal.takeOutside(id, 1, 400) // it landed late
-		if shown {
-			w.observe(id, 1)
-		}
+		w, id := landedLate(t, shown)
 		w.lift()
 		if _, err := w.capture(id, "c", 400, false); err != nil {
 			t.Errorf("shown %v: %v", shown, err)
@@ -337,12 +338,7 @@ func TestRestoredBackupOfTheWaitAfterALook(t *testing.T) {
 func TestCorrectionOfWhatMayLand(t *testing.T) {
 	t.Parallel()
 	for _, shown := range []bool{false, true} {
-		w, id := heldAndDead(t)
-		w.ends(id)
-		w.paypal.takeOutside(id, 1, 400) // it landed late
-		if shown {
-			w.observe(id, 1)
-		}
+		w, id := landedLate(t, shown)
 		w.pass(11 * time.Minute)
 		w.lift()
 		_, err := w.capture(id, "c", 300, false)
@@ -364,13 +360,7 @@ func TestHoldOverASecondKeyIsQuiet(t *testing.T) {
 	if a, err := w.capture(id, "c", 400, false); err != nil || !a.Unknown {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	for range 90 {
-		if w.lastOp(id).Generation == 1 {
-			break
-		}
-		w.pass(time.Minute)
-		w.step()
-	}
+	w.until(id, func(op payment.Operation) bool { return op.Generation == 1 })
 	w.declines(open.ID, 5)
 	w.mustWork(3)
 	w.looks(id, 2)

@@ -28,8 +28,14 @@ func (w *world) lastOp(id string) payment.Operation {
 // looks lets workers work until the newest operation was looked for so often in vain.
 func (w *world) looks(id string, n int) {
 	w.t.Helper()
+	w.until(id, func(op payment.Operation) bool { return op.LookUps == n })
+}
+
+// until lets workers work until the newest operation is as it should be.
+func (w *world) until(id string, is func(payment.Operation) bool) {
+	w.t.Helper()
 	for range 90 {
-		if w.lastOp(id).LookUps == n {
+		if is(w.lastOp(id)) {
 			return
 		}
 		w.pass(time.Minute)

@@ -395,8 +395,8 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 			err = nil // what stands beside the root shows no money of ours
 		}
 		switch {
-		case err != nil && (op.Unseen() || op.LookFirst):
-			return payment.Outcome{State: payment.OpUnknown}, nil, callErr // it may be the echo of our own success
+		case err != nil && mayBeEcho(op):
+			return payment.Outcome{State: payment.OpUnknown}, nil, callErr
 		case err != nil || !ok:
 			return out, &obs, callErr // the refusal stands without it
 		}
@@ -406,7 +406,7 @@ func (s *Service) failed(ctx context.Context, p *payment.Payment, op payment.Ope
 	if ref, found := effect(p.Facts.Observe(obs), p, op); found && mayHaveActed(op) {
 		return payment.Outcome{State: payment.OpDone, Ref: ref}, &obs, nil
 	}
-	if obs.Rootless && (op.Unseen() || op.LookFirst) {
+	if obs.Rootless && mayBeEcho(op) {
 		return payment.Outcome{State: payment.OpUnknown}, &obs, callErr // our own success may be out of sight
 	}
 	return out, &obs, callErr
@@ -430,12 +430,15 @@ func (s *Service) gone(ctx context.Context, p *payment.Payment, op payment.Opera
 	return out, &obs, callErr
 }
 
-// mayHaveActed says whether an effect that is found now can be this order's. What came late
-// may have been done before a backup was put back, and the look before it lagged. A
+// mayBeEcho says whether a refusal may be the echo of our own success: of an earlier try, or,
+// of what came late, of one before a backup was put back, where the look before it lagged.
+func mayBeEcho(op payment.Operation) bool { return op.Unseen() || op.LookFirst }
+
+// mayHaveActed says whether an effect that is found now can be this order's. A
 // refund that bears our id is ours in any case, and a hold that is gone is gone,
 // whoever let go of it.
 func mayHaveActed(op payment.Operation) bool {
-	return op.Unseen() || op.LookFirst || op.Kind == payment.OpRefund || op.Kind == payment.OpVoid
+	return mayBeEcho(op) || op.Kind == payment.OpRefund || op.Kind == payment.OpVoid
 }
 
 // call sends one operation to its provider.

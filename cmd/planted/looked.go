@@ -42,7 +42,7 @@ func lateBugs() []bug {
 		},
 		{
 			name: "looks_before_a_send_count_after_it", file: "gateway/payment/settle.go", pkg: inPayment, test: "TestSendBeginsTheLooksAnew",
-			old: `		op.LookUps, op.LookedUpAt = 0, time.Time{}                  //`, new: `		//`,
+			old: `		op.LookUps, op.LookedUpAt = 0, time.Time{} //`, new: `		//`,
 		},
 		{
 			name: "look_without_the_root_is_a_look", file: "gateway/operations.go", pkg: inGateway, test: "TestLookWithoutTheRootIsNoLook",
@@ -62,7 +62,7 @@ func lateBugs() []bug {
 		},
 		{
 			name: "new_key_sent_unlooked", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestRestoredBackupOfARenewal",
-			old: `		op.LookFirst = op.LookFirst || op.Moves() //`, new: `		//`,
+			old: `if op.Moves() && op.LookUps > 0 {`, new: `if op.Moves() && op.LookUps > 0 && plan != PlanRenew {`,
 		},
 		{
 			name: "block_ends_what_was_done", file: "gateway/payment/operation.go", pkg: inGateway, test: "TestBlockDoesNotEndWhatWasDone",
@@ -100,7 +100,7 @@ func endBugs() []bug {
 		},
 		{
 			name: "sent_by_the_looks_of_a_backup", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestRestoredBackupOfTheWaitAfterALook",
-			old: `op.LookFirst || op.Moves() && op.LookUps > 0 //`, new: `op.LookFirst //`,
+			old: `if op.Moves() && op.LookUps > 0 {`, new: `if op.Moves() && op.LookUps > 0 && plan == PlanRenew {`,
 		},
 		{
 			name: "corrected_beside_what_may_land", file: "gateway/payment/commands.go", pkg: inGateway, test: "TestCorrectionOfWhatMayLand",
@@ -120,11 +120,11 @@ func endBugs() []bug {
 		},
 		{
 			name: "echo_unread_told_as_refused", file: "gateway/operations.go", pkg: inGateway, test: "TestLookThatLaggedIsNoRefusal",
-			old: `err != nil && (op.Unseen() || op.LookFirst):`, new: `err != nil && op.Unseen():`,
+			old: `err != nil && mayBeEcho(op):`, new: `err != nil && op.Unseen():`,
 		},
 		{
 			name: "done_before_the_backup_told_as_refused", file: "gateway/operations.go", pkg: inGateway, test: "TestLookThatLaggedIsNoRefusal",
-			old: `op.Unseen() || op.LookFirst || op.Kind`, new: `op.Unseen() || op.Kind`,
+			old: `return mayBeEcho(op) || op.Kind`, new: `return op.Unseen() || op.Kind`,
 		},
 	}
 }

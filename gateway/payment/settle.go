@@ -47,10 +47,9 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 	}
 	switch plan {
 	case PlanRenew:
-		op.LookFirst = op.LookFirst || op.Moves() // the looks before may be a backup's, and the order done since
 		op.Generation++
 		op.Key = ProviderKey(op.ID, op.Generation)
-		op.Tries, op.LookUps, op.MustLookUp, op.Ambiguous, op.FirstTriedAt = 0, 0, false, false, time.Time{}
+		op.Tries, op.MustLookUp, op.Ambiguous, op.FirstTriedAt = 0, false, false, time.Time{}
 		fallthrough
 	case PlanCall:
 		if op.Tries == 0 {
@@ -58,8 +57,10 @@ func (p *Payment) Start(id, owner string, lease time.Duration, plan Plan, now ti
 		} else if op.State == OpUnknown {
 			op.Ambiguous = true // the try before left no outcome
 		}
-		op.LookFirst = op.LookFirst || op.Moves() && op.LookUps > 0 // they may be a backup's, and the order done since
-		op.LookUps, op.LookedUpAt = 0, time.Time{}                  // what they did not find may be there after this
+		if op.Moves() && op.LookUps > 0 {
+			op.LookFirst = true // the looks before may be a backup's, and the order done since
+		}
+		op.LookUps, op.LookedUpAt = 0, time.Time{} // what they did not find may be there after this
 		op.Tries++
 		op.State = OpUnknown // from here on a crash leaves the outcome unknown
 	case PlanLookUp:
