@@ -155,7 +155,7 @@ func (s *Service) gate(ctx context.Context, p *payment.Payment, opID string) (*p
 			c.Settle(opID, payment.Outcome{State: payment.OpFailed, Code: payment.CodeConflict, Failure: payment.Failure{Code: DeclineHeld}}, nil, now)
 		case b.Effect == risk.EffectHold:
 			op.State, op.Ambiguous = payment.OpPending, false
-			op.NextAt, op.TriedSince = now.Add(heldLook), time.Time{} // waiting for a person is not being stuck
+			op.NextAt, op.TriedSince = now.Add(heldLook), now // waiting for a person is not being stuck, nor a reason to try seldom afterwards
 		default:
 			c.Settle(opID, payment.Outcome{
 				State: payment.OpFailed, Declined: true, Code: payment.CodeDeclined,

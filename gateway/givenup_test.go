@@ -1,6 +1,8 @@
 package gateway_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -442,5 +444,64 @@ func TestCaptureGoesOnBesideAStrangers(t *testing.T) {
 		w.quiet(id)
 		w.observe(id, 1)
 		w.wantCaptured(id, 400+c.outside)
+	}
+}
+
+// Guards people against a capture that nobody made: where one from the dashboard, as large and older than the order, counts
+// as what was ordered, which no look can tell from a backup that was put back, they are told.
+func TestOlderCaptureTakenForOursIsTold(t *testing.T) {
+	t.Parallel()
+	for _, older := range []bool{true, false} {
+		w := newWorld(t, nil)
+		id := w.authorized("paypal").ID
+		if older {
+			w.paypal.takeOutside(id, 1, 400)
+			w.observe(id, 1)
+			w.pass(24 * time.Hour)
+		}
+		w.quiet(id)
+		w.paypal.fail("capture", tooMany)
+		if _, err := w.capture(id, "c", 400, false); payment.CodeOf(err) != payment.CodeProviderUnavailable {
+			t.Fatal(err)
+		}
+		w.pass(payment.LateAfter + time.Minute)
+		if a, err := w.capture(id, "c", 400, false); err != nil || a.Unknown {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		w.quiet(id)
+		w.wantCaptured(id, 400)
+		list, _, err := w.alerts.List(t.Context(), store.AlertFilter{Payment: id, Limit: 10})
+		told := slices.ContainsFunc(list, func(a gateway.AlertRecord) bool { return strings.Contains(a.Message, "made before it was ordered") })
+		if err != nil || told != older {
+			t.Errorf("older %t: %v, %v", older, list, err)
+		}
+	}
+}
+
+// Guards captures after a hold, and people's sleep: what fails once the hold is over is tried again within seconds, however
+// long it was held, and is not stuck.
+func TestFailureRightAfterAHold(t *testing.T) {
+	t.Parallel()
+	w := withRules(t, banning(risk.ActHold))
+	id, open := w.holding("eve"), w.mustCreate("open", of("eve", "stripe"))
+	w.paypal.fail("capture", timeoutBefore)
+	if a, err := w.capture(id, "c", 400, false); err != nil || !a.Unknown {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	w.declines(open.ID, 5)
+	w.mustWork(3)
+	for range 8 * 60 {
+		w.pass(time.Minute)
+		w.step()
+	}
+	w.lift()
+	w.paypal.fail("capture", timeoutBefore)
+	for range 5 {
+		w.pass(time.Minute)
+		w.step()
+	}
+	w.wantCaptured(id, 400)
+	if list, _, err := w.alerts.List(t.Context(), store.AlertFilter{Payment: id, Limit: 10}); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
 	}
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/trifecta-pay/trifecta/gateway/payment"
 	"github.com/trifecta-pay/trifecta/providers"
@@ -94,12 +93,9 @@ func effect(seen payment.Facts, p *payment.Payment, op payment.Operation) (strin
 	return "", false
 }
 
-// clockGap is the most by which our clock and a provider's are believed to differ.
-const clockGap = 10 * time.Minute
-
 // foreign says that a capture can't be the effect of this operation: it is of
 // another amount and was made before the operation was ordered. Anything less
 // certain counts as ours, because taking money twice is worse than a conflict.
 func foreign(c payment.Capture, op payment.Operation) bool {
-	return c.Amount != op.Amount && c.Created.Before(op.CreatedAt.Add(-clockGap))
+	return c.Amount != op.Amount && c.Created.Before(op.CreatedAt.Add(-payment.ClockGap))
 }

@@ -15,7 +15,7 @@ type Kind struct {
 	Resolves string // when it ends by itself; "" means: when somebody resolves it
 }
 
-// Kinds lists every kind of alert there is. docs/alerts.md is printed from it.
+// Kinds lists every kind of alert there is; docs/alerts.md has the same, which a test sees to.
 func Kinds() []Kind { //nolint:funlen // a table
 	const whenReplayed = "Fix the cause, then run (with SQLite, while the server is stopped): trifecta webhooks replay --config FILE --state "
 	return []Kind{
@@ -31,7 +31,8 @@ func Kinds() []Kind { //nolint:funlen // a table
 		},
 		{
 			"outside_capture", Warning, "An authorization was captured outside this API",
-			"Somebody used the provider's dashboard or another system. The money is recorded.", "Check that it was meant.", "",
+			"Somebody used the provider's dashboard or another system. The money is recorded. Or an older capture counts as what was ordered later, which the message says.",
+			"Check that it was meant, and that all that was ordered was captured.", "",
 		},
 		{
 			"over_refunded", Critical, "More was given back than was taken",

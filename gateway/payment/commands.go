@@ -36,7 +36,7 @@ func (p *Payment) order(op Operation) (Operation, error) {
 		}
 		if op.Moves() && old.LookUps > 0 { // nobody refused it
 			if op.Fingerprint != old.Fingerprint {
-				return Operation{}, NewError(CodeIdempotencyReused, "This request was sent with other values, and may yet take effect with those. Repeat it unchanged: its answer says what became of it.")
+				return Operation{}, NewError(CodeIdempotencyReused, "This request was sent with other values, and may yet take effect with those. Repeat it unchanged, or read the payment, which shows what became of it.")
 			}
 			op.LookFirst, op.CreatedAt = true, old.CreatedAt
 		}

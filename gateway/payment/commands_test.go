@@ -350,7 +350,7 @@ func TestRequestSwitch(t *testing.T) {
 	}
 }
 
-// Guards I1/I9 arithmetic under any mix of refunds, answers and sightings: what
+// Guards I1/I11 arithmetic under any mix of refunds, answers and sightings: what
 // is refundable plus what is gone, going or withheld is what was captured, an
 // operation and its refund count once, and more is never ordered.
 func TestRefundsNeverExceedCaptured(t *testing.T) {

@@ -61,7 +61,7 @@ type Operation struct {
 	FirstTriedAt time.Time // of this generation: the key's age counts from here
 	NextAt       time.Time // when the worker looks at it again
 	TurnedAwayAt time.Time `json:",omitzero"` // when the run before this one was turned away
-	TriedSince   time.Time `json:",omitzero"` // the first try of this run, under any key; zero while it is held back
+	TriedSince   time.Time `json:",omitzero"` // the first try of this run, under any key, or when it was last held back
 	StuckAt      time.Time `json:",omitzero"` // when it was last told that this run is stuck
 	LookUps      int       `json:",omitzero"` // look-ups that found nothing, in this generation
 	LookedUpAt   time.Time `json:",omitzero"`
@@ -110,6 +110,9 @@ func (o Operation) Unseen() bool { return o.Ambiguous || o.Generation > o.Run }
 
 // run names this run of the operation in decisions.
 func (o Operation) run() string { return o.ID + "#" + pad(o.Run) }
+
+// ClockGap is the most by which our clock and a provider's are believed to differ.
+const ClockGap = 10 * time.Minute
 
 // LookUpGap is the least time between the two look-ups that must both find
 // nothing before an operation whose key may be dead is tried with a new key.

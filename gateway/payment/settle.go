@@ -204,6 +204,7 @@ func (p *Payment) concluded(op Operation, out Outcome, now time.Time) {
 		if p.Facts.asked(op.run()) {
 			if done {
 				note(DecisionCaptureDone, op.Ref)
+				p.tellOlder(op, now)
 			} else {
 				note(DecisionCaptureFail)
 			}
@@ -227,6 +228,20 @@ func (p *Payment) concluded(op Operation, out Outcome, now time.Time) {
 			p.decide(Decision{ID: "canceled", Kind: DecisionCanceled, By: op.By, Reason: "canceled by the app", At: now})
 		}
 	case OpRefund, OpAcceptDispute, OpSaveEvidence, OpSubmitEvidence:
+	}
+}
+
+// tellOlder tells of a capture that stands for an order and is older than it. Where the record is
+// a backup that was put back, the order was carried out before; else it was not, and somebody
+// else's capture was taken for it, which no provider lets us see.
+func (p *Payment) tellOlder(op Operation, now time.Time) {
+	for _, c := range p.Facts.Captures {
+		if c.Key.ID == op.Ref && !c.Created.IsZero() && c.Created.Before(op.CreatedAt.Add(-ClockGap)) {
+			p.raise(Alert{
+				Kind: "outside_capture", Severity: "warning", At: now,
+				Message: "The capture " + op.Ref + " was made before it was ordered, and counts as what was ordered: right after a backup was put back, else nothing was captured for this order.",
+			}, op.run())
+		}
 	}
 }
 

@@ -427,6 +427,9 @@ func (m *mapper) fees() []payment.Fee {
 	for _, r := range m.s.refunds {
 		object := r.ID
 		if c := m.chargeOf(r); c != nil && released(r, c, m.s.refunds) {
+			if untold(c) {
+				continue
+			}
 			object = c.ID
 		}
 		add(object, r.BalanceTransaction)

@@ -73,6 +73,12 @@ func released(r *stripesdk.Refund, c *stripesdk.Charge, all []*stripesdk.Refund)
 // a list of Stripe's lags.
 const releaseWait = 10 * time.Minute
 
+// untold says that a captured charge's own balance transaction was not read, as where only the
+// intent shows the capture yet. What a release took back is the smaller half of such a fee.
+func untold(c *stripesdk.Charge) bool {
+	return captured(c) && (c.BalanceTransaction == nil || c.BalanceTransaction.Currency == "")
+}
+
 // halfTold says that a charge's own balance transaction is only the half of what its last
 // capture cost: it is of the whole hold, and the release that takes the rest back is not
 // listed yet. Without either the fee is unknown, and the payment is read again. Captures

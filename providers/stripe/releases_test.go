@@ -159,8 +159,9 @@ func TestReleaseKeepsFeesRight(t *testing.T) {
 }
 
 // TestFeeOfAPartialCaptureWaitsForItsRelease: the fee of the whole hold is not told as what
-// a part of it cost, where a list that lags does not show the release yet: without any fee
-// the payment is read again. A capture that makes no release says it all, and what is
+// a part of it cost, where a list that lags does not show the release yet, nor what the release
+// gave back as all of it, where the capture's own was not read: without any fee the payment is
+// read again. A capture that makes no release says it all, and what is
 // missing for long is not waited for.
 func TestFeeOfAPartialCaptureWaitsForItsRelease(t *testing.T) {
 	t.Parallel()
@@ -177,6 +178,7 @@ func TestFeeOfAPartialCaptureWaitsForItsRelease(t *testing.T) {
 		"settled in another currency":            {"eur", 930, false, time.Second, 0},
 		"no release for long":                    {"usd", 1000, false, 10 * time.Minute, 1},
 		"of what was taken, so without releases": {"usd", 400, false, time.Second, 1},
+		"released, its own transaction unread":   {"", 0, true, time.Second, 0},
 	} {
 		s := paidSnapshot(t)
 		s.intent.CaptureMethod = stripesdk.PaymentIntentCaptureMethodManual
