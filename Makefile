@@ -36,7 +36,7 @@ test-wire: ## the suites of the store and of the whole house on a stand-in that 
 	TRIFECTA_TEST_ENGINE=wire $(GO) test -count=1 -timeout 10m -skip '$(MATRIX)' ./store ./cmd/e2e; suites=$$?; \
 	wait $$matrix && exit $$suites # the matrix mostly waits for the driver; ./store/mongo and ./store/transfer are on the wire in any case
 
-test-mongo: ## the same, kill -9 storms and two replicas on a real MongoDB (needs TRIFECTA_TEST_MONGODB_URI)
+test-mongo: ## the suites that need no injected fault, kill -9 storms and two replicas on a real MongoDB (needs TRIFECTA_TEST_MONGODB_URI)
 	@[ -n "$$TRIFECTA_TEST_MONGODB_URI" ] || { echo "make test-mongo needs a real server: TRIFECTA_TEST_MONGODB_URI=mongodb://HOSTS/?replicaSet=NAME (it makes and drops databases named trifecta_test_…)" >&2; exit 1; }
 	$(GO) test -count=1 -timeout 20m ./store ./store/mongo/... ./store/transfer/... ./cmd/e2e
 	TRIFECTA_PROCESS_TESTS=1 $(GO) test -count=1 -timeout 20m -run Kill ./cmd/e2e
@@ -81,8 +81,8 @@ fmt-check: ## fail if any Go file is not formatted
 	@out=$$($(GOFUMPT) -l $$(git ls-files -co --exclude-standard '*.go')); \
 	  if [ -n "$$out" ]; then echo "not formatted (run make fmt):"; echo "$$out"; exit 1; fi
 
-docs-check: ## fail if a page that is printed from code, or the dependency page, is out of date (part of test)
-	$(GO) test -run 'Docs|Dependencies|Example|House' ./docs ./config ./gateway/payment
+docs-check: ## fail if a page that comes from code, or the dependency page, is out of date (part of test)
+	$(GO) test -run 'Docs|Dependencies|Example|House|KindsTable' ./docs ./config ./gateway/payment ./gateway/alerts ./cmd/planted ./cmd/sim
 
 ci: ## exactly what CI runs
 	bash .ci/run

@@ -178,7 +178,7 @@ type Retention struct {
 	Feed int
 	// Runs: records of reconcile runs. Default 30, least 7.
 	Runs int
-	// AlertsResolved: resolved alerts, from when they were last seen. Default 400,
+	// AlertsResolved: resolved alerts, from when they were resolved. Default 400,
 	// least 30.
 	AlertsResolved int
 }

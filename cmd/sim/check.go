@@ -64,14 +64,14 @@ func (c *checker) moved() {
 	c.rows = len(all)
 }
 
-// acknowledged: I8, what was answered 200 is in the store at that moment.
+// acknowledged: I4, what was answered 200 is in the store at that moment.
 func (c *checker) acknowledged(path, key string) {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	id := inbox.RecordID(parts[1], parts[2], false, key)
 	c.raced()
 	c.acks = append(c.acks, id)
 	if _, err := store.NewInbox(c.t.engine).Get(context.Background(), id); err != nil {
-		c.t.fail("I8 webhook %s was answered 200 and is not stored: %v", key, err)
+		c.t.fail("I4 webhook %s was answered 200 and is not stored: %v", key, err)
 	}
 }
 
@@ -201,7 +201,7 @@ func (c *checker) end() {
 	}
 	for _, id := range c.acks {
 		if _, err := c.t.insts[0].inbox.Get(ctx, id); err != nil {
-			c.t.fail("I8 webhook %s was answered 200 and is gone: %v", id, err)
+			c.t.fail("I4 webhook %s was answered 200 and is gone: %v", id, err)
 		}
 	}
 	if !c.judge.Strangers && !c.judge.Restored {

@@ -231,7 +231,7 @@ func (s *shop) told(i *instance, o *order, a *ask, ans gateway.Answer) {
 	p := ans.Payment
 	t.check.answered(o, p)
 	if a.refund != "" && ans.Refund != a.refund {
-		t.fail("I10 %s was answered with refund %s, before with %s", a.key, ans.Refund, a.refund)
+		t.fail("I15 %s was answered with refund %s, before with %s", a.key, ans.Refund, a.refund)
 	}
 	a.refund = ans.Refund
 	if o.id == "" {

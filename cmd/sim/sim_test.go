@@ -25,7 +25,7 @@ func runnerOf(t *testing.T, w wiring) *runner {
 	return &runner{chain: chain, wiring: w}
 }
 
-// Every promise of the product (I1 to I9) holds under every fault, with each layer
+// Every promise of docs/architecture.md that the judge can see holds under every fault, with each layer
 // alone as well. A failing seed says how to see it again.
 func TestSeeds(t *testing.T) {
 	t.Parallel()

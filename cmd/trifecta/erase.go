@@ -58,7 +58,7 @@ func (p program) eraseCustomer() *cobra.Command {
 	var where at
 	var order erasureOrder
 	cmd := &cobra.Command{
-		Use:   "customer (--config FILE | --server URL) --app NAME (--ref R | --email E) --reason TEXT [--metadata]",
+		Use:   "customer (--config FILE | --server URL) --app NAME [--ref R] [--email E] --reason TEXT [--metadata]",
 		Short: "Overwrite a customer's name and address wherever they are kept",
 		Long: `Overwrite a customer's name and e-mail address in all their payments, in the
 events, webhook bodies and alerts that repeat them, and then read everything that
@@ -66,7 +66,8 @@ is kept and count what is left of them. Money, ids, references and history stay,
 and the history says who had it erased and why.
 
 Payments that are not over yet are erased once they are; the server goes on by
-itself. The exit code is 1 while anything is left. Repeating it is harmless.`,
+itself. Name the customer by --ref, --email, or both. The exit code is 1 while
+anything is left. Repeating it is harmless.`,
 		Example: "  trifecta erase customer --config trifecta.yaml --app shop --ref cust-7 --metadata --reason \"request of 3 May\"",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -19,7 +19,7 @@ import (
 )
 
 // connectProvider is the provider whose webhooks come through two endpoints: its
-// own events and those of connected accounts (api.md, "Webhooks in").
+// own events and those of connected accounts (Stripe docs: Connect webhooks).
 const connectProvider = "stripe"
 
 // refusal is an answer other than 200, and what it is counted as.

@@ -23,7 +23,7 @@ import (
 
 var good = http.Header{"X-Sig": {"good"}}
 
-// Guards api.md "Webhooks in": which paths exist, and what each refusal is.
+// Guards what providers rely on: which paths exist, and what each refusal is.
 // Nothing that is refused leaves a row.
 func TestReceiverRefusals(t *testing.T) {
 	t.Parallel()

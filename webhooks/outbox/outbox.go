@@ -61,7 +61,7 @@ type Event struct {
 }
 
 // wireEvent is the event as product apps see it, in the feed and in deliveries
-// (api.md, "Events out").
+// (/openapi.json).
 type wireEvent struct {
 	ID        string    `json:"id"`
 	Object    string    `json:"object"`

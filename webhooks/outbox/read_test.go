@@ -17,7 +17,7 @@ import (
 	"github.com/trifecta-pay/trifecta/webhooks/outbox"
 )
 
-// Guards api.md "Events out": the exact members of an event, and its object as it
+// Guards what product apps rely on: the exact members of an event, and its object as it
 // was rendered.
 func TestEventJSON(t *testing.T) {
 	t.Parallel()

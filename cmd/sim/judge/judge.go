@@ -101,7 +101,7 @@ func (j *Judge) Plain(id string) bool {
 func (j *Judge) Captured(id string) int64 { return j.book(id).captured }
 
 // Moved takes a new row of the ledger. I1 holds at every moment: nobody is charged
-// twice or too much, and I9: never more is given back than was taken.
+// twice or too much, and I11: never more is given back than was taken.
 func (j *Judge) Moved(r Row) {
 	if r.Reference == "" && j.Strangers {
 		return
@@ -125,7 +125,7 @@ func (j *Judge) Moved(r Row) {
 		b.refunds[r.Object] = r.Amount
 		b.refunded += r.Amount
 		if b.refunded-b.failed > b.captured {
-			j.fail("I9 %s: %d given back of %d", r.Reference, b.refunded-b.failed, b.captured)
+			j.fail("I11 %s: %d given back of %d", r.Reference, b.refunded-b.failed, b.captured)
 		}
 	case "refund_failed":
 		b.returned[r.Object] = true
@@ -177,18 +177,18 @@ func mayFollow(from, to string) bool {
 	return from == to || to == "conflicted" || slices.Contains(strings.Fields(follows()[from]), to)
 }
 
-// Observed is an app reading its payment: what is said to be paid is paid (I2, I4),
-// nothing is older than what it read before (I19). An app that looks seldom misses
-// statuses, so whether this one may follow the last one (I5) is judged in the end, by
+// Observed is an app reading its payment: what is said to be paid is paid (I3),
+// nothing is older than what it read before (I17). An app that looks seldom misses
+// statuses, so whether this one may follow the last one (I12) is judged in the end, by
 // the history: it must agree with every read, and each of its steps with the graph.
 func (j *Judge) Observed(o *Order, status string, version int64) {
 	if status == "succeeded" && j.book(o.ID).captured == 0 {
-		j.fail("I2 %s is said to be paid, and no money moved", o.ID)
+		j.fail("I3 %s is said to be paid, and no money moved", o.ID)
 	}
 	if n := len(o.reads); n > 0 {
 		switch last := o.reads[n-1]; {
 		case version < last.version:
-			j.fail("I19 %s was read in version %d, before in %d", o.ID, version, last.version)
+			j.fail("I17 %s was read in version %d, before in %d", o.ID, version, last.version)
 		case version == last.version && status == last.status:
 			return
 		}
@@ -238,7 +238,7 @@ func (j *Judge) End(apps []string, ask Ask) {
 	}
 }
 
-// sums: I1, I2, I3, I5, I7. Each refund and capture took effect at most once, no capture
+// sums: I1, I3, I5, I7. Each refund and capture took effect at most once, no capture
 // that was refused did, and what is odd was told.
 func (j *Judge) sums(o *Order, p Payment, alerts []string) {
 	b, a := j.book(p.ID), p.Amounts
@@ -253,7 +253,7 @@ func (j *Judge) sums(o *Order, p Payment, alerts []string) {
 	}
 	paid := p.Status == "succeeded"
 	if paid != (b.captured > 0) && !(o.Resolved && p.Status == "canceled") {
-		j.fail("I2 %s is %s, the provider took %d", p.ID, p.Status, b.captured)
+		j.fail("I3 %s is %s, the provider took %d", p.ID, p.Status, b.captured)
 	}
 	told := slices.Contains(alerts, "conflicted_payment")
 	odd := !o.Manual && paid && b.captured != o.Amount

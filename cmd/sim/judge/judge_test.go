@@ -49,7 +49,7 @@ func entry(version int64, before, after string) Entry {
 	return e
 }
 
-// I5: an app that looks seldom may miss a status, but never read one that the
+// I12: an app that looks seldom may miss a status, but never read one that the
 // history does not have, and the history goes along the graph.
 func TestReadsAgainstHistory(t *testing.T) {
 	t.Parallel()
@@ -60,14 +60,14 @@ func TestReadsAgainstHistory(t *testing.T) {
 		says    string
 	}{
 		{"a status was missed", append(first[:2:2], entry(5, "expired", "conflicted"), entry(7, "conflicted", "canceled")), ""},
-		{"a step that the graph does not have", append(first[:2:2], entry(7, "expired", "canceled")), "I5 pay_1 went from expired to canceled"},
-		{"a read that the history denies", append(first[:2:2], entry(5, "expired", "conflicted")), "I5 pay_1 was read as canceled in version 8"},
+		{"a step that the graph does not have", append(first[:2:2], entry(7, "expired", "canceled")), "I12 pay_1 went from expired to canceled"},
+		{"a read that the history denies", append(first[:2:2], entry(5, "expired", "conflicted")), "I12 pay_1 was read as canceled in version 8"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			var failed []string
 			j := New(func(format string, args ...any) {
-				if f := fmt.Sprintf(format, args...); strings.HasPrefix(f, "I5") {
+				if f := fmt.Sprintf(format, args...); strings.HasPrefix(f, "I12") {
 					failed = append(failed, f)
 				}
 			})

@@ -39,7 +39,7 @@ func heard(told []Event, kind, id string) bool {
 	return slices.ContainsFunc(told, func(e Event) bool { return e.Type == kind && e.Data.Object.ID == id })
 }
 
-// reads: I5 and I12, whatever the app was told at a version is what the history says
+// reads: I12, whatever the app was told at a version is what the history says
 // of that version.
 func (j *Judge) reads(o *Order, entries []Entry) {
 	for _, r := range o.reads {
@@ -50,13 +50,13 @@ func (j *Judge) reads(o *Order, entries []Entry) {
 			}
 		}
 		if said != r.status {
-			j.fail("I5 %s was read as %s in version %d, its history says %q", o.ID, r.status, r.version, said)
+			j.fail("I12 %s was read as %s in version %d, its history says %q", o.ID, r.status, r.version, said)
 		}
 	}
 }
 
-// history: I5 and I12, it is a path in the graph that ends where the payment is, and
-// names who did it; I3 of the outbox, each change of status stands in the feed once,
+// history: I12, it is a path in the graph that ends where the payment is, and
+// names who did it; I9, each change of status stands in the feed once,
 // in order, with that status in it.
 func (j *Judge) history(o *Order, p Payment, entries []Entry, told []Event) {
 	var want, have []string
@@ -65,7 +65,7 @@ func (j *Judge) history(o *Order, p Payment, entries []Entry, told []Event) {
 			j.fail("I12 %s: history jumps from %s to %s", p.ID, entries[i-1].After.Status, h.Before.Status)
 		}
 		if i > 0 && !mayFollow(h.Before.Status, h.After.Status) {
-			j.fail("I5 %s went from %s to %s", p.ID, h.Before.Status, h.After.Status)
+			j.fail("I12 %s went from %s to %s", p.ID, h.Before.Status, h.After.Status)
 		}
 		if h.Actor.Type == "" || h.Layer == "" {
 			j.fail("I12 %s: nobody is named for version %d", p.ID, h.Version)

@@ -12,7 +12,7 @@ import (
 )
 
 // How a process says that it is there. It is taken for dead after presenceFor
-// without a word, which is also how long a migration waits after a kill -9.
+// without a word, which is also how long a migration is refused after a kill -9.
 const (
 	presenceFor   = 30 * time.Second
 	presenceEvery = 10 * time.Second
