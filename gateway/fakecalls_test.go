@@ -88,9 +88,14 @@ func (f *fakeProvider) Capture(_ context.Context, req providers.CaptureRequest, 
 	})
 }
 
-// take books a capture.
+// take books a capture. Stripe dates one by its hold, as both are one charge.
 func (f *fakeProvider) take(r *fakeRoot, hold string, amount int64) string {
 	c := &fakeCapture{id: f.id("cap"), hold: hold, amount: amount, created: f.clock()}
+	for _, h := range r.holds {
+		if f.stripeLike && h.id == hold {
+			c.created = h.created
+		}
+	}
 	r.captures = append(r.captures, c)
 	return c.id
 }

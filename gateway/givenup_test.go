@@ -454,6 +454,7 @@ func TestOlderCaptureTakenForOursIsTold(t *testing.T) {
 	for _, older := range []bool{true, false} {
 		w := newWorld(t, nil)
 		id := w.authorized("paypal").ID
+		w.pass(time.Hour)
 		if older {
 			w.paypal.takeOutside(id, 1, 400)
 			w.observe(id, 1)
@@ -474,6 +475,25 @@ func TestOlderCaptureTakenForOursIsTold(t *testing.T) {
 		told := slices.ContainsFunc(list, func(a gateway.AlertRecord) bool { return strings.Contains(a.Message, "made before it was ordered") })
 		if err != nil || told != older {
 			t.Errorf("older %t: %v, %v", older, list, err)
+		}
+	}
+}
+
+// Guards people's trust in alerts: an ordinary capture, days after its hold, raises none at either provider, though Stripe
+// dates it by the hold.
+func TestOrdinaryCaptureIsNoAlert(t *testing.T) {
+	t.Parallel()
+	for _, provider := range []string{"stripe", "paypal"} {
+		w := newWorld(t, nil)
+		id := w.authorized(provider).ID
+		w.pass(48 * time.Hour)
+		if _, err := w.capture(id, "c", 400, true); err != nil {
+			t.Fatal(err)
+		}
+		w.quiet(id)
+		w.wantCaptured(id, 400)
+		if list, _, err := w.alerts.List(t.Context(), store.AlertFilter{Payment: id, Limit: 10}); err != nil || len(list) != 0 {
+			t.Errorf("%s: %v, %v", provider, list, err)
 		}
 	}
 }

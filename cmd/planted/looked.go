@@ -131,6 +131,10 @@ func endBugs() []bug {
 			old: `now.Add(heldLook), now //`, new: `now.Add(heldLook), time.Time{} //`,
 		},
 		{
+			name: "capture_dated_by_its_hold_is_older", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestOrdinaryCaptureIsNoAlert",
+			old: `c.Key.ID == op.Ref && p.Facts.dated(c) && c`, new: `c.Key.ID == op.Ref && c`,
+		},
+		{
 			name: "older_capture_is_ours_untold", file: "gateway/payment/settle.go", pkg: inGateway, test: "TestOlderCaptureTakenForOursIsTold",
 			old: `				p.tellOlder(op, now)`, new: ``,
 		},

@@ -2,6 +2,7 @@ package payment
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -231,18 +232,23 @@ func (p *Payment) concluded(op Operation, out Outcome, now time.Time) {
 	}
 }
 
-// tellOlder tells of a capture that stands for an order and is older than it. Where the record is
+// tellOlder tells of a capture that stands for an order and is certainly older than it. Where the record is
 // a backup that was put back, the order was carried out before; else it was not, and somebody
 // else's capture was taken for it, which no provider lets us see.
 func (p *Payment) tellOlder(op Operation, now time.Time) {
 	for _, c := range p.Facts.Captures {
-		if c.Key.ID == op.Ref && !c.Created.IsZero() && c.Created.Before(op.CreatedAt.Add(-ClockGap)) {
+		if c.Key.ID == op.Ref && p.Facts.dated(c) && c.Created.Before(op.CreatedAt.Add(-ClockGap)) {
 			p.raise(Alert{
 				Kind: "outside_capture", Severity: "warning", At: now,
 				Message: "The capture " + op.Ref + " was made before it was ordered, and counts as what was ordered: right after a backup was put back, else nothing was captured for this order.",
 			}, op.run())
 		}
 	}
+}
+
+// dated says that a capture's date is its own, and not that of its hold, as at Stripe.
+func (f Facts) dated(c Capture) bool {
+	return slices.ContainsFunc(f.Authorizations, func(a Authorization) bool { return a.Key.ID == c.Auth && c.Created.After(a.Created) })
 }
 
 func (p *Payment) afterClose(op Operation, now time.Time) {

@@ -179,12 +179,16 @@ func TestFeeOfAPartialCaptureWaitsForItsRelease(t *testing.T) {
 		"no release for long":                    {"usd", 1000, false, 10 * time.Minute, 1},
 		"of what was taken, so without releases": {"usd", 400, false, time.Second, 1},
 		"released, its own transaction unread":   {"", 0, true, time.Second, 0},
+		"released, its own transaction unknown":  {"none", 0, true, time.Second, 0},
 	} {
 		s := paidSnapshot(t)
 		s.intent.CaptureMethod = stripesdk.PaymentIntentCaptureMethodManual
 		s.charges[0].AmountCaptured = 400
 		s.charges[0].BalanceTransaction = &stripesdk.BalanceTransaction{
 			ID: "txn_1", Currency: stripesdk.Currency(c.currency), Amount: c.amount, Fee: 59, Net: c.amount - 59, Created: startWall.Unix(),
+		}
+		if c.currency == "none" {
+			s.charges[0].BalanceTransaction = nil
 		}
 		if c.released {
 			s.refunds = append(s.refunds, parse[stripesdk.Refund](t, release))
