@@ -8,9 +8,10 @@ import (
 	"github.com/trifecta-pay/trifecta/providers"
 )
 
-// Apply is the only write path for provider truth: it merges an observation
-// into its payment, stores what is due next in the same write, and returns the
-// payment. It never calls a provider.
+// Apply merges an observation into its payment, stores what is due next in the
+// same write, and returns the payment. It never calls a provider. Like every
+// write of what a provider said (applyTo, execute) it goes through change or save,
+// and Facts.Observe is the only thing that adds to what is known.
 func (s *Service) Apply(ctx context.Context, id string, obs payment.Observation, src payment.Source) (*payment.Payment, error) {
 	return s.change(ctx, id, src, func(p *payment.Payment) error {
 		p.Facts = p.Facts.Observe(obs)

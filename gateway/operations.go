@@ -35,8 +35,8 @@ const maxLook = 320
 
 // Step does the work that is due now: unsettled operations, lapsed checkouts,
 // alerts to store. It returns how many payments it worked on; one that fails
-// never stops the others, nor do many at the head of the queue. next is when to
-// look again at the latest.
+// never stops the others, nor do up to maxLook at the head of the queue (more, and the
+// watch tells that the worker fails). next is when to look again at the latest.
 func (o *Operations) Step(ctx context.Context) (did int, next time.Time, err error) {
 	now := o.s.now()
 	next = now.Add(time.Second)
@@ -151,9 +151,9 @@ func (s *Service) drive(ctx context.Context, p *payment.Payment, opID string, sr
 	return nil, tooManyRaces(p.ID)
 }
 
-// afterLook lets the gate end what is not to be sent any more, right after the look that found
-// nothing of it for the second time: of looks that stand in a record nobody knows whether it is
-// a backup. Where the gate can't be asked, the next look ends it.
+// afterLook lets the gate end what is not to be sent any more, right after the second look that
+// found nothing of it. Looks that stand in a record already don't count: the record may be a backup
+// that was put back. Where the gate can't be asked, the next look ends it.
 func (s *Service) afterLook(ctx context.Context, p *payment.Payment, opID string) *payment.Payment {
 	op := p.Operation(opID)
 	if op == nil || op.State.Settled() || !op.Barred && !op.Withdrawn || !op.Unmoved(s.now()) {
@@ -259,12 +259,11 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, r run, src pa
 	}
 	src.Reason = string(op.Kind)
 	out.Unheard = !r.awaited && op.Kind == payment.OpRefund
+	taken := false // by somebody else, after our lease ended: the operation is theirs to settle
 	settle := func(p *payment.Payment) error {
 		current := p.Operation(r.op)
-		if current == nil || current.LeaseOwner != r.owner {
-			// Somebody took over after our lease ended. What the provider said is
-			// true all the same; the operation is theirs to settle.
-			if obs != nil {
+		if taken = current == nil || current.LeaseOwner != r.owner; taken {
+			if obs != nil { // what the provider said is true all the same
 				p.Facts = p.Facts.Observe(*obs)
 			}
 			return nil
@@ -279,8 +278,12 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, r run, src pa
 	if errors.Is(err, ErrConflict) {
 		next, err = s.change(ctx, p.ID, src, settle)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
+		s.log.ErrorContext(ctx, "what came of a provider call could not be written: it will be looked for, or repeated under its key", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "outcome", out.State, "ref", out.Ref, "error", err)
 		return nil, err
+	case taken:
+		s.log.WarnContext(ctx, "a provider call ended after its lease: whoever took over settles it", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "outcome", out.State, "ref", out.Ref)
 	}
 	return next, callErr
 }

@@ -105,8 +105,8 @@ func (s *Service) upToDate(ctx context.Context, p *payment.Payment) (*payment.Pa
 
 func (s *Service) closeForSwitch(ctx context.Context, p *payment.Payment) (*payment.Payment, error) {
 	var opID string
+	id := payment.DeriveID("op", p.ID, "switch", s.opts.Token())
 	next, err := s.change(ctx, p.ID, customerSource("chose another way to pay"), func(c *payment.Payment) error {
-		id := payment.DeriveID("op", c.ID, "switch", s.opts.Token())
 		op, err := c.RequestSwitch(payment.Command{ID: id, By: customer, Now: s.now()})
 		if err != nil {
 			return err

@@ -12,8 +12,9 @@ import (
 // Returned is layer one: the customer's browser is back from a provider. The
 // provider's own query is never believed: the attempt is read, applied, and what
 // is due runs (an approved order is captured here). It returns where to send
-// the customer next. A provider that is slow or down never keeps them here, and
-// one who comes back again and again is sent on without asking it.
+// the customer next. How long a slow provider keeps them is bounded by the time
+// limits of one read and of the calls that are due; one that is down fails at once.
+// Who comes back again and again is sent on without asking it.
 func (s *Service) Returned(ctx context.Context, id, token, outcome string, n int) (redirect string, p *payment.Payment, err error) {
 	p, err = s.forCustomer(ctx, id, token)
 	if err != nil {

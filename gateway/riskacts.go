@@ -223,6 +223,9 @@ func (s *Service) planSteps(ctx context.Context, d risk.Decision) (out plan, err
 // reach says how far a block by another name than the app's own could look: only through
 // what is known under that name, which "applied" alone would hide.
 func reach(d risk.Decision, n int, full bool) string {
+	if d.Subject.Kind == risk.KindCustomer && full {
+		return fmt.Sprintf("only the latest %d payments of this customer were looked at: there are more", n)
+	}
 	if d.Rule != risk.Manual || d.Subject.Kind == risk.KindCustomer {
 		return ""
 	}
@@ -276,11 +279,11 @@ func (s *Service) targets(ctx context.Context, d risk.Decision) (out []*payment.
 				continue
 			}
 			if d.Subject.Kind == risk.KindCustomer {
-				list, err := s.customersPayments(ctx, app, d.Subject.Value)
+				list, more, err := s.customersPayments(ctx, app, d.Subject.Value)
 				if err != nil {
 					return nil, false, err
 				}
-				out = append(out, list...)
+				out, full = append(out, list...), full || more
 			}
 			for _, ref := range namesOf(d) {
 				subject, err := s.opts.Risk.Store.Subject(ctx, risk.SubjectID(app.Name, app.Mode, ref))
@@ -290,7 +293,7 @@ func (s *Service) targets(ctx context.Context, d risk.Decision) (out []*payment.
 				if err != nil {
 					return nil, false, storeError(err)
 				}
-				full = full || subject.Full()
+				full = full || subject.Full() && d.Subject.Kind != risk.KindCustomer // whose payments are listed
 				for _, x := range subject.Sightings {
 					ids = append(ids, x.Payment)
 				}
@@ -334,23 +337,23 @@ func (s *Service) alsoLoad(ctx context.Context, out []*payment.Payment, ids []st
 	return out, nil
 }
 
-// customersPayments lists what a customer may still have open or paid. Providers give
-// back what is at most about 180 days old (PayPal docs: refunds).
-func (s *Service) customersPayments(ctx context.Context, app App, ref string) ([]*payment.Payment, error) {
+// customersPayments lists what a customer may still have open or paid, the latest first.
+// Providers give back what is at most about 180 days old (PayPal docs: refunds). more says
+// that there are more than one decision looks at.
+func (s *Service) customersPayments(ctx context.Context, app App, ref string) (out []*payment.Payment, more bool, err error) {
 	f := Filter{App: app.Name, Mode: app.Mode, Customer: ref, CreatedFrom: s.now().Add(-risk.MaxWindow), Limit: 100}
-	var out []*payment.Payment
 	for range maxPlanPages {
 		list, next, err := s.opts.Payments.List(ctx, f)
 		if err != nil {
-			return nil, storeError(err)
+			return nil, false, storeError(err)
 		}
 		out = append(out, list...)
 		if next == "" {
-			break
+			return out, false, nil
 		}
 		f.After = next
 	}
-	return out, nil
+	return out, true, nil
 }
 
 // carryOut does the steps that are left, a bounded number a visit.

@@ -119,3 +119,23 @@ func TestBlockByADeclinedTrysAddress(t *testing.T) {
 		}
 	}
 }
+
+// Guards a ban that reaches less than it says: of a customer with more payments than one decision looks at, the latest are
+// looked at, and the decision says that there are more.
+func TestBanOfMoreThanOneDecisionLooksAt(t *testing.T) {
+	t.Parallel()
+	w := withRules(t)
+	p := w.mustCreate("a", of("guest", "stripe"))
+	for i := range 4000 {
+		c := p.Clone()
+		c.ID, c.Version = fmt.Sprintf("pay_%06d", i), 0
+		c.Facts.Opened, c.Operations = nil, nil
+		if err := w.payments.Insert(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := w.ban(shop, "ban", gateway.BlockInput{Customer: "guest", Reason: "stolen", Cancel: true})
+	if d := set.Decision; !strings.Contains(d.Note, "there are more") {
+		t.Errorf("%s: %q", d.State, d.Note)
+	}
+}

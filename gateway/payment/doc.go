@@ -11,8 +11,9 @@
 //   - Facts are sets of provider objects, never deltas and never totals.
 //     Merging them is commutative, associative and idempotent, so the order in
 //     which webhooks, redirects and sweeps arrive does not matter.
-//   - Status is computed from facts in one place, Facts.Status, by a table that
-//     is also printed into docs/state-machine.md.
+//   - Status is computed in one place, Payment.Status, by a table that is also
+//     printed into docs/state-machine.md: from the facts, and from captures that
+//     were sent and have no answer yet.
 //   - What must be told to a provider is an Operation, written down with its
 //     idempotency key before the call is made.
 package payment

@@ -11,11 +11,9 @@ import (
 // most any card network takes (Stripe docs, "Currencies").
 const MaxMinor int64 = 999_999_999_999
 
-// ErrOverflow says that an addition or subtraction left the range of int64.
+// ErrOverflow says that an amount is larger than what can be counted: an adapter lets none
+// in whose sums could leave int64.
 var ErrOverflow = errors.New("payment: amount overflows")
-
-// ErrCurrencyMismatch says that two amounts of different currencies met.
-var ErrCurrencyMismatch = errors.New("payment: currencies differ")
 
 // Currency is an ISO 4217 code in lower case, such as "usd".
 type Currency string
@@ -50,40 +48,12 @@ func (c Currency) Exponent() int {
 // Upper is the code in capital letters, as PayPal writes it.
 func (c Currency) Upper() string { return strings.ToUpper(string(c)) }
 
-// Add returns m+o. It refuses another currency and an overflow.
-func (m Money) Add(o Money) (Money, error) {
-	if m.Currency != o.Currency {
-		return Money{}, fmt.Errorf("%w: %s and %s", ErrCurrencyMismatch, m.Currency, o.Currency)
-	}
-	sum, err := AddMinor(m.Minor, o.Minor)
-	if err != nil {
-		return Money{}, err
-	}
-	return Money{Minor: sum, Currency: m.Currency}, nil
-}
-
-// Sub returns m-o. It refuses another currency and an overflow.
-func (m Money) Sub(o Money) (Money, error) {
-	if o.Minor == math.MinInt64 {
-		return Money{}, ErrOverflow
-	}
-	return m.Add(Money{Minor: -o.Minor, Currency: o.Currency})
-}
-
 // IsZero says whether the amount is nothing, in whatever currency.
 func (m Money) IsZero() bool { return m.Minor == 0 }
 
 // String is the amount for people and logs, such as "19.99 USD".
 func (m Money) String() string {
 	return FormatDecimal(m.Minor, m.Currency.Exponent()) + " " + m.Currency.Upper()
-}
-
-// AddMinor adds two amounts of minor units and refuses an overflow.
-func AddMinor(a, b int64) (int64, error) {
-	if (b > 0 && a > math.MaxInt64-b) || (b < 0 && a < math.MinInt64-b) {
-		return 0, ErrOverflow
-	}
-	return a + b, nil
 }
 
 // FormatDecimal writes minor units as a decimal text with exactly exponent

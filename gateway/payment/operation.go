@@ -89,8 +89,8 @@ func (o Operation) Repeatable() bool {
 	return o.State == OpFailed && o.Code != CodeDeclined && !o.Answered
 }
 
-// Open says that nobody was told yet what became of it but to try again: its request
-// may still order it anew, or is just being answered.
+// Open says that nobody was told yet what became of it, or was only told to try again:
+// its request may still order it anew, or is just being answered.
 func (o Operation) Open() bool {
 	return o.Ordered() && !o.Answered && (o.State == OpPending || o.State == OpUnknown || o.Repeatable())
 }
@@ -140,6 +140,7 @@ const (
 // remembers this kind of key: within it the same call with the same key is
 // safe; past it, or after a stored failure, only a look-up is. That holds for
 // money that was never tried to move, too: the record may be a restored backup.
+// The whole table is in docs/adr/0010-send-or-look.md.
 func (o Operation) Plan(now time.Time, keyLife time.Duration) Plan {
 	if o.Withdrawn || o.Barred {
 		return PlanLookUp

@@ -102,7 +102,7 @@ func New(id, app string, mode Mode, terms Terms, req Request, token string, now 
 
 // Status is the payment's status, read off its facts. While money was told to be taken
 // and nobody knows what became of it, it is being processed, whatever a reading says of
-// the checkout in the meantime: a customer who were asked to pay again could pay twice.
+// the checkout in the meantime: a customer who was asked to pay again could pay twice.
 func (p *Payment) Status() Status {
 	c := p.Facts.Conditions()
 	c.Processing = c.Processing || p.taking()

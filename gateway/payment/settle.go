@@ -14,8 +14,8 @@ type Outcome struct {
 	Failure    Failure
 	Declined   bool // failed because the money was refused, not because the request was wrong
 	MustLookUp bool // the provider stored a failure under this key
-	LookedUp   bool // this try was a look-up that found nothing
-	Looked     bool // before it was sent, as it had come late, a look found nothing
+	LookedUp   bool // this try was a look-up in place of the call; it found nothing
+	Looked     bool // the call was sent, after a look in the same try had found nothing
 	RetryAfter time.Duration
 	Unheard    bool // nobody waits for the answer, and an event would tell of a failure: try again where nothing was done
 }

@@ -30,9 +30,12 @@ var wanted = []string{
 	"review.opened", "review.closed",
 }
 
+// APIVersion is the version that the SDK speaks, and in which webhooks must be rendered.
+const APIVersion = stripesdk.APIVersion
+
 // EndpointNeeds are the pinned API version and the events of payments.
 func (a *Adapter) EndpointNeeds() providers.EndpointNeeds {
-	return providers.EndpointNeeds{Version: stripesdk.APIVersion, Events: append([]string{}, wanted...)}
+	return providers.EndpointNeeds{Version: APIVersion, Events: append([]string{}, wanted...)}
 }
 
 // Check reads the balance, which every key with any right to money may.
@@ -77,7 +80,7 @@ func (a *Adapter) CreateEndpoint(ctx context.Context, url string, connect bool, 
 	return write(ctx, op, func(ctx context.Context) (providers.Endpoint, error) {
 		params := &stripesdk.WebhookEndpointParams{
 			Params: stripesdk.Params{Context: ctx, IdempotencyKey: stripesdk.String(key)}, URL: stripesdk.String(url),
-			APIVersion: stripesdk.String(stripesdk.APIVersion), EnabledEvents: stripesdk.StringSlice(wanted),
+			APIVersion: stripesdk.String(APIVersion), EnabledEvents: stripesdk.StringSlice(wanted),
 			Description: stripesdk.String("Trifecta, account " + a.opts.Account),
 		}
 		if connect {

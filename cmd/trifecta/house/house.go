@@ -252,8 +252,8 @@ func (h *House) layers(o Options, registry *providers.Registry, payments *store.
 	h.Inbox, err = inbox.New(inbox.Options{
 		Accounts: registry, Store: store.NewInbox(h.engine), Applier: h.Service, Finder: payments, Notify: alerts, Orphans: orphans, Disputes: h.Service,
 		Clock: o.Clock, Wall: o.Wall, Owner: rand.Text(), Logger: o.Logger, Metrics: metrics,
-		APIVersions: map[string]string{config.ProviderStripe: "2023-10-16"}, // what the pinned SDK speaks
-		Parallel:    8,                                                      // payments: most of the work is waiting for the provider
+		APIVersions: map[string]string{config.ProviderStripe: stripe.APIVersion},
+		Parallel:    8, // payments: most of the work is waiting for the provider
 
 		IgnoreForeign: sharedAccounts(o.Config),
 	})
