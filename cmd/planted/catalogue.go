@@ -185,7 +185,7 @@ func orderBugs() []bug {
 		},
 		{
 			name: "late_worker_settles", file: "gateway/operations.go", pkg: inGateway, test: "TestLateWorker",
-			old: `		if current == nil || current.LeaseOwner != r.owner {`, new: `		if current == nil {`,
+			old: `taken = current == nil || current.LeaseOwner != r.owner; taken {`, new: `taken = current == nil; taken {`,
 		},
 		{
 			name: "retry_after_ignored", file: "webhooks/inbox/settle.go", pkg: inInbox, test: "TestRetryAfterIsHonoured",
