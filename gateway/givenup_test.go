@@ -448,7 +448,7 @@ func TestCaptureGoesOnBesideAStrangers(t *testing.T) {
 }
 
 // Guards people against a capture that nobody made: where one from the dashboard, as large and older than the order, counts
-// as what was ordered, which no look can tell from a backup that was put back, they are told.
+// as what was ordered, as after a backup that was put back, they are told.
 func TestOlderCaptureTakenForOursIsTold(t *testing.T) {
 	t.Parallel()
 	for _, older := range []bool{true, false} {

@@ -259,7 +259,7 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, r run, src pa
 	}
 	src.Reason = string(op.Kind)
 	out.Unheard = !r.awaited && op.Kind == payment.OpRefund
-	taken := false // by somebody else, after our lease ended: the operation is theirs to settle
+	taken := false // by somebody else, after our lease ended: the operation is theirs to settle, or this write landed before
 	settle := func(p *payment.Payment) error {
 		current := p.Operation(r.op)
 		if taken = current == nil || current.LeaseOwner != r.owner; taken {
@@ -280,10 +280,10 @@ func (s *Service) execute(ctx context.Context, p *payment.Payment, r run, src pa
 	}
 	switch {
 	case err != nil:
-		s.log.ErrorContext(ctx, "what came of a provider call could not be written: it will be looked for, or repeated under its key", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "outcome", out.State, "ref", out.Ref, "error", err)
+		s.log.ErrorContext(ctx, "what came of a try may not be written: the next try finds out", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "outcome", out.State, "ref", out.Ref, "error", err)
 		return nil, err
-	case taken:
-		s.log.WarnContext(ctx, "a provider call ended after its lease: whoever took over settles it", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "outcome", out.State, "ref", out.Ref)
+	case taken && !op.Leased(s.now()):
+		s.log.WarnContext(ctx, "a try ended after its lease: whoever took over settles it, unless this outcome was written already", "payment", p.ID, "operation", op.ID, "kind", op.Kind, "outcome", out.State, "ref", out.Ref)
 	}
 	return next, callErr
 }

@@ -142,7 +142,7 @@ func readers(e store.Engine) map[string]func(ctx context.Context) error {
 }
 
 // FuzzGarbageRows: a row of any collection that holds garbage is an error to whoever
-// reads it, and never takes the process down with it (P9: one poisoned item never
+// reads it, and never takes the process down with it (one poisoned item never
 // stops the rest). The garbage is a good record, damaged in one place.
 func FuzzGarbageRows(f *testing.F) {
 	golden, err := filepath.Glob("testdata/*_v1.json")

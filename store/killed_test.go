@@ -197,7 +197,7 @@ func smallWorks() []small {
 	}
 }
 
-// Guards 8.2 where the simulator does not come: a process that is killed before or after any write of these, or that loses
+// Guards I4 where the simulator does not come: a process that is killed before or after any write of these, or that loses
 // the acknowledgement or the write, leaves what the same work, done again by another process, brings to the same end.
 func TestSmallWorksAreDoneAgain(t *testing.T) {
 	t.Parallel()

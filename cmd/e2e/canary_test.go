@@ -272,7 +272,7 @@ func (c *canaryTown) misbehave(tokens []string) {
 	}
 }
 
-// I4 and 8.12: Promise: a secret stands nowhere but where it belongs. The house gets a
+// Row I4 of the security list. Promise: a secret stands nowhere but where it belongs. The house gets a
 // canary for every secret, lives through a whole story with every error that we know,
 // at debug level; then everything that it wrote, answered, sent and kept is searched
 // for every canary, plain, in base64, hex and URL-encoded.

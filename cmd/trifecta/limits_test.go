@@ -185,7 +185,7 @@ func TestJ4LargeHeader(t *testing.T) {
 	}
 }
 
-// I3: Promise: both kinds of log write one line for one record, whatever stands in it.
+// Row I3 of the security list. Promise: both kinds of log write one line for one record, whatever stands in it.
 func TestI3LoggersEscape(t *testing.T) {
 	t.Parallel()
 	const evil = "x\r\nlevel=INFO msg=forged\x1b[2J\a"

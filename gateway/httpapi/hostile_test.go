@@ -112,7 +112,7 @@ func TestE13ForwardedHeadersAreIgnored(t *testing.T) {
 	}
 }
 
-// I3: Promise: line breaks and terminal codes in whatever a caller chooses make no line
+// Row I3 of the security list. Promise: line breaks and terminal codes in whatever a caller chooses make no line
 // of the log and reach nobody's terminal.
 func TestI3LogInjection(t *testing.T) {
 	t.Parallel()

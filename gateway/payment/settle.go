@@ -234,7 +234,8 @@ func (p *Payment) concluded(op Operation, out Outcome, now time.Time) {
 
 // tellOlder tells of a capture that stands for an order and is certainly older than it. Where the record is
 // a backup that was put back, the order was carried out before; else it was not, and somebody
-// else's capture was taken for it, which no provider lets us see.
+// else's capture was taken for it. What would tell them apart (PayPal's captures bear an invoice
+// id of ours) is not kept.
 func (p *Payment) tellOlder(op Operation, now time.Time) {
 	for _, c := range p.Facts.Captures {
 		if c.Key.ID == op.Ref && p.Facts.dated(c) && c.Created.Before(op.CreatedAt.Add(-ClockGap)) {

@@ -280,7 +280,7 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// Guards I6's base over the wire: with one command in seven lost, one in eleven done but not acknowledged, and
+// Guards I1's base over the wire: with one command in seven lost, one in eleven done but not acknowledged, and
 // elections on top, no increment is lost or done twice.
 func TestCounterUnderFaults(t *testing.T) {
 	t.Parallel()

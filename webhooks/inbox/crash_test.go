@@ -73,7 +73,7 @@ func crashRun(t *testing.T, c cut, first func(*rig) []hook, check func(*testing.
 	return writes
 }
 
-// Guards 8.2, I4 and P9: a crash, and a lost acknowledgement, before and after
+// Guards I4 and I16: a crash, and a lost acknowledgement, before and after
 // every single write of the layer, ends in the same state: one capture, each
 // event done or parked, each human told once, a large body whole, and of two
 // bodies under one signed key both.

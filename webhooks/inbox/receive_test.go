@@ -204,7 +204,7 @@ func TestFloodIsBounded(t *testing.T) {
 	}
 }
 
-// Guards A20, I4 and P9: with the store down, before or after the write, the
+// Guards I4, and row A20 of the security list: with the store down, before or after the write, the
 // answer is 503 and never 200; a lost acknowledgement is told from a lost write.
 func TestStoreDownIs503(t *testing.T) {
 	t.Parallel()
