@@ -220,13 +220,14 @@ func (s *Service) planSteps(ctx context.Context, d risk.Decision) (out plan, err
 	return out, nil
 }
 
-// reach says how far a block by another name than the app's own could look: only through
-// what is known under that name, which "applied" alone would hide.
+// reach says how far a decision could look, where that is not all and "applied" alone would
+// hide it: a block by another name than the app's own looks only through what is known under
+// that name, and of a customer's payments the latest are looked at.
 func reach(d risk.Decision, n int, full bool) string {
-	if d.Subject.Kind == risk.KindCustomer && full {
+	switch {
+	case d.Subject.Kind == risk.KindCustomer && full:
 		return fmt.Sprintf("only the latest %d payments of this customer were looked at: there are more", n)
-	}
-	if d.Rule != risk.Manual || d.Subject.Kind == risk.KindCustomer {
+	case d.Subject.Kind == risk.KindCustomer || d.Rule != risk.Manual:
 		return ""
 	}
 	text := fmt.Sprintf("%d payments are known under this name and were looked at", n)

@@ -220,7 +220,7 @@ func (i *instance) receiver(e store.Engine, registry *providers.Registry, paymen
 	t := i.t
 	in := inbox.Options{
 		Accounts: registry, Store: store.NewInbox(e), Applier: i.service, Finder: payments, Notify: alerts, Orphans: orphans, Disputes: i.service,
-		Clock: i.clock, Owner: t.token(), Logger: t.log, APIVersions: map[string]string{"stripe": "2023-10-16"},
+		Clock: i.clock, Owner: t.token(), Logger: t.log, APIVersions: map[string]string{"stripe": stripe.APIVersion},
 	}
 	in.Metrics.Processed = func(_, result string, _ time.Duration) { t.count("inbox_" + result) }
 	if t.wiring.inbox != nil {

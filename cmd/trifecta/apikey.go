@@ -71,7 +71,7 @@ how the first key is made. With --server it asks a running one, with the operato
 	where.flags(cmd)
 	cmd.Flags().StringVar(&app, "app", "", "the product app the key belongs to")
 	cmd.Flags().BoolVar(&operator, "operator", false, "make an operator key, which spans apps")
-	cmd.Flags().StringSliceVar(&scopes, "scopes", nil, "scopes of an app's key: payments:read, payments:write, refunds:write, disputes:write (default: all)")
+	cmd.Flags().StringSliceVar(&scopes, "scopes", nil, "scopes of an app's key: "+strings.Join(gateway.AllScopes(), ", ")+" (default: all)")
 	return cmd
 }
 
